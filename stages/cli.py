@@ -1,0 +1,72 @@
+"""The command line: ``glossa``, or ``python -m stages``. A command is imported when it is run, not before."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from stages import __version__
+from stages.errors import GlossaError, nearest
+
+STAGES = {
+    "tokenize": "Turn the corpus into rows of tokens.",
+    "cache": "Store where and how strongly a coder's latents fire.",
+    "sample": "Choose latents and the windows to explain and test them with.",
+    "explain": "Explain a coder's latents with one explainer.",
+    "score": "Score an explainer's explanations with one scorer.",
+    "compare": "Compare the coders by the meaning of their latents.",
+    "report": "Gather metrics, plots and pages.",
+}
+COMMANDS = {
+    "wire": "Write the parts of dvc.yaml that follow from params.yaml.",
+    "show": "Show a latent: its explanations, scores and examples.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name, and prints a user's mistake as one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The stages in the order they run, then the commands for people."""
+        return [*STAGES, *COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports the command, or returns None if there is none of that name."""
+        if cmd_name in STAGES:
+            return import_module(f"stages.{cmd_name}").command
+        if cmd_name in COMMANDS:
+            return import_module(f"stages.commands.{cmd_name}").command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with the nearest known name when there is no such command."""
+        if args and args[0] not in (*STAGES, *COMMANDS) and not args[0].startswith("-"):
+            raise click.UsageError(f"no such command '{args[0]}'; {nearest(args[0], (*STAGES, *COMMANDS))}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists stages and commands apart, without importing any."""
+        for title, commands in (("Stages (run by dvc repro)", STAGES), ("For people", COMMANDS)):
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Turns a GlossaError into a message without a traceback and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except GlossaError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="glossa")
+def main() -> None:
+    """Explain the latents of sparse coders in natural language, and score the explanations."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

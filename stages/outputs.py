@@ -1,0 +1,112 @@
+"""Writing a stage's output: whole or not at all, and the same bytes for the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.errors import GlossaError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW_GROUP = 65_536
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """Yields an empty directory that becomes ``path`` when the block ends well and vanishes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if path.exists():
+        shutil.rmtree(path)
+    partial.rename(path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file of its own in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Writes Parquet with every choice that decides its bytes made here."""
+    import pyarrow.parquet as pq
+
+    pq.write_table(table, path, compression="zstd", compression_level=3, version="2.6", row_group_size=ROW_GROUP)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Reads a table of an earlier stage.
+
+    Raises:
+        GlossaError: the file is missing or no Parquet.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, columns=columns, memory_map=False)
+    except FileNotFoundError:
+        raise GlossaError(f"expected the table {path}, but there is no such file; run dvc repro") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        why = " ".join(str(error).split())
+        raise GlossaError(f"expected a Parquet table in {path}, but it can't be read ({why}); run dvc repro") from None
+
+
+def write_meta(directory: Path, schema: str, version: int, content: Mapping[str, Any]) -> None:
+    """Writes ``meta.json``: what this directory is and what it was made from (no times, no hosts)."""
+    meta = {"schema": schema, "version": version, **content}
+    (directory / "meta.json").write_text(dumps(meta), encoding="utf-8")
+
+
+def read_meta(directory: Path, schema: str, version: int) -> dict[str, Any]:
+    """Reads ``meta.json``.
+
+    Raises:
+        GlossaError: it is missing, of another schema, or of a version this code does not know.
+    """
+    try:
+        meta = json.loads((directory / "meta.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GlossaError(f"expected {schema} in {directory}, but it has no meta.json; run dvc repro") from None
+    except ValueError:
+        raise GlossaError(f"expected JSON in {directory / 'meta.json'}, but it is damaged; run dvc repro") from None
+    found = (meta.get("schema"), meta.get("version")) if isinstance(meta, dict) else (None, None)
+    if found != (schema, version):
+        raise GlossaError(
+            f"expected {schema} version {version} in {directory}, found {found[0]} version {found[1]}; "
+            "run dvc repro, or install the Glossa that wrote it"
+        )
+    return meta
+
+
+def dumps(value: Any) -> str:
+    """JSON that diffs well and has one spelling."""
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def fingerprint(value: Any) -> str:
+    """The sha256 of ``value`` as canonical JSON, in hex."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
