@@ -1,0 +1,119 @@
+"""Documents -> rows of tokens of the subject's tokenizer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stages.corpus.document import Document
+from stages.corpus.pack import pack, shuffled
+from stages.corpus.tokens import Vocabulary
+from stages.corpus.vocabulary import token_bytes
+from stages.errors import GlossaError
+from stages.progress import bar
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+BATCH = 256
+
+
+class Encoded(NamedTuple):
+    """What the tokenize stage writes."""
+
+    tokens: NDArray[np.int32]
+    documents: pa.Table
+    vocabulary: Vocabulary
+    meta: dict[str, Any]
+    summary: str
+
+
+def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
+    """Returns the tokenizer that lies beside the subject; raises GlossaError if there is none."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(model, revision=revision)
+    except (OSError, ValueError) as error:
+        first = " ".join(str(error).split("\n")[0].split())
+        raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {first}") from None
+
+
+def encode(
+    documents: Iterable[Document], model: str, revision: str | None, context_length: int, n_tokens: int, seed: int
+) -> Encoded:
+    """Shuffles, tokenizes and packs ``documents`` into at most ``n_tokens`` tokens.
+
+    The text of a special token that occurs in a document is read as ordinary text, so only the BOS and EOS we put are
+    special.
+
+    Raises:
+        GlossaError: the corpus is empty or too short for one row.
+    """
+    tokenizer = load_tokenizer(model, revision)
+    tokenizer.backend_tokenizer.encode_special_tokens = True
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    rows = n_tokens // context_length
+    if rows < 1:
+        raise GlossaError(
+            f"corpus.tokens should be at least corpus.context_length, found {n_tokens} and {context_length}; raise it"
+        )
+    names: list[str] = []
+    lengths: list[int] = []
+
+    def encoded() -> Iterator[list[int]]:
+        stream = iter(shuffled((d for d in documents if d.text.strip()), seed))
+        with bar("tokenize", total=n_tokens, unit="token") as progress:
+            while batch := list(islice(stream, BATCH)):
+                # JSON and source code can spell half a surrogate pair, which is no text that a tokenizer takes.
+                texts = [document.text.encode("utf-8", "replace").decode() for document in batch]
+                for document, encoding in zip(
+                    batch, tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False), strict=True
+                ):
+                    names.append(document.name)
+                    lengths.append(len(encoding.ids))
+                    progress.update(len(encoding.ids))
+                    yield encoding.ids
+
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    packed = pack(encoded(), context_length, bos, eos, rows)
+    if not names:
+        raise GlossaError("the corpus is empty: corpus names a source without a single document that holds text")
+    if not len(packed.tokens):
+        raise GlossaError(
+            f"the corpus should fill at least one row of corpus.context_length {context_length}, "
+            f"but its {len(names)} documents have {sum(lengths)} tokens; add text or shorten the rows"
+        )
+    size = max(len(tokenizer), int(packed.tokens.max()) + 1)
+    special = np.zeros(size, bool)
+    special[[token for token in (bos, eos) if token is not None]] = True
+    counts = np.bincount(packed.tokens.ravel(), minlength=size)
+    n = len(packed.starts)
+    table = pa.table(
+        {
+            "name": pa.array(names[:n], pa.string()),
+            "start": pa.array(packed.starts, pa.int64()),
+            "n_tokens": pa.array(lengths[:n], pa.int32()),
+        }
+    )
+    vocabulary = Vocabulary(token_bytes(tokenizer, size), counts, special)
+    meta = {
+        "bos": bos,
+        "eos": eos,
+        "documents": n,
+        "special_positions": int(special[packed.tokens].sum()),
+        "tokenizer": {"model": model, "revision": revision, "size": len(tokenizer)},
+    }
+    found = packed.tokens.size
+    summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
+    if found < rows * context_length:
+        summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
+    return Encoded(packed.tokens, table, vocabulary, meta, summary)

@@ -1,0 +1,82 @@
+"""What a reader sees at every token of a window: the word it belongs to, the one before, its shape and its surroundings.
+
+Everything is read from the window alone, as a judge sees it, so a word cut by the window's edge is the part that shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+UNIT = re.compile(r"[^\W_]+|_+|[^\w\s]+|\s+")
+PLACES = {
+    "code examples": re.compile(r"^[ \t]*(?:>>>|\.\.\. ).*$", re.MULTILINE),
+    "formulas": re.compile(r":math:`[^`]*`?|\$[^$\n]+\$?|\\[a-zA-Z]+\S*"),
+    "web addresses": re.compile(r"https?://\S+"),
+    "inline code": re.compile(r"`+[^`\n]+`*"),
+    "parameter descriptions": re.compile(r"^[ \t]*[`*]{0,2}\w+[`*]{0,2} ?(?:\([^)\n]*\)?)? ?: ?.*$", re.MULTILINE),
+    "underlined headings": re.compile(r"^[ \t]*[-=~]{4,}[ \t]*$", re.MULTILINE),
+}
+"""Surroundings that a reader of technical prose would name, and how they look."""
+
+SHAPES = {
+    "a number": re.compile(r"\d+"),
+    "a line break": re.compile(r"\s*\n\s*"),
+    "a run of spaces": re.compile(r"[ \t]{2,}"),
+    "an opening bracket": re.compile(r"\s*[(\[{]+"),
+    "a closing bracket": re.compile(r"\s*[)\]}]+"),
+    "an all-capitals word": re.compile(r"\s*[A-Z]{2,}"),
+    "a capitalized word": re.compile(r"\s*[A-Z][a-z]+"),
+    "a part of a word": re.compile(r"[a-z]+"),
+    "a lower-case word": re.compile(r"\s+[a-z]+"),
+    "a punctuation mark": re.compile(r"\s*[^\w\s]+"),
+}
+"""Kinds of tokens, the first that fits the whole token."""
+
+
+class Sight(NamedTuple):
+    """One token of a window as a reader sees it."""
+
+    piece: str
+    """The token: a whole word in lower case, a part of one with hyphens where the word goes on (``-ing``), or symbols."""
+    word: str
+    """The whole word or run of symbols that it belongs to, in lower case."""
+    before: str
+    """The word or symbols before that one; empty at the start of the window."""
+    shape: str
+    places: tuple[str, ...]
+
+
+def shape_of(token: str) -> str:
+    """The first of SHAPES that fits ``token`` whole, or ``"a symbol"``."""
+    return next((name for name, pattern in SHAPES.items() if pattern.fullmatch(token)), "a symbol")
+
+
+def look(tokens: Sequence[str]) -> list[Sight]:
+    """Returns what a reader sees at every token of a window; the texts of ``tokens`` joined are its text."""
+    text = "".join(tokens)
+    units = [(match.start(), match.group().lower()) for match in UNIT.finditer(text)]
+    spans = [(name, [match.span() for match in pattern.finditer(text)]) for name, pattern in PLACES.items()]
+    sights = []
+    at = start = 0
+    for token in tokens:
+        bare = token.strip()
+        first = start + len(token) - len(token.lstrip()) if bare else start
+        while at + 1 < len(units) and units[at + 1][0] <= first:
+            at += 1
+        begin, word = units[at] if units else (0, "")
+        piece = piece_of(bare, word, first - begin) if bare else token
+        before = next((unit for _, unit in reversed(units[max(0, at - 2) : at]) if not unit.isspace()), "")
+        places = tuple(name for name, found in spans if any(a <= first < b for a, b in found))
+        sights.append(Sight(piece, word.strip() or word, before, shape_of(token), places))
+        start += len(token)
+    return sights
+
+
+def piece_of(token: str, word: str, offset: int) -> str:
+    """Returns ``token`` in lower case, with a hyphen on each side where it stops short of ``word``'s letters."""
+    piece = token.lower()
+    if not word[:1].isalnum() or not piece[:1].isalnum():
+        return piece
+    return f"{'-' if offset else ''}{piece}{'-' if offset + len(piece) < len(word) else ''}"

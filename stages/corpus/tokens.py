@@ -1,0 +1,144 @@
+"""data/tokens: the token matrix, the documents in it and the vocabulary, as later stages read them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from stages import paths
+from stages.errors import GlossaError
+from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
+
+SCHEMA, VERSION = "glossa/tokens", 1
+CHUNK_TOKENS = 65_536
+CHUNKS_PER_SHARD = 128
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The corpus as the subject reads it."""
+
+    directory: Path
+    meta: dict[str, Any]
+
+    @classmethod
+    def open(cls, directory: Path = paths.TOKENS) -> Tokens:
+        """Opens what the tokenize stage wrote; raises GlossaError if it is missing or of another version."""
+        return cls(directory, read_meta(directory, SCHEMA, VERSION))
+
+    @property
+    def sha256(self) -> str:
+        """The identity of the token matrix: sha256 of its shape and its int32 values."""
+        return self.meta["tokens_sha256"]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the matrix."""
+        return self.meta["rows"]
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a row."""
+        return self.meta["context_length"]
+
+    @property
+    def array(self) -> zarr.Array:
+        """[rows, context_length] int32, read lazily."""
+        try:
+            array = zarr.open_array(self.directory / "tokens.zarr", mode="r", zarr_format=3)
+        except (FileNotFoundError, ValueError) as error:
+            raise GlossaError(f"expected a token matrix in {self.directory}, but: {error}; run dvc repro") from None
+        return array
+
+    @cached_property
+    def matrix(self) -> NDArray[np.int32]:
+        """The whole matrix in memory."""
+        return np.asarray(self.array[:], dtype=np.int32)
+
+    @cached_property
+    def documents(self) -> pa.Table:
+        """``name``, ``start`` (flat position of the first token), ``n_tokens``; in the order of ``start``."""
+        return read_table(self.directory / "documents.parquet")
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What every token stands for and how often it occurs."""
+        table = read_table(self.directory / "vocabulary.parquet")
+        return Vocabulary(
+            table["bytes"].to_pylist(), table["count"].to_numpy(), table["special"].to_numpy(zero_copy_only=False)
+        )
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens of the tokenizer, by id."""
+
+    bytes: list[bytes]
+    counts: NDArray[np.int64]
+    """How often each occurs in the corpus."""
+    special: NDArray[np.bool_]
+    """Whether it is a special token (BOS, EOS, …), which no statistic and no example counts."""
+
+    @cached_property
+    def strings(self) -> list[str]:
+        """Each token on its own; a piece of a character shows as U+FFFD."""
+        return [value.decode("utf-8", errors="replace") for value in self.bytes]
+
+    def text(self, ids: NDArray[np.int32] | list[int]) -> str:
+        """The text of consecutive tokens, special tokens left out."""
+        joined = b"".join(self.bytes[token] for token in ids if not self.special[token])
+        return joined.decode("utf-8", errors="replace")
+
+
+def write(
+    directory: Path,
+    tokens: NDArray[np.int32],
+    documents: pa.Table,
+    vocabulary: Vocabulary,
+    meta: dict[str, Any],
+) -> None:
+    """Writes data/tokens whole, or leaves nothing."""
+    rows, length = tokens.shape
+    with new_directory(directory) as partial:
+        chunk = (max(1, CHUNK_TOKENS // length), length)
+        array = zarr.create_array(
+            partial / "tokens.zarr",
+            shape=tokens.shape,
+            dtype="int32",
+            chunks=chunk,
+            shards=(chunk[0] * max(1, min(CHUNKS_PER_SHARD, -(-rows // chunk[0]))), length),
+            compressors=BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="bitshuffle"),
+            zarr_format=3,
+        )
+        array[:] = tokens
+        write_table(partial / "documents.parquet", documents)
+        write_table(
+            partial / "vocabulary.parquet",
+            pa.table(
+                {
+                    "token": pa.array(range(len(vocabulary.bytes)), pa.int32()),
+                    "bytes": pa.array(vocabulary.bytes, pa.binary()),
+                    "text": pa.array(vocabulary.strings, pa.string()),
+                    "count": pa.array(vocabulary.counts, pa.int64()),
+                    "special": pa.array(vocabulary.special, pa.bool_()),
+                }
+            ),
+        )
+        content = {"rows": rows, "context_length": length, "tokens_sha256": sha256_of(tokens), **meta}
+        write_meta(partial, SCHEMA, VERSION, content)
+
+
+def sha256_of(tokens: NDArray[np.int32]) -> str:
+    """The identity of a token matrix."""
+    digest = hashlib.sha256(f"int32 {tokens.shape[0]} {tokens.shape[1]}\n".encode())
+    digest.update(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
+    return digest.hexdigest()
