@@ -1,0 +1,1 @@
+"""The language model under study: loading, hookpoints, and a forward pass that stops early."""
