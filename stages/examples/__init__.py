@@ -1,0 +1,1 @@
+"""Which windows of the corpus explain a latent and which test the explanation."""

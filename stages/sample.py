@@ -1,0 +1,42 @@
+"""Stage ``sample``: data/latents/<coder>.zarr and data/tokens -> data/examples/<coder>."""
+
+from __future__ import annotations
+
+import click
+
+from stages import params, paths
+from stages.corpus.tokens import Tokens
+from stages.examples import table
+from stages.examples.sample import sample
+from stages.latents.store import LatentStore
+from stages.outputs import new_directory, write_meta, write_table
+
+
+@click.command("sample")
+@click.argument("coder")
+def command(coder: str) -> None:
+    """Choose latents of CODER and the windows to explain and test them with."""
+    p = params.load()
+    store = LatentStore.open(paths.latents(coder))
+    tokens = Tokens.open()
+    sampled = sample(store, tokens, p.sampling, p.seed, coder)
+    kept = len(sampled.latents) - sum(sampled.dropped.values())
+    meta = {
+        "coder": store.meta["coder"],
+        "subject": store.meta["subject"],
+        "hookpoint": store.meta["hookpoint"],
+        "n_latents": store.shape[0],
+        "n_events": store.meta["n_events"],
+        "dead": int((store.statistic("count") == 0).sum()),
+        "tokens_sha256": tokens.sha256,
+        "window": p.sampling.window,
+        "chosen": len(sampled.latents),
+        "kept": kept,
+        "dropped": sampled.dropped,
+    }
+    with new_directory(paths.examples(coder)) as partial:
+        write_table(partial / "latents.parquet", sampled.latents)
+        write_table(partial / "windows.parquet", sampled.windows)
+        write_meta(partial, table.SCHEMA, table.VERSION, meta)
+    reasons = "".join(f"; {n} {reason}" for reason, n in sorted(sampled.dropped.items()))
+    click.echo(f"sample {coder}: {kept} of {len(sampled.latents)} latents, {len(sampled.windows):,} windows{reasons}")
