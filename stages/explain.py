@@ -1,0 +1,31 @@
+"""Stage ``explain``: data/examples/<coder> -> data/explanations/<coder>/<explainer>."""
+
+from __future__ import annotations
+
+import click
+
+from stages import explainers, params, paths
+from stages.corpus.tokens import Tokens
+from stages.errors import GlossaError, nearest
+from stages.examples.table import Examples
+from stages.explainers import table
+from stages.progress import bar
+
+
+@click.command("explain")
+@click.argument("coder")
+@click.argument("explainer")
+def command(coder: str, explainer: str) -> None:
+    """Explain the sampled latents of CODER with EXPLAINER."""
+    p = params.load()
+    if explainer not in p.explainers:
+        raise GlossaError(f"params.yaml has no explainer {explainer}; {nearest(explainer, p.explainers)}")
+    entry = p.explainers[explainer]
+    unit = explainers.load(explainer, entry)
+    examples = Examples.open(paths.examples(coder))
+    latents = bar(f"explain {coder}", total=examples.meta["kept"], unit="latent", iterable=examples)
+    found = list(unit.explain(latents, Tokens.open()))
+    meta = {"coder": coder, "explainer": explainer, "options": entry, "tokens_sha256": examples.meta["tokens_sha256"]}
+    table.write(paths.explanations(coder, explainer), found, meta)
+    explained = sum(explanation.text is not None for explanation in found)
+    click.echo(f"explain {coder} {explainer}: {explained} of {len(found)} latents explained")

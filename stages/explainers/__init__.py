@@ -1,0 +1,36 @@
+"""Explainers: a latent's train windows -> one explanation. One file each; a kind is imported when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any, Protocol
+
+from stages import params
+from stages.corpus.tokens import Tokens
+from stages.errors import GlossaError, nearest
+from stages.examples.table import LatentExamples
+from stages.explainers.table import Explanation
+
+KINDS = {
+    "pattern": "stages.explainers.pattern",
+}
+
+
+class Explainer(Protocol):
+    """What every kind offers as ``Options``: a section of params.yaml that can explain."""
+
+    def explain(self, latents: Iterable[LatentExamples], tokens: Tokens) -> Iterator[Explanation]:
+        """Yields one explanation, or the reason for none, for every latent. It must not look at test windows."""
+
+
+def load(name: str, entry: dict[str, Any]) -> Any:
+    """Returns the explainer that the entry ``explainers.<name>`` of params.yaml describes.
+
+    Raises:
+        GlossaError: its kind or one of its options is unknown or out of range.
+    """
+    kind = entry.get("kind", "")
+    if kind not in KINDS:
+        raise GlossaError(f"params.yaml: explainers.{name}.kind is {kind!r}, which is unknown; {nearest(kind, KINDS)}")
+    return params.parse(import_module(KINDS[kind]).Options, entry, f"explainers.{name}")

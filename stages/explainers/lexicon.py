@@ -1,0 +1,88 @@
+"""The corpus as a table of what stands at every token, indexed by value: the background of the pattern explainer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.corpus.lexis import PLACES, look
+from stages.corpus.tokens import Tokens
+from stages.progress import bar
+
+KINDS = ("piece", "word", "before", "shape")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One kind of observation at every position of the corpus."""
+
+    names: list[str]
+    """What each code means; code 0 is a position that shows nothing."""
+    codes: NDArray[np.int32]
+    """[positions]."""
+    order: NDArray[np.int32]
+    """Positions sorted by code."""
+    first: NDArray[np.int64]
+    """[len(names) + 1]: the positions of code c are order[first[c]:first[c + 1]], increasing."""
+    _windows: dict[int, NDArray[np.int32]] = field(default_factory=dict, repr=False)
+
+    def positions(self, code: int) -> NDArray[np.int32]:
+        """The positions where ``code`` stands."""
+        return self.order[self.first[code] : self.first[code + 1]]
+
+    @cached_property
+    def counts(self) -> NDArray[np.int64]:
+        """How often each code occurs."""
+        return np.diff(self.first)
+
+    def windows(self, code: int, window: int) -> NDArray[np.int32]:
+        """The windows in which ``code`` stands, remembered for the next latent that asks."""
+        if code not in self._windows:
+            self._windows[code] = np.unique(self.positions(code) // window)
+        return self._windows[code]
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """All kinds of observations, and the surroundings as bits."""
+
+    window: int
+    columns: dict[str, Column]
+    places: NDArray[np.uint8]
+    """[positions] bit i is set inside the i-th of corpus.lexis.PLACES."""
+
+    @property
+    def n_windows(self) -> int:
+        """Windows in the corpus."""
+        return len(self.places) // self.window
+
+
+def build(tokens: Tokens, window: int) -> Lexicon:
+    """Looks at every window of the corpus once."""
+    vocabulary = tokens.vocabulary
+    shown = ["" if special else text for text, special in zip(vocabulary.strings, vocabulary.special, strict=True)]
+    blocks = tokens.matrix.reshape(-1, window)
+    codes = {kind: np.zeros(blocks.size, np.int32) for kind in KINDS}
+    names: dict[str, dict[str, int]] = {kind: {"": 0} for kind in KINDS}
+    places = np.zeros(blocks.size, np.uint8)
+    bit = {name: 1 << place for place, name in enumerate(PLACES)}
+    position = 0
+    for block in bar("read corpus", unit="window", iterable=blocks.tolist()):
+        for sight in look([shown[token] for token in block]):
+            for kind in KINDS:
+                known = names[kind]
+                value = getattr(sight, kind)
+                codes[kind][position] = known.setdefault(value, len(known))
+            places[position] = sum(bit[name] for name in sight.places)
+            position += 1
+    return Lexicon(window, {kind: _column(list(names[kind]), codes[kind]) for kind in KINDS}, places)
+
+
+def _column(names: list[str], codes: NDArray[np.int32]) -> Column:
+    order = np.argsort(codes, kind="stable").astype(np.int32)
+    first = np.zeros(len(names) + 1, np.int64)
+    np.cumsum(np.bincount(codes, minlength=len(names)), out=first[1:])
+    return Column(names, codes, order, first)

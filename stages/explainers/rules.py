@@ -1,0 +1,181 @@
+"""Finding the rule - which tokens, after what, where - that best tells where a latent fires."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.corpus.lexis import PLACES
+from stages.explainers.lexicon import Column, Lexicon
+
+CANDIDATES = 12
+"""Values of a kind that are tried, those that stand out most."""
+MOST_TARGETS = 5
+MOST_BEFORE = 4
+SUPPORT = 2
+"""Train windows that a value has to fire in; one could be chance."""
+WORTH = 0.03
+"""A longer rule has to be better by this much."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Fires on one of ``targets`` (of kind ``piece``, ``word`` or ``shape``), after one of ``before``, inside ``place``."""
+
+    kind: str
+    targets: tuple[str, ...]
+    before: tuple[str, ...]
+    place: str | None
+    fit: Fit
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well a rule tells where a latent fires."""
+
+    coverage: float
+    """Share of the firing tokens of the train windows that the rule names."""
+    precision: float
+    """Estimated share of the tokens it names in the corpus on which the latent fires."""
+    window_coverage: float
+    """Share of the train windows in which it names a token."""
+    window_share: float
+    """Share of the windows where the latent is silent in which it names a token."""
+
+    @property
+    def merit(self) -> float:
+        """What a rule is chosen by: telling windows apart (Youden's J) and naming the right tokens (F1)."""
+        total = self.coverage + self.precision
+        f1 = 2 * self.coverage * self.precision / total if total else 0.0
+        return self.window_coverage - self.window_share + f1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Where a latent fires in its train windows, and how often in the whole corpus."""
+
+    fires: NDArray[np.int64]
+    """Flat positions of the train windows on which it fires strongly, increasing."""
+    windows: NDArray[np.int64]
+    """Numbers of the train windows, increasing."""
+    corpus_fires: float
+    """Estimated number of such positions in the corpus."""
+    corpus_windows: int
+    """Windows of the corpus in which it fires."""
+
+
+def best_rule(lexicon: Lexicon, evidence: Evidence) -> Rule | None:
+    """Returns the rule of greatest merit, a shorter one when a longer is hardly better, or None if nothing stands out."""
+    search = _Search(lexicon, evidence)
+    rules = [rule for kind in ("piece", "word", "shape") if (rule := search.grow(kind))]
+    return max(rules, key=lambda rule: rule.fit.merit, default=None)
+
+
+class _Search:
+    """Greedy search for one latent, by the codes of the lexicon."""
+
+    def __init__(self, lexicon: Lexicon, evidence: Evidence) -> None:
+        self.lexicon = lexicon
+        self.evidence = evidence
+        self.in_train = np.zeros(lexicon.n_windows, bool)
+        self.in_train[evidence.windows] = True
+
+    def grow(self, kind: str) -> Rule | None:
+        """Adds targets one by one, then what stands before them, then where, each while the rule gets better."""
+        column = self.lexicon.columns[kind]
+        codes, fit = self._targets(column, most=1 if kind == "shape" else MOST_TARGETS)
+        if fit is None:
+            return None
+        named = np.sort(np.concatenate([column.positions(code) for code in codes]))
+        fires = self.evidence.fires[np.isin(column.codes[self.evidence.fires], codes)]
+        earlier = self.lexicon.columns["before"]
+        before, named, fires, fit = self._before(earlier, named, fires, fit)
+        place = None
+        for number, name in enumerate(PLACES):
+            inside = self.lexicon.places[named] >> number & 1 == 1
+            n_fires = int((self.lexicon.places[fires] >> number & 1 == 1).sum())
+            found = self._fit(n_fires, int(inside.sum()), self._windows(named[inside]))
+            if found.merit >= fit.merit + WORTH:
+                place, fit = name, found
+        return Rule(kind, tuple(column.names[c] for c in codes), tuple(earlier.names[c] for c in before), place, fit)
+
+    def _targets(self, column: Column, most: int) -> tuple[list[int], Fit | None]:
+        candidates = self._candidates(column, self.evidence.fires)
+        counts = dict(zip(*np.unique(column.codes[self.evidence.fires], return_counts=True), strict=True))
+        chosen: list[int] = []
+        best: Fit | None = None
+        n_fires = n_named = 0
+        windows = np.zeros(self.lexicon.n_windows, bool)
+        while len(chosen) < most:
+            tried = []
+            for code in candidates:
+                if code not in chosen:
+                    union = windows.copy()
+                    union[column.windows(code, self.lexicon.window)] = True
+                    n = len(column.positions(code))
+                    tried.append((self._fit(n_fires + counts[code], n_named + n, union), code, union))
+            if not tried:
+                break
+            top, code, union = max(tried, key=lambda item: item[0].merit)
+            if best is not None and top.merit < best.merit + WORTH:
+                break
+            best, windows = top, union
+            chosen.append(code)
+            n_fires += counts[code]
+            n_named += len(column.positions(code))
+        return chosen, best
+
+    def _before(
+        self, column: Column, named: NDArray, fires: NDArray, fit: Fit
+    ) -> tuple[list[int], NDArray, NDArray, Fit]:
+        """Keeps the tokens after some words, if that makes the rule better by more than a little."""
+        here, there = column.codes[named], column.codes[fires]
+        chosen: list[int] = []
+        best: tuple[list[int], Fit] = ([], fit)
+        candidates = self._candidates(column, fires)
+        while len(chosen) < min(MOST_BEFORE, len(candidates)):
+            tried = []
+            for code in candidates:
+                if code not in chosen:
+                    codes = [*chosen, code]
+                    kept = named[np.isin(here, codes)]
+                    tried.append((self._fit(int(np.isin(there, codes).sum()), len(kept), self._windows(kept)), codes))
+            top, chosen = max(tried, key=lambda item: item[0].merit)
+            if top.merit >= best[1].merit + WORTH:
+                best = (chosen, top)
+        codes, found = best
+        if codes:
+            named, fires = named[np.isin(here, codes)], fires[np.isin(there, codes)]
+        return codes, named, fires, found
+
+    def _candidates(self, column: Column, positions: NDArray) -> list[int]:
+        """The codes that stand out most at ``positions``: by log-odds against the corpus, times their share."""
+        pairs = np.unique(np.stack([column.codes[positions], positions // self.lexicon.window]), axis=1)[0]
+        codes, support = np.unique(pairs, return_counts=True)
+        counts = np.bincount(column.codes[positions], minlength=codes[-1] + 1 if len(codes) else 0)[codes]
+        enough = (codes != 0) & (support >= SUPPORT)
+        codes, counts = codes[enough], counts[enough]
+        here = (counts + 0.5) / (len(positions) + 1)
+        there = (column.counts[codes] + 0.5) / (len(column.codes) + 1)
+        weight = here * np.log(here / there)
+        order = np.lexsort((codes, -weight))[:CANDIDATES]
+        return codes[order][weight[order] > 0].tolist()
+
+    def _windows(self, positions: NDArray) -> NDArray[np.bool_]:
+        marked = np.zeros(self.lexicon.n_windows, bool)
+        marked[positions // self.lexicon.window] = True
+        return marked
+
+    def _fit(self, n_fires: int, n_named: int, windows: NDArray[np.bool_]) -> Fit:
+        evidence = self.evidence
+        if not n_named:
+            return Fit(0.0, 0.0, 0.0, 0.0)
+        coverage = n_fires / len(evidence.fires)
+        precision = min(1.0, coverage * evidence.corpus_fires / n_named)
+        window_coverage = float((windows & self.in_train).sum()) / len(evidence.windows)
+        silent = self.lexicon.n_windows - evidence.corpus_windows
+        elsewhere = float(windows.sum()) - window_coverage * evidence.corpus_windows
+        share = min(1.0, max(0.0, elsewhere / silent)) if silent > 0 else 1.0
+        return Fit(coverage, precision, window_coverage, share)

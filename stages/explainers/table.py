@@ -1,0 +1,63 @@
+"""data/explanations/<coder>/<explainer>: what an explainer said of every latent, or why it said nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
+
+SCHEMA, VERSION = "glossa/explanations", 1
+
+
+class Explanation(NamedTuple):
+    """One latent's explanation: a text, or the reason why there is none."""
+
+    latent: int
+    text: str | None
+    reason: str | None
+    evidence: dict[str, Any]
+    """What the explainer went by, for people and audits."""
+
+
+def write(directory: Path, explanations: list[Explanation], meta: dict[str, Any]) -> None:
+    """Writes the explanations in the order of their latents."""
+    ordered = sorted(explanations)
+    table = pa.table(
+        {
+            "latent": pa.array([e.latent for e in ordered], pa.int32()),
+            "explanation": pa.array([e.text for e in ordered], pa.string()),
+            "reason": pa.array([e.reason for e in ordered], pa.string()),
+            "evidence": pa.array([json.dumps(e.evidence, sort_keys=True) for e in ordered], pa.string()),
+        }
+    )
+    missing: dict[str, int] = {}
+    for explanation in ordered:
+        if explanation.text is None:
+            reason = explanation.reason or "no reason given"
+            missing[reason] = missing.get(reason, 0) + 1
+    content = {
+        **meta,
+        "latents": len(ordered),
+        "explained": len(ordered) - sum(missing.values()),
+        "unexplained": missing,
+    }
+    with new_directory(directory) as partial:
+        write_table(partial / "explanations.parquet", table)
+        write_meta(partial, SCHEMA, VERSION, content)
+
+
+def read(directory: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Returns the table (latent, explanation, reason, evidence) and the meta of an explainer's output."""
+    meta = read_meta(directory, SCHEMA, VERSION)
+    return read_table(directory / "explanations.parquet"), meta
+
+
+def texts(directory: Path) -> dict[int, str]:
+    """Returns {latent: explanation} of the latents that have one."""
+    table, _ = read(directory)
+    pairs = zip(table["latent"].to_pylist(), table["explanation"].to_pylist(), strict=True)
+    return {latent: text for latent, text in pairs if text is not None}

@@ -1,0 +1,36 @@
+"""Language models that explain and judge, all behind one interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from typing import Any, Protocol
+
+from stages import params
+from stages.errors import GlossaError, nearest
+from stages.llm.request import Answer, Request
+
+PROVIDERS = {
+    "pattern": "stages.llm.pattern",
+}
+
+
+class Model(Protocol):
+    """What every provider offers as ``Options``: a section of params.yaml that can answer."""
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Yields one answer for every request, in their order."""
+
+
+def load(key: str, entry: dict[str, Any]) -> Model:
+    """Returns the model that params.yaml describes under ``key``.
+
+    Raises:
+        GlossaError: its provider or one of its options is unknown or out of range.
+    """
+    provider = entry.get("provider", "")
+    if provider not in PROVIDERS:
+        raise GlossaError(
+            f"params.yaml: {key}.provider is {provider!r}, which is unknown; {nearest(provider, PROVIDERS)}"
+        )
+    return params.parse(import_module(PROVIDERS[provider]).Options, entry, key)

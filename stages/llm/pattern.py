@@ -1,0 +1,136 @@
+"""``pattern``: the built-in judge. No language model: it takes the quoted words of an explanation at their word.
+
+It sees what a language model would see, the messages of a request, and nothing else. A baseline that is named as one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from stages.corpus.lexis import PLACES, SHAPES, UNIT
+from stages.llm.labels import KEYS
+from stages.llm.request import Answer, Request
+from stages.params import Section
+
+QUOTED = re.compile(r'"([^"]+)"')
+EXAMPLE = re.compile(r"^([a-z]): (\".*\")$", re.MULTILINE)
+EXPLANATION = re.compile(r"^Explanation: (\".*\")$", re.MULTILINE)
+MARKED = re.compile(r"\u00ab(.*?)\u00bb", re.DOTALL)
+COMMON = frozenset(
+    "about activates after and are before fires from have into like makes more most next often or other such text than that the their them then these this tokens used when where which with word words".split()
+)
+
+
+class Options(Section):
+    """The entry ``{provider: pattern}``."""
+
+    provider: Literal["pattern"]
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Yields the verdicts on every request's examples, as JSON."""
+        for request in requests:
+            text = request.messages[-1].content
+            found = EXPLANATION.search(text)
+            reading = read(json.loads(found.group(1))) if found else read("")
+            examples = {key: json.loads(example) for key, example in EXAMPLE.findall(text)}
+            verdicts = {key: judge(reading, examples[key]) for key in KEYS if key in examples}
+            yield Answer(json.dumps(verdicts))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an explanation asks for, as far as a pattern can say."""
+
+    targets: frozenset[str]
+    before: frozenset[str]
+    shapes: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+@lru_cache(maxsize=4096)
+def read(explanation: str) -> Reading:
+    """Reads an explanation: quoted strings are targets, those between "after" and the next clause stand before them.
+
+    An explanation without a quoted string or a known shape is read as its less common words.
+    """
+    clause = re.split(r", and (?:makes|promotes) |; ", explanation)[0]
+    head, _, tail = clause.partition(' after "')
+    targets = frozenset(_spelt(quoted) for quoted in QUOTED.findall(head))
+    before = frozenset(_spelt(quoted) for quoted in QUOTED.findall('"' + tail)) if tail else frozenset()
+    outside = QUOTED.sub("", clause)
+    shapes = tuple(shape for shape in SHAPES if not targets and shape in outside)
+    places = tuple(place for place in PLACES if f" in {place}" in outside)
+    if not targets and not shapes:
+        words = (word.lower() for word in re.findall(r"[^\W\d_]{3,}", explanation))
+        targets = frozenset(word for word in words if word not in COMMON)
+    return Reading(targets, before, shapes, places)
+
+
+def judge(reading: Reading, example: str) -> bool:
+    """Whether the example holds what the reading asks for; in a marked example, whether most marks are on it."""
+    text, marks = _unmark(example)
+    fits = _fitting(reading, text)
+    if not marks:
+        return bool(fits)
+    right = sum(any(begin < b and a < end for a, b in fits) for begin, end in marks)
+    return 2 * right > len(marks)
+
+
+def _unmark(example: str) -> tuple[str, list[tuple[int, int]]]:
+    """Returns the text without marks, and where they were."""
+    marks = []
+    removed = 0
+    for found in MARKED.finditer(example):
+        begin = found.start() - removed
+        marks.append((begin, begin + len(found.group(1))))
+        removed += 2
+    return MARKED.sub(r"\1", example), marks
+
+
+def _fitting(reading: Reading, text: str) -> list[tuple[int, int]]:
+    """The stretches of ``text`` that fit the reading."""
+    inside = [found.span() for place in reading.places for found in PLACES[place].finditer(text)]
+    fits = []
+    before = ""
+    for unit in UNIT.finditer(text):
+        word = unit.group().lower()
+        if _wanted(reading, unit.group()) and (not reading.before or before in reading.before):
+            begin, end = unit.span()
+            if not reading.places or any(a <= begin < b for a, b in inside):
+                fits.append((begin, end))
+        if not word.isspace():
+            before = word
+    return fits
+
+
+def _wanted(reading: Reading, unit: str) -> bool:
+    word = unit.lower()
+    if word in reading.targets:
+        return True
+    if any(SHAPES[shape].fullmatch(unit) for shape in reading.shapes):
+        return True
+    if word[:1].isalnum():
+        return any(_part(target, word) for target in reading.targets if target.startswith("-") or target.endswith("-"))
+    return any(target in word for target in reading.targets if not any(c.isalnum() for c in target))
+
+
+def _part(target: str, word: str) -> bool:
+    """Whether ``word`` goes on where the hyphens of ``target`` say so, as in ``-ing``, ``pre-`` and ``-at-``."""
+    core = target.strip("-")
+    if not core or len(core) >= len(word):
+        return False
+    if not target.startswith("-"):
+        return word.startswith(core)
+    if not target.endswith("-"):
+        return word.endswith(core)
+    return core in word[1:-1]
+
+
+def _spelt(quoted: str) -> str:
+    """Undoes the spelling of white space in an explanation."""
+    return quoted.replace("\\n", "\n").replace("\\t", "\t").replace("\u2423", " ").replace("\u2033", '"').lower()

@@ -1,0 +1,49 @@
+"""``detection``: does the judge find the windows in which the latent fires? (arXiv 2410.13928, §3.3.1)"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from stages import llm
+from stages.corpus.tokens import Vocabulary
+from stages.params import Section
+from stages.scorers import Item, Scored, classifier
+from stages.scorers.classifier import Example
+
+PROMPT = Path(__file__).with_name("detection.md")
+
+
+class Options(Section):
+    """The entry ``{kind: detection, model: …}``."""
+
+    kind: Literal["detection"]
+    model: dict[str, Any]
+    examples_per_prompt: Annotated[int, Field(ge=1, le=20)] = 5
+    latents: Annotated[int, Field(ge=1)] | None = None
+
+    def score(self, items: list[Item], vocabulary: Vocabulary, seed: int) -> Scored:
+        """Shows whole windows without marks; a window counts as active when the latent fires anywhere in it."""
+
+        def examples_of(item: Item, generator: np.random.Generator) -> list[Example]:
+            return windows(item, vocabulary)
+
+        model = llm.load("model", self.model)
+        return classifier.score(items, examples_of, PROMPT.read_text("utf-8"), model, self.examples_per_prompt, seed)
+
+
+def windows(item: Item, vocabulary: Vocabulary) -> list[Example]:
+    """The test and negative windows of a latent as texts."""
+    found = []
+    for role, part in (("test", item.examples.test), ("negative", item.examples.negative)):
+        for place in range(len(part)):
+            text = vocabulary.text(part.tokens[place])
+            found.append(
+                Example(
+                    text, int(part.numbers[place]), role, part.kinds[place], int(part.deciles[place]), role == "test"
+                )
+            )
+    return found

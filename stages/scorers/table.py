@@ -1,0 +1,75 @@
+"""data/scores/<coder>/<explainer>/<scorer>: scores, and the verdicts that made them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
+
+SCHEMA, VERSION = "glossa/scores", 1
+
+OWN = "own"
+"""The latent's own explanation."""
+SHUFFLED = "shuffled"
+"""The explanation of another latent of the same coder: the floor."""
+
+
+def verdicts_schema() -> pa.Schema:
+    """One row for every example that was judged, ordered by explanation, latent and window."""
+    return pa.schema(
+        [
+            ("explanation", pa.string()),  # own or shuffled
+            ("latent", pa.int32()),
+            ("window", pa.int64()),
+            ("role", pa.string()),  # test or negative
+            ("kind", pa.string()),  # how the example was made or found; null for a plain test window
+            ("decile", pa.int8()),
+            ("active", pa.bool_()),  # the truth
+            ("predicted", pa.bool_()),  # the verdict; null when there is none, or the scorer gives a value only
+            ("value", pa.float64()),  # probability of active, or similarity; null when there is none
+            ("reason", pa.string()),  # why there is neither
+            ("request", pa.string()),  # key of the request that was answered; null when nothing was asked
+        ]
+    )
+
+
+def scores_schema() -> pa.Schema:
+    """One row for every latent and explanation that was scored."""
+    return pa.schema(
+        [
+            ("explanation", pa.string()),
+            ("latent", pa.int32()),
+            ("score", pa.float64()),  # in the unit of meta.metric; null when undefined
+            ("low", pa.float64()),  # 95 % bootstrap interval
+            ("high", pa.float64()),
+            ("n", pa.int32()),  # examples with a verdict
+            ("unscored", pa.int32()),  # examples without one
+            ("sensitivity", pa.float64()),  # of classifiers: share of active examples called active
+            ("specificity", pa.float64()),  # share of the others called not active
+            ("f1", pa.float64()),
+            ("reason", pa.string()),  # why score is null
+        ]
+    )
+
+
+def write(directory: Path, verdicts: pa.Table, scores: pa.Table, meta: dict[str, Any]) -> None:
+    """Writes both tables and the meta."""
+    with new_directory(directory) as partial:
+        write_table(partial / "verdicts.parquet", verdicts)
+        write_table(partial / "scores.parquet", scores)
+        write_meta(partial, SCHEMA, VERSION, meta)
+
+
+def read(directory: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """Returns the scores and the meta."""
+    meta = read_meta(directory, SCHEMA, VERSION)
+    return read_table(directory / "scores.parquet"), meta
+
+
+def read_verdicts(directory: Path) -> pa.Table:
+    """Returns the verdicts."""
+    read_meta(directory, SCHEMA, VERSION)
+    return read_table(directory / "verdicts.parquet")
