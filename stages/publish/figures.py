@@ -1,0 +1,247 @@
+"""The static figures: the same bytes for the same numbers, whoever draws them."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Records = Sequence[dict[str, Any]]
+Format = Literal["svg", "png"]
+CHANCE = 0.5
+NO_VALUE = "\N{EN DASH}"
+PANELS_PER_ROW = 4
+MARKERS = "osD^vPX"
+
+
+class Palette(NamedTuple):
+    """The colours of a figure; the series are told apart by colour-blind readers, and by their markers."""
+
+    ink: str
+    muted: str
+    grid: str
+    background: str
+    series: tuple[str, ...]
+    ramp: tuple[str, str]
+    """The colours of a cosine of 0 and of 1."""
+
+
+LIGHT = Palette(
+    "#1c1e21", "#61666d", "#e4e4df", "#ffffff", ("#b4490b", "#0069a8", "#007a5a", "#9a4f86"), ("#fbf6f1", "#b4490b")
+)
+DARK = Palette(
+    "#e9e7e2", "#a3a6ab", "#34373c", "#1b1d21", ("#f0a15c", "#6cb6ee", "#4cc4a0", "#dd93c6"), ("#25282d", "#f0a15c")
+)
+
+
+def overview(records: Records, kind: Format, palette: Palette) -> bytes:
+    """Draws the score of every coder, one panel per scorer, with its 95 % interval and its floor."""
+    return _picture(lambda: _overview(records, palette), kind, palette)
+
+
+def similarity(records: Records, kind: Format, palette: Palette) -> bytes:
+    """Draws how alike the explanations of matched latents are, coder by coder, one panel per explainer."""
+    return _picture(lambda: _similarity(records, palette), kind, palette)
+
+
+def _picture(draw: Callable[[], Figure], kind: Format, palette: Palette) -> bytes:
+    metadata: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+    with _style(palette):
+        figure = draw()
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=160, bbox_inches="tight", metadata=metadata)
+    return buffer.getvalue()
+
+
+@contextmanager
+def _style(palette: Palette) -> Iterator[None]:
+    """Our own settings over matplotlib's defaults, whatever the user's matplotlibrc says."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(
+            {
+                "svg.hashsalt": "glossa",
+                "font.size": 9.5,
+                "text.color": palette.ink,
+                "axes.labelcolor": palette.muted,
+                "axes.edgecolor": palette.grid,
+                "axes.facecolor": palette.background,
+                "figure.facecolor": palette.background,
+                "xtick.color": palette.muted,
+                "ytick.color": palette.ink,
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.spines.left": False,
+                "axes.titlesize": 10.5,
+                "axes.titlelocation": "left",
+                "axes.titleweight": "bold",
+                "legend.frameon": False,
+            }
+        )
+        yield
+
+
+def _overview(records: Records, palette: Palette) -> Figure:
+    scorers = _unique(records, "scorer")
+    coders, explainers = _unique(records, "coder"), _unique(records, "explainer")
+    if not scorers:
+        return _nothing("No scorers in params.yaml", palette)
+    columns = min(PANELS_PER_ROW, len(scorers))
+    rows = -(-len(scorers) // columns)
+    spacing = 0.34 + 0.16 * (len(explainers) - 1)
+    figure = _figure(1.5 + 2.5 * columns, rows * (0.95 + spacing * len(coders)) + 0.45)
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    for panel, scorer in zip(panels, scorers, strict=False):
+        chosen = [record for record in records if record["scorer"] == scorer]
+        _score_panel(panel, chosen, coders, explainers, palette)
+        _heading(panel, scorer, chosen[0]["metric"], palette)
+    for panel in panels[len(scorers) :]:
+        panel.set_visible(False)
+    panels[0].set_yticks(range(len(coders)), coders)
+    panels[0].set_ylim(len(coders) - 0.5, -0.5)
+    panels[0].set_xlim(_lower_end(records), 1.0)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8.5, labelcolor=palette.muted
+    )
+    return figure
+
+
+def _score_panel(panel: Axes, records: Records, coders: list[str], explainers: list[str], palette: Palette) -> None:
+    panel.grid(axis="x", color=palette.grid, linewidth=0.8)
+    panel.axvline(CHANCE, color=palette.muted, linewidth=0.9, linestyle=(0, (3, 2)), zorder=2, label="chance")
+    panel.tick_params(length=0, labelbottom=True)
+    floor_label: str | None = "floor: another latent's explanation"
+    for place, explainer in enumerate(explainers):
+        color = palette.series[place % len(palette.series)]
+        shift = 0.5 * (place - (len(explainers) - 1) / 2) / len(explainers)
+        chosen = [r for r in records if r["explainer"] == explainer and r["score"] is not None]
+        heights = [coders.index(record["coder"]) + shift for record in chosen]
+        floors = [
+            (record["floor"], height)
+            for record, height in zip(chosen, heights, strict=True)
+            if record["floor"] is not None
+        ]
+        panel.plot(
+            [floor for floor, _ in floors],
+            [height for _, height in floors],
+            linestyle="none",
+            marker="|",
+            markersize=10,
+            markeredgewidth=1.6,
+            color=palette.muted,
+            label=floor_label,
+        )
+        floor_label = None
+        scores = [record["score"] for record in chosen]
+        ends = [
+            [abs(record["score"] - _or(record[end], record["score"])) for record in chosen] for end in ("low", "high")
+        ]
+        panel.errorbar(
+            scores,
+            heights,
+            xerr=ends,
+            linestyle="none",
+            marker=MARKERS[place % len(MARKERS)],
+            markersize=6,
+            elinewidth=2,
+            color=color,
+            label=f"{explainer}, 95 % interval",
+        )
+
+
+def _similarity(records: Records, palette: Palette) -> Figure:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    explainers = _unique(records, "explainer")
+    coders = list(dict.fromkeys(record[side] for record in records for side in ("a", "b")))
+    if not coders:
+        return _nothing("A single coder: nothing to compare", palette)
+    size = max(2.6, 0.82 * len(coders))
+    figure = _figure(1.2 + (size + 0.3) * len(explainers), size + 1.1)
+    panels = figure.subplots(1, len(explainers), sharey=True, squeeze=False).ravel()
+    ramp = LinearSegmentedColormap.from_list("cosine", palette.ramp)
+    for panel, explainer in zip(panels, explainers, strict=True):
+        _heatmap(panel, [r for r in records if r["explainer"] == explainer], coders, palette, ramp)
+        _heading(panel, explainer, "cosine of matched latents' explanations (floor)", palette)
+    return figure
+
+
+def _heatmap(panel: Axes, records: Records, coders: list[str], palette: Palette, ramp: Callable[[float], Any]) -> None:
+    from matplotlib.patches import Rectangle
+
+    for record in records:
+        first, second = coders.index(record["a"]), coders.index(record["b"])
+        cosine, floor = record["explanation_cosine"], record["floor"]
+        face = palette.background if cosine is None else ramp(min(max(cosine, 0.0), 1.0))
+        edge = palette.grid if cosine is None else "none"
+        for x, y in ((first, second), (second, first)):
+            panel.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=face, edgecolor=edge))
+            if cosine is None:
+                panel.text(x, y, NO_VALUE, ha="center", va="center", color=palette.muted)
+                continue
+            ink = _readable(face, palette)
+            panel.text(x, y - 0.02, f"{cosine:.2f}", ha="center", va="bottom", color=ink, fontweight="bold")
+            if floor is not None:
+                panel.text(x, y + 0.08, f"({floor:.2f})", ha="center", va="top", color=ink, fontsize=8)
+    panel.set_xticks(range(len(coders)), coders, rotation=30, ha="right", rotation_mode="anchor", color=palette.ink)
+    panel.set_yticks(range(len(coders)), coders)
+    panel.set(xlim=(-0.5, len(coders) - 0.5), ylim=(len(coders) - 0.5, -0.5), aspect="equal")
+    panel.spines["bottom"].set_visible(False)
+    panel.tick_params(length=0)
+
+
+def _heading(panel: Axes, title: str, subtitle: str, palette: Palette) -> None:
+    panel.set_title(title, pad=20)
+    panel.annotate(subtitle, (0, 1), (0, 7), "axes fraction", "offset points", color=palette.muted, fontsize=8.5)
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _nothing(message: str, palette: Palette) -> Figure:
+    figure = _figure(4, 1)
+    figure.text(0.5, 0.5, message, ha="center", va="center", color=palette.muted)
+    return figure
+
+
+def _unique(records: Records, key: str) -> list[str]:
+    return list(dict.fromkeys(record[key] for record in records))
+
+
+def _or(value: float | None, default: float) -> float:
+    return default if value is None else value
+
+
+def _lower_end(records: Records) -> float:
+    values = [record[key] for record in records for key in ("score", "low", "floor") if record[key] is not None]
+    return max(0.0, math.floor(min([0.45, *values]) * 10) / 10)
+
+
+def _readable(face: Any, palette: Palette) -> str:
+    """The ink or the background colour, whichever contrasts more with ``face``."""
+    return max((palette.ink, palette.background), key=lambda ink: contrast(ink, face))
+
+
+def contrast(first: Any, second: Any) -> float:
+    """The WCAG contrast ratio of two colours, 1 … 21."""
+    a, b = sorted((_luminance(first), _luminance(second)))
+    return (b + 0.05) / (a + 0.05)
+
+
+def _luminance(color: Any) -> float:
+    from matplotlib.colors import to_rgb
+
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,79 @@
+"""Text of the corpus and of language models, made fit to be shown: nothing in it may act on a page or a terminal."""
+
+from __future__ import annotations
+
+import codecs
+import unicodedata
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from stages.corpus.tokens import Vocabulary
+
+MARKS = {"\n": "↵", "\t": "⇥"}
+"""How the commonest characters without a look of their own are shown; the others as ``⟨U+202E⟩``."""
+
+# Controls, formats (bidirectional overrides, zero-width characters), surrogates, line and paragraph separators.
+INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+class Segment(NamedTuple):
+    """A stretch of a window: silent tokens joined, or what one activating token shows."""
+
+    text: str
+    value: float
+    """The activation; 0 where the latent is silent."""
+    special: bool = False
+    """Whether it is a special token, shown by its name."""
+
+
+def visible(text: str) -> str:
+    """Returns ``text`` with every control and format character replaced by a mark that can be seen."""
+    if text.isprintable():
+        return text
+    return "".join(_mark(character) for character in text)
+
+
+def _mark(character: str) -> str:
+    if character in MARKS:
+        return MARKS[character]
+    if unicodedata.category(character) not in INVISIBLE:
+        return character
+    return f"⟨U+{ord(character):04X}⟩"
+
+
+def sentence(text: str) -> str:
+    """Returns an explanation as one visible line: runs of white space become a space."""
+    return visible(" ".join(text.split()))
+
+
+def segments(tokens: Iterable[int], activations: Iterable[float], vocabulary: Vocabulary) -> list[Segment]:
+    """Returns what a window shows, in order; joined, the texts are the visible text of the window.
+
+    A character that several tokens spell together is one segment with the largest of their activations.
+    """
+    found: list[Segment] = []
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text, largest = "", 0.0
+
+    def close() -> None:
+        nonlocal text, largest
+        if largest == 0 and found and found[-1].value == 0 and not found[-1].special:
+            found[-1] = Segment(found[-1].text + visible(text), 0.0)
+        elif text:
+            found.append(Segment(visible(text), largest))
+        text, largest = "", 0.0
+
+    for token, value in zip(tokens, activations, strict=True):
+        if vocabulary.special[token]:
+            text += decoder.decode(b"", final=True)
+            decoder.reset()
+            close()
+            found.append(Segment(visible(vocabulary.strings[token]), 0.0, special=True))
+            continue
+        text += decoder.decode(vocabulary.spellings[token])
+        largest = max(largest, float(value))
+        if not decoder.getstate()[0]:
+            close()
+    text += decoder.decode(b"", final=True)
+    close()
+    return found

@@ -1,0 +1,38 @@
+"""Stage ``report``: everything the earlier stages found -> results/metrics.json, results/plots, results/report."""
+
+from __future__ import annotations
+
+import click
+
+from stages import params, paths
+from stages.outputs import dumps, new_directory, write_text
+from stages.publish import metrics, pages, plots, results
+
+
+@click.command("report")
+def command() -> None:
+    """Gather metrics, plots and pages."""
+    p = params.load()
+    found = results.read(p)
+    write_text(paths.METRICS, dumps(metrics.metrics(found)))
+    with new_directory(paths.PLOTS) as partial:
+        plots.write(partial, found)
+    with new_directory(paths.REPORT) as partial:
+        pages.write(partial, found, p.report.examples)
+    click.echo(f"report: {_summary(found)}; open {paths.REPORT / 'index.html'}")
+
+
+def _summary(found: results.Results) -> str:
+    """The first scorer's score of every coder, or what there is without one."""
+    explainer = found.explainers[0]
+    if not found.scorers:
+        explained = (f"{coder.name} {coder.explained(explainer)}" for coder in found.coders.values())
+        return f"latents explained by {explainer}: {', '.join(explained)}"
+    scorer = found.scorers[0]
+    parts = []
+    for coder in found.coders.values():
+        scores = coder.scores[explainer][scorer]
+        numbers = (scores.overall("score"), scores.overall_floor)
+        score, floor = ("none" if number is None else f"{number:.2f}" for number in numbers)
+        parts.append(f"{coder.name} {score} (floor {floor})")
+    return f"{scorer} of {explainer}: {', '.join(parts)}"

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from stages.cli import main
+from stages.commands import show
+from tests.publish.furnished import furnish
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    furnish(tmp_path)
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["show", *arguments])
+
+
+def test_a_latent_by_hand() -> None:
+    result = _run("one", "2")
+    assert result.exit_code == 0, result.output
+    assert (
+        result.output
+        == """\
+one, latent 2  layers.0
+fires on 12 tokens (18.8 %) in 6 windows, mean activation 2.5, maximum 8
+
+Explanation by pattern
+  the word cat
+  detection    0.80 balanced accuracy, 95 % interval 0.70 to 0.90, floor 0.50, 1 of 10 examples unscored
+  embedding    0.60 AUROC, 95 % interval 0.50 to 0.70, floor 0.50, 1 of 10 examples unscored
+
+Explanation by llm
+  </script><img src=x onerror=alert(1)> "quoted" & 'so' ⟨U+202E⟩over⟨U+202C⟩ ⟨U+001B⟩[31mred
+  detection    0.80 balanced accuracy, 95 % interval 0.70 to 0.90, floor 0.50, 1 of 10 examples unscored
+  embedding    0.60 AUROC, 95 % interval 0.50 to 0.70, floor 0.50, 1 of 10 examples unscored
+
+Output tokens
+  promoted     ' cat' '</script>'
+  suppressed   '⟨U+001B⟩[2J'
+
+Examples
+  max 8, decile 1, train, first
+  « cat»</script> a a
+  max 7, decile 1, test, first
+   a«↵»«⟨U+202E⟩»<end>
+  max 0.25, decile 3, test, second <b>
+  « a» a a a
+"""
+    )
+
+
+def test_what_is_missing_is_said() -> None:
+    output = _run("one", "7").output
+    assert "Explanation by pattern\n  none: no rule fits\n" in output
+    assert "  dogs\n  detection    unscored: no verdict\n  embedding    outside this scorer's sample\n" in output
+
+
+def test_as_many_examples_as_asked_for() -> None:
+    output = _run("one", "2", "--examples", "6").output
+    assert len(re.findall(r"^  max ", output, re.MULTILINE)) == 6
+    assert "⟨U+001B⟩[2J" in output.split("Examples")[1]
+
+
+def test_a_terminal_gets_shades_and_no_control_of_the_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(show, "is_terminal", lambda: True)
+    output = _run("one", "2", "--examples", "6").output
+    assert click.style(" cat", fg=16, bg=208) in output
+    assert click.style(" a", fg=16, bg=223) in output
+    assert "«" not in output
+    plain = click.unstyle(output)
+    assert not {unicodedata.category(character) for character in plain.replace("\n", "")} & {"Cc", "Cf", "Zl", "Zp"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ono", "2"), "params.yaml has no coder ono; did you mean one?"),
+        (("one", "10"), "the coder one has latents 0 to 9, but no 10"),
+        (("one", "3"), "latent 3 of one was not sampled; of the 3 that were, the nearest are 2, 5, 7; "),
+        (("one", "5"), "latent 5 of one was sampled but dropped: never fires"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments: tuple[str, ...], message: str) -> None:
+    result = _run(*arguments)
+    assert result.exit_code == 1
+    assert message in result.output
+    assert len(result.output.splitlines()) == 1

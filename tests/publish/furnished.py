@@ -1,0 +1,169 @@
+"""A working folder in which everything before the report has run, small enough to check by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from stages import outputs, paths
+from stages.corpus import tokens
+from stages.examples import table as examples
+from stages.explainers import table as explanations
+from stages.explainers.table import Explanation
+from stages.scorers import table as scores
+from stages.similarity import table as similarity
+
+HOSTILE = "</script><img src=x onerror=alert(1)> \"quoted\" & 'so' \u202eover\u202c \x1b[31mred\u2028"
+WORDS = [b"<end>", b" cat", b"</script>", b"\n", b"\xc3", b"\xa9", "\u202e".encode(), b" dog", b"\x1b[2J", b" a"]
+CAT, SCRIPT, NEWLINE, E1, E2, OVERRIDE, DOG, ESCAPE, A = range(1, 10)
+PARAMS = """\
+corpus: {source: text, path: texts, context_length: 8, tokens: 80}
+subject: {model: demo/subject}
+coders:
+  one: {path: coders/one, hookpoint: layers.0}
+  two: {path: coders/two, hookpoint: layers.1}
+sampling: {latents: [2, 5, 7], window: 4}
+explainers: {pattern: {kind: pattern}, llm: {kind: default}}
+scorers: {detection: {kind: detection}, embedding: {kind: embedding}}
+report: {examples: 3}
+"""
+WINDOWS = {
+    "train": [
+        (0, [CAT, SCRIPT, A, A], [8.0, 0, 0, 0]),
+        (3, [A, E1, E2, A], [0, 1.0, 5.0, 0]),
+        (5, [A, A, A, CAT], [0, 0, 0, 2.0]),
+    ],
+    "test": [
+        (1, [A, NEWLINE, OVERRIDE, 0], [0, 7.0, 0.5, 0]),
+        (4, [DOG, A, A, ESCAPE], [0, 0, 0, 4.0]),
+        (9, [A, A, A, A], [0.25, 0, 0, 0]),
+    ],
+    "negative": [(7, [DOG, DOG, DOG, DOG], [0, 0, 0, 0])],
+}  # role: (window, tokens, activations)
+
+
+def vocabulary() -> tokens.Vocabulary:
+    special = np.zeros(len(WORDS), bool)
+    special[0] = True
+    return tokens.Vocabulary(WORDS, np.ones(len(WORDS), np.int64), special)
+
+
+def furnish(folder: Path) -> None:
+    """Writes params.yaml and data/ into ``folder``, which has to be the current one."""
+    (folder / "params.yaml").write_text(PARAMS)
+    documents = pa.table(
+        {"name": ["first", "second <b>"], "start": pa.array([0, 16], pa.int64()), "n_tokens": [16, 64]}
+    )
+    meta = {
+        "documents": 2,
+        "special_positions": 16,
+        "tokenizer": {"model": "demo/subject", "revision": None, "size": 10},
+    }
+    tokens.write(paths.TOKENS, np.full((10, 8), A, np.int32), documents, vocabulary(), meta)
+    for place, coder in enumerate(("one", "two")):
+        _examples(coder, f"layers.{place}")
+        _explain(coder, "pattern", [(2, "the word cat", None), (7, None, "no rule fits")])
+        _explain(coder, "llm", [(2, HOSTILE, None), (7, "dogs", None)])
+        for explainer in ("pattern", "llm"):
+            _score(coder, explainer, "detection", "balanced_accuracy", 0.8 + place / 10)
+            _score(coder, explainer, "embedding", "auroc", 0.6)
+    pairs = [_pair("pattern", 0.512345), _pair("llm", None)]
+    similarity.write(paths.SIMILARITY, similarity.matches_schema().empty_table(), {"pairs": pairs})
+
+
+def _examples(coder: str, hookpoint: str) -> None:
+    kept = {"count": 12, "density": 0.1875, "max": 8.0, "mean": 2.5, "histogram": [6, 4, 2], "n_windows": 6}
+    kept |= {"top_tokens": [CAT, SCRIPT], "top_values": [1.5, 1.25], "bottom_tokens": [ESCAPE], "bottom_values": [-1.0]}
+    dropped = dict.fromkeys(kept) | {"count": 0, "dropped": "never fires"}
+    latents = [{"latent": 2, **kept}, {"latent": 5, **dropped}, {"latent": 7, **kept}]
+    schema = examples.latents_schema()
+    rows = [dict.fromkeys(schema.names) | latent for latent in latents]
+    windows = []
+    for latent in (2, 7):
+        for role, found in WINDOWS.items():
+            for decile, (number, ids, values) in enumerate(found, 1):
+                row = {"latent": latent, "role": role, "decile": decile if role != "negative" else 0, "window": number}
+                row |= {
+                    "row": number // 2,
+                    "start": number % 2 * 4,
+                    "max": max(values),
+                    "tokens": ids,
+                    "activations": values,
+                }
+                windows.append({"kind": None, **row})
+    meta: dict[str, Any] = {
+        "hookpoint": hookpoint,
+        "subject": {"model": "demo/subject", "weights": "trained"},
+        "n_latents": 10,
+        "n_events": 160,
+        "dead": 1,
+        "window": 4,
+        "chosen": 3,
+        "kept": 2,
+        "dropped": {"never fires": 1},
+    }
+    with outputs.new_directory(paths.examples(coder)) as partial:
+        outputs.write_table(partial / "latents.parquet", pa.Table.from_pylist(rows, schema))
+        outputs.write_table(partial / "windows.parquet", pa.Table.from_pylist(windows, examples.windows_schema()))
+        outputs.write_meta(partial, examples.SCHEMA, examples.VERSION, meta)
+
+
+def _explain(coder: str, explainer: str, found: list[tuple[int, str | None, str | None]]) -> None:
+    explanations.write(
+        paths.explanations(coder, explainer),
+        [Explanation(latent, text, reason, {}) for latent, text, reason in found],
+        {},
+    )
+
+
+def _score(coder: str, explainer: str, scorer: str, metric: str, score: float) -> None:
+    """Latent 2 has a score and a floor; latent 7 was judged in vain by detection, and not at all by the other."""
+    empty = {"sensitivity": None, "specificity": None, "f1": None, "reason": None}
+    rows = [
+        {
+            "explanation": "own",
+            "latent": 2,
+            "score": score,
+            "low": score - 0.1,
+            "high": score + 0.1,
+            "n": 9,
+            "unscored": 1,
+            **empty,
+        },
+        {
+            "explanation": "shuffled",
+            "latent": 2,
+            "score": 0.5,
+            "low": 0.4,
+            "high": 0.6,
+            "n": 10,
+            "unscored": 0,
+            **empty,
+        },
+    ]
+    if scorer == "detection":
+        rows.append({**empty, "explanation": "own", "latent": 7, "n": 0, "unscored": 10, "reason": "no verdict"})
+    own = {
+        "score": score,
+        "low": score - 0.1,
+        "high": score + 0.1,
+        "n_latents": 1,
+        "unscored_examples": 11,
+        "unscored_latents": 1,
+    }
+    floor = {"score": 0.5, "low": 0.4, "high": 0.6, "n_latents": 1, "unscored_examples": 0, "unscored_latents": 0}
+    deciles = [1.0, 0.75, *[None] * 8] if scorer == "detection" else [None] * 10
+    meta = {"metric": metric, "overall": {"own": own, "shuffled": floor}, "deciles": deciles}
+    table = pa.Table.from_pylist(rows, scores.scores_schema())
+    scores.write(paths.scores(coder, explainer, scorer), scores.verdicts_schema().empty_table(), table, meta)
+
+
+def _pair(explainer: str, cosine: float | None) -> dict[str, Any]:
+    keys = ("decoder_cosine", "decoder_cosine_random", "low", "high", "floor", "floor_low", "floor_high")
+    numbers = dict.fromkeys(keys, None if cosine is None else 0.25)
+    reason = "too few latents are matched" if cosine is None else None
+    counts = {"n_matched": 2, "n_explained": 2, "explanation_cosine": cosine, "reason": reason}
+    return {"a": "one", "b": "two", "explainer": explainer, **numbers, **counts}

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from stages import params, paths
+from stages.errors import GlossaError
+from stages.outputs import dumps
+from stages.publish import results
+from stages.publish.metrics import metrics, rounded
+
+
+def test_every_number_has_its_place(found: results.Results) -> None:
+    content = metrics(found)
+    assert content["coders"]["one"] == {
+        "latents": 10,
+        "dead": 1,
+        "chosen": 3,
+        "kept": 2,
+        "dropped": {"never fires": 1},
+        "l0": 2.5,  # 160 events on 80 - 16 ordinary tokens
+    }
+    assert content["explanations"]["one"] == {
+        "pattern": {"explained": 1, "unexplained": {"no rule fits": 1}},
+        "llm": {"explained": 2, "unexplained": {}},
+    }
+    assert content["scores"]["two"]["llm"]["detection"] == {
+        "score": 0.9,
+        "low": 0.8,
+        "high": 1.0,
+        "floor": 0.5,
+        "latents": 1,
+        "unscored": 1,
+        "unscored_examples": 11,
+    }
+
+
+def test_similarity_says_what_is_known_of_a_pair(found: results.Results) -> None:
+    similarity = metrics(found)["similarity"]
+    assert similarity["pattern"]["one"]["two"]["explanation_cosine"] == 0.5123
+    assert "reason" not in similarity["pattern"]["one"]["two"]
+    assert similarity["llm"]["one"]["two"] == {
+        "n_matched": 2,
+        "n_explained": 2,
+        "reason": "too few latents are matched",
+    }
+
+
+def test_floats_are_rounded_wherever_they_are() -> None:
+    assert rounded({"a": [0.123456, {"b": -0.00001}], "n": 3, "s": "0.123456", "none": None, "yes": True}) == {
+        "a": [0.1235, {"b": 0.0}],
+        "n": 3,
+        "s": "0.123456",
+        "none": None,
+        "yes": True,
+    }
+    assert dumps(rounded(-0.00001)) == "0.0\n"
+
+
+def test_the_file_is_sorted_json(found: results.Results) -> None:
+    text = dumps(metrics(found))
+    assert json.loads(text) == metrics(found)
+    assert list(json.loads(text)) == ["coders", "explanations", "scores", "similarity"]
+
+
+def test_a_missing_output_is_named(found: results.Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = paths.scores
+    monkeypatch.setattr(paths, "scores", lambda coder, explainer, scorer: original(coder, explainer, "absent"))
+    with pytest.raises(GlossaError, match=r"data/scores/one/pattern/absent.*run dvc repro"):
+        results.read(params.load())

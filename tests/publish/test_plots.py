@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+from matplotlib import rcParams
+
+from stages.publish import figures, plots
+from stages.publish.results import Results
+from tests.folders import tree
+
+
+def test_records_by_hand(found: Results) -> None:
+    scores = plots.score_records(found)
+    assert len(scores) == 8
+    assert scores[0] == {
+        "coder": "one",
+        "explainer": "pattern",
+        "scorer": "detection",
+        "metric": "balanced accuracy",
+        "score": 0.8,
+        "low": pytest.approx(0.7),
+        "high": pytest.approx(0.9),
+        "floor": 0.5,
+    }
+    deciles = plots.decile_records(found)
+    assert len(deciles) == 8
+    assert deciles[1] == {
+        "coder": "one",
+        "scorer": "detection",
+        "explainer": "pattern",
+        "decile": 2,
+        "sensitivity": 0.75,
+    }
+    assert plots.similarity_records(found)[1] == {
+        "a": "one",
+        "b": "two",
+        "explainer": "llm",
+        "explanation_cosine": None,
+        "floor": None,
+        "decoder_cosine": None,
+    }
+
+
+def test_the_folder_is_the_same_every_time_and_whatever_the_user_prefers(
+    found: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    plots.write(tmp_path / "a", found)
+    monkeypatch.setitem(rcParams, "font.size", 31.0)
+    plots.write(tmp_path / "b", found)
+    assert rcParams["font.size"] == 31.0
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    names = [
+        "deciles.json",
+        "overview.png",
+        "overview.svg",
+        "scores.json",
+        "similarity.json",
+        "similarity.png",
+        "similarity.svg",
+    ]
+    assert list(tree(tmp_path / "a")) == names
+    assert isinstance(json.loads((tmp_path / "a" / "scores.json").read_text()), list)
+
+
+def test_pictures_say_nothing_of_when_or_by_what_they_were_made(found: Results) -> None:
+    svg = figures.overview(plots.score_records(found), "svg", figures.LIGHT)
+    png = figures.overview(plots.score_records(found), "png", figures.LIGHT)
+    assert b"<dc:date>" not in svg
+    assert b"Matplotlib" not in svg
+    assert b"tEXt" not in png
+
+
+def test_pictures_without_anything_to_show_can_be_drawn() -> None:
+    unscored = {
+        "coder": "a",
+        "explainer": "e",
+        "scorer": "s",
+        "metric": "AUROC",
+        "score": None,
+        "low": None,
+        "high": None,
+        "floor": None,
+    }
+    for records in ([], [unscored]):
+        assert figures.overview(records, "svg", figures.DARK).startswith(b"<?xml")
+    assert figures.similarity([], "svg", figures.DARK).startswith(b"<?xml")
+
+
+@pytest.mark.parametrize("palette", [figures.LIGHT, figures.DARK])
+def test_colours_can_be_read(palette: figures.Palette) -> None:
+    for text in (palette.ink, palette.muted):
+        assert figures.contrast(text, palette.background) >= 4.5
+    for color in palette.series:
+        assert figures.contrast(color, palette.background) >= 3
+    for face in palette.ramp:
+        assert max(figures.contrast(ink, face) for ink in (palette.ink, palette.background)) >= 4.5
+    assert all(a != b for a, b in itertools.combinations(palette.series, 2))
+
+
+def test_contrast_by_hand() -> None:
+    assert figures.contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert figures.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
