@@ -6,17 +6,18 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import zarr
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 from stages import paths
 from stages.errors import GlossaError
 from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
+
+if TYPE_CHECKING:
+    import zarr
 
 SCHEMA, VERSION = "glossa/tokens", 1
 CHUNK_TOKENS = 65_536
@@ -50,9 +51,11 @@ class Tokens:
         """Tokens of a row."""
         return self.meta["context_length"]
 
-    @property
+    @cached_property
     def array(self) -> zarr.Array:
         """[rows, context_length] int32, read lazily."""
+        import zarr
+
         try:
             array = zarr.open_array(self.directory / "tokens.zarr", mode="r", zarr_format=3)
         except (FileNotFoundError, ValueError) as error:
@@ -82,7 +85,8 @@ class Tokens:
 class Vocabulary:
     """The tokens of the tokenizer, by id."""
 
-    bytes: list[bytes]
+    spellings: list[bytes]
+    """The UTF-8 bytes of each; a token may hold a part of a character."""
     counts: NDArray[np.int64]
     """How often each occurs in the corpus."""
     special: NDArray[np.bool_]
@@ -91,12 +95,18 @@ class Vocabulary:
     @cached_property
     def strings(self) -> list[str]:
         """Each token on its own; a piece of a character shows as U+FFFD."""
-        return [value.decode("utf-8", errors="replace") for value in self.bytes]
+        return [value.decode("utf-8", errors="replace") for value in self.spellings]
+
+    def pieces(self, ids: NDArray[np.int32] | list[int]) -> list[bytes]:
+        """What each of consecutive tokens shows: a line break where a document ends, nothing for a leading BOS."""
+        return [
+            self.spellings[token] if not self.special[token] else b"\n" if place else b""
+            for place, token in enumerate(ids)
+        ]
 
     def text(self, ids: NDArray[np.int32] | list[int]) -> str:
-        """The text of consecutive tokens, special tokens left out."""
-        joined = b"".join(self.bytes[token] for token in ids if not self.special[token])
-        return joined.decode("utf-8", errors="replace")
+        """The text of consecutive tokens."""
+        return b"".join(self.pieces(ids)).decode("utf-8", errors="replace")
 
 
 def write(
@@ -107,6 +117,9 @@ def write(
     meta: dict[str, Any],
 ) -> None:
     """Writes data/tokens whole, or leaves nothing."""
+    import zarr
+    from zarr.codecs import BloscCodec
+
     rows, length = tokens.shape
     with new_directory(directory) as partial:
         chunk = (max(1, CHUNK_TOKENS // length), length)
@@ -125,8 +138,8 @@ def write(
             partial / "vocabulary.parquet",
             pa.table(
                 {
-                    "token": pa.array(range(len(vocabulary.bytes)), pa.int32()),
-                    "bytes": pa.array(vocabulary.bytes, pa.binary()),
+                    "token": pa.array(range(len(vocabulary.spellings)), pa.int32()),
+                    "bytes": pa.array(vocabulary.spellings, pa.binary()),
                     "text": pa.array(vocabulary.strings, pa.string()),
                     "count": pa.array(vocabulary.counts, pa.int64()),
                     "special": pa.array(vocabulary.special, pa.bool_()),

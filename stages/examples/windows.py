@@ -58,7 +58,7 @@ def split(found: Firing, train: params.Train, per_decile: int, generator: np.ran
     if n < 2:
         return Split(np.arange(n), np.empty(0, np.int64))
     share = n * wanted_test // (wanted_test + train.n)
-    n_test = min(wanted_test, max(1, min(share, n - 1)))
+    n_test = min(wanted_test, max(1, share))
     shuffled = generator.permutation(n)
     even = _round_robin(shuffled, found.deciles)
     test = np.sort(even[:n_test])

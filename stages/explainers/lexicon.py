@@ -63,7 +63,6 @@ class Lexicon:
 def build(tokens: Tokens, window: int) -> Lexicon:
     """Looks at every window of the corpus once."""
     vocabulary = tokens.vocabulary
-    shown = ["" if special else text for text, special in zip(vocabulary.strings, vocabulary.special, strict=True)]
     blocks = tokens.matrix.reshape(-1, window)
     codes = {kind: np.zeros(blocks.size, np.int32) for kind in KINDS}
     names: dict[str, dict[str, int]] = {kind: {"": 0} for kind in KINDS}
@@ -71,7 +70,7 @@ def build(tokens: Tokens, window: int) -> Lexicon:
     bit = {name: 1 << place for place, name in enumerate(PLACES)}
     position = 0
     for block in bar("read corpus", unit="window", iterable=blocks.tolist()):
-        for sight in look([shown[token] for token in block]):
+        for sight in look([piece.decode("utf-8", errors="replace") for piece in vocabulary.pieces(block)]):
             for kind in KINDS:
                 known = names[kind]
                 value = getattr(sight, kind)

@@ -96,10 +96,13 @@ class LatentStore:
         positions, values = self._events(0, int(self.indptr[-1]))
         return sparse.csr_array((values, positions, self.indptr), shape=self.shape)
 
+    @cached_property
+    def _arrays(self) -> tuple[Any, Any]:
+        return self.root["activations/indices"], self.root["activations/data"]  # opening costs as much as reading
+
     def _events(self, begin: int, end: int) -> tuple[NDArray, NDArray[np.float32]]:
-        indices = self.root["activations/indices"]
-        data = self.root["activations/data"]
-        return np.asarray(indices[begin:end]), np.asarray(data[begin:end])  # type: ignore[index]
+        indices, data = self._arrays
+        return np.asarray(indices[begin:end]), np.asarray(data[begin:end])
 
     def _array(self, name: str) -> NDArray:
         return np.asarray(self.root[name][:])  # type: ignore[index]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -22,8 +22,46 @@ EXAMPLE = re.compile(r"^([a-z]): (\".*\")$", re.MULTILINE)
 EXPLANATION = re.compile(r"^Explanation: (\".*\")$", re.MULTILINE)
 MARKED = re.compile(r"\u00ab(.*?)\u00bb", re.DOTALL)
 COMMON = frozenset(
-    "about activates after and are before fires from have into like makes more most next often or other such text than that the their them then these this tokens used when where which with word words".split()
+    {
+        "about",
+        "activates",
+        "after",
+        "and",
+        "are",
+        "before",
+        "fires",
+        "from",
+        "have",
+        "into",
+        "like",
+        "makes",
+        "more",
+        "most",
+        "next",
+        "often",
+        "or",
+        "other",
+        "such",
+        "text",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "these",
+        "this",
+        "tokens",
+        "used",
+        "when",
+        "where",
+        "which",
+        "with",
+        "word",
+        "words",
+    }
 )
+"""Words of an explanation that say nothing about where a latent fires."""
 
 
 class Options(Section):
@@ -50,6 +88,21 @@ class Reading:
     before: frozenset[str]
     shapes: tuple[str, ...]
     places: tuple[str, ...]
+    _known: dict[str, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    def wants(self, unit: str) -> bool:
+        """Whether a word or a run of symbols is a target; remembered, as texts repeat their words."""
+        if unit not in self._known:
+            self._known[unit] = self._decide(unit)
+        return self._known[unit]
+
+    def _decide(self, unit: str) -> bool:
+        word = unit.lower()
+        if word in self.targets or any(SHAPES[shape].fullmatch(unit) for shape in self.shapes):
+            return True
+        if word[:1].isalnum():
+            return any(_part(target, word) for target in self.targets if target.startswith("-") or target.endswith("-"))
+        return any(target in word for target in self.targets if not any(c.isalnum() for c in target))
 
 
 @lru_cache(maxsize=4096)
@@ -99,24 +152,13 @@ def _fitting(reading: Reading, text: str) -> list[tuple[int, int]]:
     before = ""
     for unit in UNIT.finditer(text):
         word = unit.group().lower()
-        if _wanted(reading, unit.group()) and (not reading.before or before in reading.before):
+        if reading.wants(unit.group()) and (not reading.before or before in reading.before):
             begin, end = unit.span()
             if not reading.places or any(a <= begin < b for a, b in inside):
                 fits.append((begin, end))
         if not word.isspace():
             before = word
     return fits
-
-
-def _wanted(reading: Reading, unit: str) -> bool:
-    word = unit.lower()
-    if word in reading.targets:
-        return True
-    if any(SHAPES[shape].fullmatch(unit) for shape in reading.shapes):
-        return True
-    if word[:1].isalnum():
-        return any(_part(target, word) for target in reading.targets if target.startswith("-") or target.endswith("-"))
-    return any(target in word for target in reading.targets if not any(c.isalnum() for c in target))
 
 
 def _part(target: str, word: str) -> bool:

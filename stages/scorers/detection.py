@@ -1,4 +1,4 @@
-"""``detection``: does the judge find the windows in which the latent fires? (arXiv 2410.13928, §3.3.1)"""
+"""``detection``: does the judge find the windows in which the latent fires (arXiv 2410.13928, §3.3.1)?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``embedding``: are the windows in which the latent fires nearer to the explanation? (arXiv 2410.13928, §3.3.4)"""
+"""``embedding``: are the windows in which the latent fires nearer to the explanation (arXiv 2410.13928, §3.3.4)?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``fuzzing``: does the judge know marks on firing tokens from marks on others? (arXiv 2410.13928, §3.3.2)"""
+"""``fuzzing``: does the judge know marks on firing tokens from marks on others (arXiv 2410.13928, §3.3.2)?"""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stages.scorers.classifier import Example
 
 PROMPT = Path(__file__).with_name("fuzzing.md")
 OPEN, CLOSE = "\u00ab", "\u00bb"
-NEUTRAL = str.maketrans({OPEN: "\u2039", CLOSE: "\u203a"})
-"""Our marks where the corpus holds them."""
+_EDGE = {0: b"", 1: b"\xfe", -1: b"\xff"}
+"""Stands for a mark until those of the corpus are out of the way; UTF-8 holds neither byte."""
 
 
 class Options(Section):
@@ -65,14 +65,10 @@ def windows(item: Item, vocabulary: Vocabulary, threshold: float, generator: np.
 
 def marked(tokens: NDArray[np.int32], mask: NDArray[np.bool_], vocabulary: Vocabulary) -> str:
     """The text of a window with every run of marked tokens between « and »."""
-    pieces = []
-    edges = np.flatnonzero(np.diff(mask.astype(np.int8), prepend=0, append=0))
-    at = 0
-    for begin, end in edges.reshape(-1, 2).tolist():
-        pieces += [_plain(tokens[at:begin], vocabulary), OPEN, _plain(tokens[begin:end], vocabulary), CLOSE]
-        at = end
-    return "".join([*pieces, _plain(tokens[at:], vocabulary)])
-
-
-def _plain(tokens: NDArray[np.int32], vocabulary: Vocabulary) -> str:
-    return vocabulary.text(tokens).translate(NEUTRAL)
+    edges = np.diff(mask.astype(np.int8), prepend=0, append=0)
+    pieces = [*vocabulary.pieces(tokens), b""]
+    joined = b"".join(_EDGE[edge] + piece for edge, piece in zip(edges.tolist(), pieces, strict=True))
+    for ours, other in ((OPEN, "\u2039"), (CLOSE, "\u203a")):
+        joined = joined.replace(ours.encode(), other.encode())
+    joined = joined.replace(_EDGE[1], OPEN.encode()).replace(_EDGE[-1], CLOSE.encode())
+    return joined.decode("utf-8", errors="replace")

@@ -25,14 +25,18 @@ def corpus(folder: Path, fires: Any, n_windows: int = 400, seed: int = 0) -> tup
     flat[np.flatnonzero((flat == 7) & (np.roll(flat, 1) != 6))] = 11  # "ning" only ever ends a word
     special = np.zeros(len(WORDS), bool)
     special[0] = True
-    vocabulary = Vocabulary([word.encode() for word in WORDS], np.bincount(matrix.ravel(), minlength=len(WORDS)), special)
+    vocabulary = Vocabulary(
+        [word.encode() for word in WORDS], np.bincount(matrix.ravel(), minlength=len(WORDS)), special
+    )
     documents = pa.table({"name": ["d"], "start": pa.array([0], pa.int64()), "n_tokens": pa.array([1], pa.int32())})
     token_store.write(folder / "tokens", matrix, documents, vocabulary, {"bos": None, "special_positions": 0})
     blocks = matrix.reshape(-1, WINDOW)
     where = np.array([fires(block) for block in blocks])
     active = np.flatnonzero(where.any(axis=1))
     chosen = active[:40]
-    train = Windows(chosen, np.ones(len(chosen), np.int8), blocks[chosen], where[chosen].astype(np.float32), [None] * len(chosen))
+    train = Windows(
+        chosen, np.ones(len(chosen), np.int8), blocks[chosen], where[chosen].astype(np.float32), [None] * len(chosen)
+    )
     facts = {"count": int(where.sum()), "n_windows": len(active), "mean": 1.0, "top_tokens": None, "top_values": None}
     return Tokens.open(folder / "tokens"), LatentExamples(3, facts, train, train, train)
 
@@ -89,7 +93,13 @@ def test_look_names_words_parts_and_surroundings() -> None:
 
 @pytest.mark.parametrize(
     ("token", "word", "offset", "piece"),
-    [("Run", "running", 0, "run-"), ("in", "running", 4, "-in-"), ("g", "running", 6, "-g"), ("the", "the", 0, "the"), ("(`", "(`,", 0, "(`")],
+    [
+        ("Run", "running", 0, "run-"),
+        ("in", "running", 4, "-in-"),
+        ("g", "running", 6, "-g"),
+        ("the", "the", 0, "the"),
+        ("(`", "(`,", 0, "(`"),
+    ],
 )
 def test_piece_of(token: str, word: str, offset: int, piece: str) -> None:
     assert piece_of(token, word, offset) == piece
@@ -98,7 +108,10 @@ def test_piece_of(token: str, word: str, offset: int, piece: str) -> None:
 def test_sentences_are_one_line_with_paired_quotes() -> None:
     rule = Rule("piece", ('say "no"', "\n  "), ("a", "b", "c"), "formulas", Fit(1, 1, 1, 0))
     text = sentence(rule, ["x"])
-    assert text == 'Fires on "say \u2033no\u2033" or "\\n\u2423\u2423" after "a", "b" or "c" in formulas, and makes "x" more likely next.'
+    assert (
+        text
+        == 'Fires on "say \u2033no\u2033" or "\\n\u2423\u2423" after "a", "b" or "c" in formulas, and makes "x" more likely next.'
+    )
 
 
 def test_unknown_kind_is_named() -> None:

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
+from stages.errors import GlossaError
 from stages.llm import labels, load
 from stages.llm.pattern import judge, read
 from stages.llm.request import Message, Request
-from stages.errors import GlossaError
 
 
 @pytest.mark.parametrize(

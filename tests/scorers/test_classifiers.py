@@ -44,7 +44,9 @@ class Liar:
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
         for place, request in enumerate(requests):
             keys = request.schema["required"]
-            yield Answer("I would rather not." if place == 0 else "{" + ", ".join(f'"{key}": false' for key in keys) + "}")
+            yield Answer(
+                "I would rather not." if place == 0 else "{" + ", ".join(f'"{key}": false' for key in keys) + "}"
+            )
 
 
 def test_what_cannot_be_read_is_unscored_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,13 +69,15 @@ def test_marks_alone_tell_nothing() -> None:
         for example in windows(item, planted.vocabulary(), 0.3, np.random.default_rng(number)):
             assert example.text.count(OPEN) == example.text.count(CLOSE) == 1
             columns[example.active].append(len(example.text[: example.text.index(OPEN)].split()))
-    true, false = (np.bincount(columns[active], minlength=planted.SIZE) / len(columns[active]) for active in (True, False))
+    true, false = (
+        np.bincount(columns[active], minlength=planted.SIZE) / len(columns[active]) for active in (True, False)
+    )
     assert np.abs(true - false).max() < 0.05
 
 
 def test_marks_of_the_corpus_are_neutralised_and_runs_share_a_pair() -> None:
     vocabulary = planted.vocabulary()
-    vocabulary.bytes[3] = " \u00absun\u00bb".encode()
+    vocabulary.spellings[3] = " \u00absun\u00bb".encode()
     text = marked(np.array([1, 2, 3, 4], np.int32), np.array([True, True, False, True]), vocabulary)
     assert text == f"{OPEN} cat dog{CLOSE} \u2039sun\u203a{OPEN} sea{CLOSE}"
 

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from tests.scorers import planted
 class Words:
     """Embeds a text as the counts of two words, at unit norm."""
 
-    identity = {"name": "words"}
+    identity: ClassVar[dict[str, str]] = {"name": "words"}
 
     def encode(self, texts: list[str]) -> np.ndarray:
         counts = np.array([[text.count("cat"), text.count("dog"), 0.1] for text in texts], np.float32)
