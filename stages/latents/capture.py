@@ -88,11 +88,12 @@ def is_stored(target: Target, path: Path, subject: Subject, tokens: Tokens) -> b
 def capture(subject: Subject, targets: Sequence[Target], tokens: Tokens, batch_tokens: int) -> None:
     """Leaves a run of every range for every target, running the subject once for all of them.
 
-    A latent is stored at a position when its activation there, after the coder's own activation function, is above 0;
+    The first target is the one that is wanted now. Another that can't be read loses its runs of this pass, and its own
+    stage will say why. A latent is stored at a position when its activation there, after the coder's own activation function, is above 0;
     positions of special tokens (BOS, EOS) are left out.
 
     Raises:
-        GlossaError: a coder does not fit its hookpoint, or an activation is NaN or infinite.
+        GlossaError: the first coder does not fit its hookpoint, or an activation there is NaN or infinite.
     """
     length = tokens.context_length
     special = torch.from_numpy(tokens.vocabulary.special)
@@ -111,9 +112,16 @@ def capture(subject: Subject, targets: Sequence[Target], tokens: Tokens, batch_t
                 ids = torch.from_numpy(np.asarray(tokens.array[start:stop], dtype=np.int64))
                 keep = torch.nonzero(~special[ids].reshape(-1)).squeeze(1)
                 read = activations(subject, [target.hookpoint for target in missing], ids)
-                for target in missing:
-                    found = _encode(subject, target, read[target.hookpoint], keep, start, length)
-                    events[target.name].append((found[0] + (start - first) * length, found[1], found[2]))
+                for target in list(missing):
+                    try:
+                        found = _encode(subject, target, read[target.hookpoint], keep, start, length)
+                    except GlossaError:
+                        if target is targets[0]:
+                            raise
+                        missing.remove(target)
+                        continue
+                    offset = (start - first) * length
+                    events[target.name].append(((found[0] + offset).int(), found[1].int(), found[2]))
                 progress.update((stop - start) * length)
             for target in missing:
                 positions, latents, values = (
@@ -126,8 +134,8 @@ def capture(subject: Subject, targets: Sequence[Target], tokens: Tokens, batch_t
                     end,
                     (end - first) * length,
                     target.coder.n_latents,
-                    positions.astype(np.int32),
-                    latents.astype(np.int32),
+                    positions,
+                    latents,
                     spec.round_mantissa(values, target.kept_bits),
                 )
 

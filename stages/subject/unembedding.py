@@ -36,6 +36,8 @@ def promoted(subject: Subject, directions: Tensor, special: Tensor, n: int = 10,
     if norm is not None and getattr(norm, "weight", None) is not None:
         gain = norm.weight.detach().float()
         weight = weight * (1 + gain if "Gemma" in type(norm).__name__ else gain)
+        if isinstance(norm, torch.nn.LayerNorm):
+            weight = weight - weight.mean(dim=1, keepdim=True)  # it centres what it reads before the gain
     keep = torch.nonzero(~special[: weight.shape[0]]).squeeze(1).to(weight.device)
     weight = weight[keep]
     n = min(n, len(keep))

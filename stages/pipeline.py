@@ -1,0 +1,246 @@
+"""The parts of dvc.yaml that follow from params.yaml and from what the code imports.
+
+DVC loops over entries, but among dependencies it can't put in a list, leave one out or name all outputs of a loop, and
+it follows no imports. So these lines are generated: a block stands below a mark such as ``# wired: score.code`` and
+reaches to the next mark or the end of its list. All else in dvc.yaml is written by hand and kept as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stages import imports, paths
+from stages.errors import GlossaError, nearest
+from stages.params import InstalledDocs, LocalText, Params, Subject
+
+STAGES = ("tokenize", "cache", "sample", "explain", "score", "compare", "report")
+ROOMS = {"explainers": "explain", "scorers": "score"}
+"""The rooms whose units are chosen by an entry's ``kind``, and the stage that runs them."""
+
+TOKENIZER = ("added_tokens", "merges", "special_tokens", "tokenizer", "vocab")
+MAPPINGS = frozenset({"cache.entries", "explain.entries", "score.entries", "units"})
+"""The blocks that are no lists."""
+
+MARK = re.compile(r"( *)# wired: ([a-z.]+)")
+PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*")
+NOT_PLAIN = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+class Block(NamedTuple):
+    """Generated lines in dvc.yaml: those from index ``start``, behind the mark, up to ``end``."""
+
+    name: str
+    indent: str
+    start: int
+    end: int
+
+
+class UnitCode(NamedTuple):
+    """The code of a stage that runs units."""
+
+    shared: list[Path]
+    """What every entry needs."""
+
+    own: dict[str, list[Path]]
+    """What each entry needs beside it; lists of one length, filled up with the stage's script, or none."""
+
+
+def blocks(p: Params) -> dict[str, list[str]]:
+    """Returns the generated lines of every block, without their indentation.
+
+    Raises:
+        GlossaError: an entry names a kind or provider that is unknown, code is not there, or the subject's folder is
+            missing.
+    """
+    coders, explainers, scorers = list(p.coders), list(p.explainers), list(p.scorers)
+    folders = {name: Path(coder.path) for name, coder in p.coders.items() if is_local(coder.path)}
+    # A coder from elsewhere has no folder to depend on (params.yaml pins it), but a loop can't leave a dependency out:
+    # it gets one that the stage has anyway.
+    script = imports.file_of("stages.cache")
+    explained = [paths.explanations(*pair) for pair in product(coders, explainers)]
+    scored = [paths.scores(*triple) for triple in product(coders, explainers, scorers)]
+    code = {stage: sorted(imports.files(f"stages.{stage}")) for stage in STAGES if stage not in ROOMS.values()}
+    units = {room: unit_code(room, getattr(p, room)) for room in ROOMS}
+    found = {
+        "tokenize.data": _list(_sources(p)),
+        "cache.entries": _map(_entry(c, coder=c, weights=folders.get(c, script)) for c in coders),
+        "cache.data": _list(_folder(p.subject)),
+        "explain.entries": _map(
+            _entry(f"{c}-{e}", coder=c, explainer=e, code=_own("explainers", e, units))
+            for c, e in product(coders, explainers)
+        ),
+        "score.entries": _map(
+            _entry(f"{c}-{e}-{s}", coder=c, explainer=e, scorer=s, code=_own("scorers", s, units))
+            for c, e, s in product(coders, explainers, scorers)
+        ),
+        "compare.data": _list([*explained, *dict.fromkeys(folders.values())]),
+        "report.data": _list([*map(paths.examples, coders), *explained, *scored]),
+        "units": [line for room in ROOMS for line in _nested(room, units[room].own)],
+    }
+    found |= {f"{stage}.code": _list(found_code) for stage, found_code in code.items()}
+    for room, stage in ROOMS.items():
+        slots = max(map(len, units[room].own.values()), default=0)
+        found[f"{stage}.code"] = [*_list(units[room].shared), *(f"- ${{item.code[{i}]}}" for i in range(slots))]
+    return found
+
+
+def unit_code(room: str, entries: Mapping[str, Mapping[str, Any]]) -> UnitCode:
+    """Returns the files that the stage of ``room`` needs for every entry and those it needs for each."""
+    script = imports.file_of(f"stages.{ROOMS[room]}")
+    stage = imports.files(f"stages.{ROOMS[room]}")
+    needed = {name: set[Path]().union(*map(imports.files, _modules(room, name, entries[name]))) for name in entries}
+    shared = stage.union(set.intersection(*needed.values()) if needed else ())
+    own = {name: sorted(files - shared) for name, files in needed.items()}
+    slots = max(map(len, own.values()), default=0)
+    return UnitCode(sorted(shared), {name: [*files, *[script] * (slots - len(files))] for name, files in own.items()})
+
+
+def find(text: str) -> list[Block]:
+    """Returns the blocks that dvc.yaml holds, in their order.
+
+    Raises:
+        GlossaError: the same mark is there twice.
+    """
+    lines = text.splitlines()
+    found: list[Block] = []
+    for i, line in enumerate(lines):
+        if mark := MARK.fullmatch(line):
+            indent, name = mark.groups()
+            if name in {block.name for block in found}:
+                raise GlossaError(
+                    f"{paths.PIPELINE} line {i + 1} has the mark '# wired: {name}' again; remove one of them"
+                )
+            found.append(Block(name, indent, i + 1, _end(lines, i + 1, indent, is_list=name not in MAPPINGS)))
+    return found
+
+
+def rewrite(text: str, generated: Mapping[str, list[str]]) -> str:
+    """Returns dvc.yaml with the ``generated`` lines in its blocks.
+
+    Raises:
+        GlossaError: a mark is missing, unknown or there twice.
+    """
+    lines = text.splitlines()
+    found = find(text)
+    for block in found:
+        if block.name not in generated:
+            hint = nearest(block.name, generated)
+            raise GlossaError(
+                f"{paths.PIPELINE} line {block.start} has the unknown mark '# wired: {block.name}'; {hint}"
+            )
+    if missing := generated.keys() - {block.name for block in found}:
+        raise GlossaError(f"{paths.PIPELINE} should have the mark '# wired: {min(missing)}'; restore it from git")
+    for block in reversed(found):
+        lines[block.start : block.end] = [block.indent + line for line in generated[block.name]]
+    return "\n".join(lines) + "\n"
+
+
+def _end(lines: list[str], start: int, indent: str, is_list: bool) -> int:
+    """The index behind a block's last line: one that is indented deeper, or as deep and of the block's kind."""
+    end = start
+    for i in range(start, len(lines)):
+        if lines[i].strip():
+            rest = lines[i].removeprefix(indent)
+            inside = lines[i].startswith(indent) and (rest[0] in " #" or rest.startswith("- ") == is_list)
+            if not inside or MARK.fullmatch(lines[i]):
+                break
+            end = i + 1
+    return end
+
+
+def leftovers(p: Params) -> list[Path]:
+    """Returns the outputs that no entry of params.yaml makes any more, the topmost folder of every branch."""
+    wanted = {path for coder in p.coders for path in (paths.latents(coder), paths.examples(coder))}
+    wanted |= {paths.explanations(*pair) for pair in product(p.coders, p.explainers)}
+    wanted |= {paths.scores(*triple) for triple in product(p.coders, p.explainers, p.scorers)}
+    parents = {parent for path in wanted for parent in path.parents}
+
+    def unused(folder: Path) -> Iterator[Path]:
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if path in parents:
+                yield from unused(path)
+            elif path not in wanted and not path.name.startswith("."):
+                yield path
+
+    rooms = {Path(*path.parts[:2]) for path in (*wanted, paths.scores("x", "x", "x"))}
+    return [path for room in sorted(rooms) for path in unused(room)]
+
+
+def is_local(coder_path: str) -> bool:
+    """Whether a coder's path names a folder here, and is no address such as ``hub://…``."""
+    return "://" not in coder_path
+
+
+def _modules(room: str, name: str, entry: Mapping[str, Any]) -> Iterator[str]:
+    """The modules that an entry loads by name: its unit, and the provider of every model it describes."""
+    chosen = [(f"{room}.{name}.kind", entry["kind"], imports.registry(room, "KINDS"))]
+    providers = imports.registry("llm", "PROVIDERS")
+    for key, model in entry.items():
+        if isinstance(model, dict) and "provider" in model:
+            chosen.append((f"{room}.{name}.{key}.provider", model["provider"], providers))
+    for key, choice, known in chosen:
+        if choice not in known:
+            raise GlossaError(f"{paths.PARAMS}: {key} is {choice!r}, which is unknown; {nearest(str(choice), known)}")
+        yield known[choice]
+
+
+def _sources(p: Params) -> Iterator[Path]:
+    match p.corpus:
+        case InstalledDocs():
+            yield paths.CONSTRAINTS
+        case LocalText(path=path):
+            yield Path(path)
+    for folder in _folder(p.subject):
+        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(TOKENIZER))
+
+
+def _folder(subject: Subject) -> list[Path]:
+    """The subject's folder, or nothing if the subject is a repository on the Hub."""
+    folder = Path(subject.model)
+    if folder.is_dir():
+        return [folder]
+    if folder.is_absolute() or (len(folder.parts) > 1 and folder.parent.is_dir()):
+        raise GlossaError(
+            f"{paths.PARAMS}: subject.model should be a folder or a repository on the Hub, but there is nothing at "
+            f"{folder}; fetch it, or correct the path"
+        )
+    return []
+
+
+def _own(room: str, name: str, units: Mapping[str, UnitCode]) -> str | None:
+    return f"${{code.{room}.{name}}}" if units[room].own[name] else None
+
+
+def _list(values: Iterable[Path]) -> list[str]:
+    return [f"- {_scalar(value)}" for value in values]
+
+
+def _map(entries: Iterable[str]) -> list[str]:
+    return list(entries) or ["{}"]
+
+
+def _entry(name: str, code: str | None = None, **fields: str | Path) -> str:
+    inside = [f"{key}: {_scalar(value)}" for key, value in fields.items()]
+    if code:
+        inside.append(f'code: "{code}"')
+    return f"{_scalar(name)}: {{{', '.join(inside)}}}"
+
+
+def _nested(name: str, lists: Mapping[str, list[Path]]) -> list[str]:
+    if not any(lists.values()):
+        return [f"{name}: {{}}"]
+    lines = [f"{name}:"]
+    for key, values in lists.items():
+        lines += [f"  {_scalar(key)}:", *(f"    {line}" for line in _list(values))]
+    return lines
+
+
+def _scalar(value: str | Path) -> str:
+    """A string as YAML in which DVC finds no ``${…}``."""
+    text = (value.as_posix() if isinstance(value, Path) else value).replace("${", r"\${")
+    return text if PLAIN.fullmatch(text) and text.lower() not in NOT_PLAIN else json.dumps(text, ensure_ascii=False)
