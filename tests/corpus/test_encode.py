@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from stages.corpus import tokens
+from stages.corpus.document import Document
+from stages.corpus.encode import Encoded, encode, load_tokenizer
+from stages.errors import GlossaError
+from tests.conftest import END, SENTENCES
+from tests.folders import tree
+
+LENGTH = 16
+
+
+@pytest.fixture
+def folder(subject_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(subject_folder, tmp_path / "subject"))
+
+
+def docs(n: int) -> list[Document]:
+    generator = np.random.default_rng(0)
+    return [Document(f"d{i}", " ".join(generator.choice(SENTENCES, 3))) for i in range(n)]
+
+
+def run(folder: Path, found: list[Document], n_tokens: int = 10_000, seed: int = 0) -> Encoded:
+    return encode(found, str(folder), None, LENGTH, n_tokens, seed)
+
+
+def test_every_document_is_found_again_from_its_start(subject_folder: Path) -> None:
+    found = docs(10)
+    encoded = run(subject_folder, found)
+    flat = encoded.tokens.ravel()
+    texts = {document.name: document.text for document in found}
+    table = encoded.documents.to_pylist()
+    assert sorted(row["name"] for row in table) == sorted(texts)
+    assert [row["name"] for row in table] != [document.name for document in found]  # shuffled
+    for row in table[:-1]:  # the end of the last one may lie behind the last full row
+        stretch = flat[row["start"] :]
+        ordinary = stretch[~encoded.vocabulary.special[stretch]][: row["n_tokens"]]
+        assert b"".join(encoded.vocabulary.spellings[token] for token in ordinary).decode() == texts[row["name"]]
+
+
+def test_facts_count_what_is_in_the_matrix(subject_folder: Path) -> None:
+    encoded = run(subject_folder, docs(10))
+    assert (encoded.tokens[:, 0] == 0).all()
+    assert encoded.meta["bos"] == encoded.meta["eos"] == 0
+    assert encoded.meta["special_positions"] == (encoded.tokens == 0).sum()
+    assert encoded.meta["documents"] == len(encoded.documents) == 10
+    assert encoded.vocabulary.counts.tolist() == np.bincount(encoded.tokens.ravel(), minlength=320).tolist()
+    assert np.flatnonzero(encoded.vocabulary.special).tolist() == [0]
+    assert "(the corpus ended before the 10,000 of corpus.tokens)" in encoded.summary
+
+
+def test_no_more_tokens_than_asked_for(subject_folder: Path) -> None:
+    encoded = run(subject_folder, docs(40), n_tokens=100)
+    assert encoded.tokens.shape == (6, LENGTH)
+    assert "ended before" not in encoded.summary
+
+
+def test_the_name_of_a_special_token_in_a_text_stays_text(subject_folder: Path) -> None:
+    text = f"The token {END} ends a text. " * 4
+    encoded = run(subject_folder, [Document("d", text)])
+    assert (encoded.tokens == 0).sum() == len(encoded.tokens)  # BOS alone
+    assert text.startswith("".join(encoded.vocabulary.text(row) for row in encoded.tokens))
+
+
+def test_padding_and_truncation_of_the_tokenizer_do_not_count(subject_folder: Path, folder: Path) -> None:
+    path = str(folder / "tokenizer.json")
+    changed = Tokenizer.from_file(path)
+    changed.enable_padding(pad_id=0, pad_token=END, length=500)
+    changed.enable_truncation(3)
+    changed.save(path)
+    assert np.array_equal(run(folder, docs(5)).tokens, run(subject_folder, docs(5)).tokens)
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark(subject_folder: Path) -> None:
+    encoded = run(subject_folder, [Document("d", "a \ud83d b" * 20)])
+    assert encoded.vocabulary.text(encoded.tokens[0]).startswith("a ? b")
+
+
+def test_another_seed_is_another_order(subject_folder: Path) -> None:
+    first, again, other = (run(subject_folder, docs(20), seed=seed).documents["name"].to_pylist() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_written_twice_the_bytes_are_the_same(subject_folder: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        encoded = run(subject_folder, docs(20))
+        tokens.write(tmp_path / name, encoded.tokens, encoded.documents, encoded.vocabulary, encoded.meta)
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")
+    assert tokens.Tokens.open(tmp_path / "a").vocabulary.spellings == encoded.vocabulary.spellings
+
+
+@pytest.mark.parametrize(
+    ("found", "n_tokens", "expected"),
+    [
+        ([], 1000, "the corpus is empty: corpus names a source without a single document that holds text"),
+        ([Document("d", " \n ")], 1000, "the corpus is empty"),
+        (
+            [Document("d", "too short")],
+            1000,
+            "the corpus should fill at least one row of corpus.context_length 16, but its 1",
+        ),
+        (docs(3), 10, "corpus.tokens should be at least corpus.context_length, found 10 and 16; raise it"),
+    ],
+)
+def test_too_little_text_is_a_mistake(
+    subject_folder: Path, found: list[Document], n_tokens: int, expected: str
+) -> None:
+    with pytest.raises(GlossaError) as caught:
+        run(subject_folder, found, n_tokens)
+    assert str(caught.value).startswith(expected)
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no tokenizer", "cut"])
+def test_a_tokenizer_that_can_t_be_loaded_is_a_mistake(folder: Path, damage: str) -> None:
+    match damage:
+        case "no folder":
+            shutil.rmtree(folder)
+        case "no tokenizer":
+            (folder / "tokenizer.json").unlink()
+            (folder / "tokenizer_config.json").unlink()
+        case "cut":
+            (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text()[:500])
+    with pytest.raises(GlossaError) as caught:
+        load_tokenizer(str(folder), None)
+    assert str(caught.value).startswith(f"subject.model {folder} should hold a tokenizer, but none can be loaded: ")
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,47 @@
+"""The Hub's layout in a local folder, which the same library reads without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages.corpus import hub
+from stages.corpus.document import Document
+from stages.errors import GlossaError
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> str:
+    for split, n in (("train", 5), ("test", 2)):
+        rows = [json.dumps({"text": f"{split} {i}", "number": i}) for i in range(n)]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(rows))
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(("split", "n"), [("train", 5), ("test", 2)])
+def test_a_split_is_read_in_order(data_set: str, split: str, n: int) -> None:
+    found = list(hub.read(data_set, None, split, "main", "text"))
+    assert found == [Document(f"{split}:{i}", f"{split} {i}") for i in range(n)]
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "field", "expected"),
+    [
+        (None, "validation", "text", "can't be read: Bad split: validation"),
+        (None, "train", "txt", "has no field txt; did you mean text?"),
+        (None, "train", "number", "row 0 should have a string in number, found int"),
+        ("english", "train", "text", "(english) at revision main can't be read: BuilderConfig 'english' not found"),
+    ],
+)
+def test_a_mistake_names_the_data_set(data_set: str, name: str | None, split: str, field: str, expected: str) -> None:
+    with pytest.raises(GlossaError) as caught:
+        list(hub.read(data_set, name, split, "main", field))
+    assert str(caught.value).startswith(f"the data set {data_set}")
+    assert expected in str(caught.value)
+
+
+def test_a_data_set_that_is_not_there_is_a_mistake() -> None:
+    with pytest.raises(GlossaError, match="the data set nobody/nothing at revision main can't be read"):
+        list(hub.read("nobody/nothing", None, "train", "main", "text"))

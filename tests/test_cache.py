@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from stages import paths
+from stages.cli import main
+from stages.corpus.tokens import Tokens
+from stages.latents.store import LatentStore
+from tests.folders import tree
+from tests.test_tokenize import edit
+
+STORE = "data/latents/one.zarr"
+
+
+@pytest.fixture
+def tokenized(workplace: Path, finished_workplace: Path) -> Path:
+    """The working folder after tokenize; one forward pass writes several runs."""
+    shutil.copytree(finished_workplace / "data/tokens", workplace / "data/tokens")
+    return workplace
+
+
+def cache(coder: str = "one", **knobs: str) -> Result:
+    return CliRunner().invoke(
+        main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in knobs.items()}
+    )
+
+
+def test_the_store_says_what_it_was_made_from(at_finished: Path) -> None:
+    store = LatentStore.open(paths.latents("one"))
+    tokens = Tokens.open()
+    meta = store.meta
+    assert store.shape == (24, tokens.matrix.size)
+    assert meta["tokens_sha256"] == tokens.sha256
+    assert meta["coder"]["path"] == "coders/one"
+    assert meta["subject"]["model"] == "subject"
+    assert (meta["hookpoint"], meta["rows"], meta["context_length"]) == ("layers.0", 100, 32)
+    assert (meta["kept_mantissa_bits"], meta["max_relative_error"], meta["sign"]) == (23, 0.0, "nonnegative")
+    assert meta["n_events"] == store.statistic("count").sum() > 1000
+    assert str(at_finished) not in str(meta)
+    top = store.output("top_tokens")
+    assert top is not None
+    assert top.shape == (24, 10)
+    assert not (top == 0).any()  # the special token
+
+
+def test_nothing_is_stored_at_special_positions(at_finished: Path) -> None:
+    tokens = Tokens.open()
+    positions = LatentStore.open(paths.latents("two")).csr().indices
+    assert not tokens.vocabulary.special[tokens.matrix.ravel()[positions]].any()
+
+
+def test_the_bytes_are_the_same_with_and_without_sharing(tokenized: Path, finished_workplace: Path) -> None:
+    assert "left runs of two in scratch" in cache("one").output
+    assert "left runs" not in cache("two").output
+    shared = tree(tokenized / "data/latents")
+    shutil.rmtree(tokenized / "data/latents")
+    for coder in ("one", "two"):
+        assert "left runs" not in cache(coder, share_forward="false").output
+    assert tree(tokenized / "data/latents") == shared == tree(finished_workplace / "data/latents")
+
+
+def test_scratch_is_empty_when_all_is_done(tokenized: Path, tmp_path: Path) -> None:
+    cache("one")
+    assert len(list((tmp_path / "home/scratch").iterdir())) == 1  # what it left for the other coder
+    cache("two")
+    assert list((tmp_path / "home/scratch").iterdir()) == []
+
+
+def test_a_killed_cache_goes_on_where_it_stopped(
+    tokenized: Path, finished_workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from stages.latents import capture, merge, spec
+
+    monkeypatch.setattr(spec, "RANGE_TOKENS", 20 * 32)
+    with mock.patch.object(merge, "_gather", side_effect=KeyboardInterrupt):
+        assert cache("one", share_forward="false").exit_code == 1
+    assert not (tokenized / STORE).exists()
+    runs = sorted((tmp_path / "home/scratch").glob("*/run-*.bin"))
+    assert len(runs) == 5
+    runs[2].unlink()
+    with mock.patch.object(capture, "activations", wraps=capture.activations) as forward:
+        assert cache("one", share_forward="false").exit_code == 0
+    assert forward.call_count == 2  # the row that is tried first, and the missing run
+    assert tree(tokenized / STORE) == tree(finished_workplace / STORE)
+
+
+def test_another_coder_that_is_wrong_does_not_stop_this_one(tokenized: Path, make_coder: Callable[..., Path]) -> None:
+    edit(tokenized / "params.yaml", "coders:\n", (
+        "coders:\n  broken: {path: coders/nowhere, hookpoint: layers.0}\n"
+        "  lost: {path: coders/two, hookpoint: layers.9}\n"
+        "  wide: {path: coders/wide, hookpoint: layers.0}\n"
+        "  list: {path: coders/two, hookpoint: layers}\n"
+    ))  # fmt: skip
+    make_coder(tokenized / "coders/wide", seed=3, width=20)
+    result = cache("one")
+    assert result.exit_code == 0, result.output
+    assert "left runs of two in scratch" in result.output
+    for coder, expected in {
+        "broken": "a coder's path should be a folder, but there is none at coders/nowhere",
+        "lost": "the subject subject has no hookpoint layers.9; did you mean layers.1 or layers.0",
+        "wide": "the coder wide in coders/wide reads 20 values a token, but layers.0 of the subject subject gives 16",
+        "list": "the forward pass of the subject subject never reads layers; hook a module inside it",
+    }.items():
+        result = cache(coder)
+        assert (result.exit_code, result.output.count("\n")) == (1, 1)
+        assert result.output.startswith(f"Error: {expected}")
+        assert not paths.latents(coder).exists()
+
+
+def test_a_lower_precision_is_noted(tokenized: Path) -> None:
+    edit(tokenized / "params.yaml", "coders:\n", "cache: {precision: bf16}\ncoders:\n")
+    assert cache("one").exit_code == 0
+    store = LatentStore.open(paths.latents("one"))
+    assert (store.meta["kept_mantissa_bits"], store.meta["max_relative_error"]) == (7, 2.0**-8)
+    assert not (store.csr().data.view(np.uint32) & np.uint32(0xFFFF)).any()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("  one:", "  other:", "params.yaml has no coder one; did you mean "),
+        (
+            "model: subject",
+            "model: nobody",
+            "subject.model should be a causal language model, but nobody can't be loaded",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(tokenized: Path, old: str, new: str, expected: str) -> None:
+    edit(tokenized / "params.yaml", old, new)
+    result = cache("one")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert result.output.startswith(f"Error: {expected}")
+
+
+def test_the_tokens_have_to_be_there(workplace: Path) -> None:
+    assert (
+        cache("one").output == "Error: expected glossa/tokens in data/tokens, but it has no meta.json; run dvc repro\n"
+    )

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from stages import __version__
+from stages.cli import COMMANDS, STAGES, main
+from stages.errors import GlossaError
+
+
+def test_help_lists_every_command_with_what_it_does() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    for name, text in {**STAGES, **COMMANDS}.items():
+        assert f"  {name} " in result.output
+        assert text in result.output
+    places = [result.output.index(f"  {name} ") for name in STAGES]
+    assert places == sorted(places)
+
+
+def test_version() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output == f"glossa, version {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["tokenize", "cache", "sample"])
+def test_every_command_has_a_help_of_its_own(name: str) -> None:
+    result = CliRunner().invoke(main, [name, "-h"])
+    assert result.exit_code == 0
+    assert f"Usage: main {name}" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["tokenise"], "Error: no such command 'tokenise'; did you mean tokenize?"),
+        (["xyz"], "Error: no such command 'xyz'; known are cache, "),
+        (["cache"], "Error: Missing argument 'CODER'."),
+        (["--bad"], "Error: No such option"),
+    ],
+)
+def test_a_wrong_command_line_exits_with_2(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert expected in result.output
+
+
+def test_a_user_s_mistake_is_one_line_and_exits_with_1(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    code = f"import sys; sys.path.insert(0, {str(root)!r}); from stages.cli import main; main()"
+    found = subprocess.run([sys.executable, "-c", code, "sample", "x"], cwd=tmp_path, capture_output=True, text=True)
+    assert found.returncode == 1
+    assert found.stdout == ""
+    assert found.stderr.count("\n") == 1
+    assert found.stderr.startswith(f"Error: expected params.yaml in {tmp_path}, but there is no such file")
+
+
+def test_what_is_no_user_s_mistake_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    @click.command("broken")
+    @click.option("--user", is_flag=True)
+    def broken(user: bool) -> None:
+        raise GlossaError("a sentence") if user else KeyError("a defect")
+
+    monkeypatch.setattr(type(main), "get_command", lambda self, ctx, name: broken)
+    assert CliRunner().invoke(main, ["show", "--user"]).output == "Error: a sentence\n"
+    result = CliRunner().invoke(main, ["show"])
+    assert isinstance(result.exception, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import stages.cli", ["torch", "transformers", "pyarrow", "zarr", "numpy", "pydantic", "scipy"]),
+        ("import stages.tokenize", ["torch", "transformers", "datasets"]),
+        ("import stages.sample", ["torch", "transformers", "datasets", "matplotlib", "sentence_transformers"]),
+        ("import stages.cache", ["torch", "transformers"]),
+        ("from stages.cli import main; main(['--help'], standalone_mode=False)", ["torch", "transformers", "numpy"]),
+    ],
+)
+def test_a_command_imports_only_what_it_runs(code: str, unwanted: list[str]) -> None:
+    check = f"{code}; import sys; print(*sorted(set({unwanted!r}) & set(sys.modules)), file=sys.stderr)"
+    root = Path(__file__).parents[1]
+    found = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "\n")

@@ -1,0 +1,135 @@
+"""dvc.yaml lists all code that its stages run: checked against Python's own module finder and against what gets loaded."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from modulefinder import ModuleFinder
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from dvc.repo import Repo
+
+from stages import explainers, llm, params, scorers
+from stages.cli import STAGES, main
+from tests.clones import ROOT
+
+Code = dict[str, set[str]]
+
+
+@pytest.fixture(scope="module")
+def p() -> params.Params:
+    return params.load(ROOT / "params.yaml")
+
+
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Code:
+    """{stage: the files of stages/ among its dependencies}, as DVC understands dvc.yaml."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
+        with Repo(str(ROOT)) as repo:
+            found = {stage.addressing: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
+    return {name: {dep for dep in deps if dep.startswith("stages/")} for name, deps in found.items()}
+
+
+def modules_of(stage: str, p: params.Params) -> list[str]:
+    """The modules that a stage starts from: its script, and those that its entry loads by name."""
+    name, _, rest = stage.partition("@")
+    roots = [f"stages.{name}"]
+    rooms: list[tuple[dict[str, str], dict[str, dict[str, Any]]]] = []
+    if name == "explain":
+        rooms.append((explainers.KINDS, p.explainers))
+    if name == "score":
+        rooms.append((scorers.KINDS, p.scorers))
+    for kinds, entries in rooms:
+        entry = entries[rest.split("-")[-1]]
+        roots.append(kinds[entry["kind"]])
+        roots += [llm.PROVIDERS[value["provider"]] for value in entry.values() if isinstance(value, dict)]
+    return roots
+
+
+def test_dvc_yaml_is_wired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    result = CliRunner().invoke(main, ["wire", "--check"])
+    assert result.exit_code == 0, result.output
+
+
+def test_every_entry_has_its_stages(listed: Code, p: params.Params) -> None:
+    explains = [f"{coder}-{explainer}" for coder in p.coders for explainer in p.explainers]
+    assert set(listed) == {
+        *("tokenize", "compare", "report"),
+        *(f"{stage}@{coder}" for stage in ("cache", "sample") for coder in p.coders),
+        *(f"explain@{name}" for name in explains),
+        *(f"score@{name}-{scorer}" for name in explains for scorer in p.scorers),
+    }
+    assert {name.partition("@")[0] for name in listed} == set(STAGES)
+
+
+def test_what_is_listed_is_what_python_finds(listed: Code, p: params.Params) -> None:
+    finders: dict[tuple[str, ...], set[str]] = {}
+    for stage, files in listed.items():
+        roots = tuple(modules_of(stage, p))
+        if roots not in finders:
+            finder = ModuleFinder([str(ROOT)])
+            for module in roots:
+                finder.import_hook(module)
+            sources = [module.__file__ for module in finder.modules.values() if module.__file__]
+            finders[roots] = {Path(source).relative_to(ROOT).as_posix() for source in sources}
+        starters = {"stages/__init__.py", "stages/__main__.py", "stages/cli.py"}
+        assert {file for file in files if file.endswith(".py")} == finders[roots] - starters, stage
+        assert all((ROOT / file).is_file() for file in files), stage
+
+
+def test_what_tokenize_loads_is_listed(listed: Code, workplace: Path) -> None:
+    """A stage that is run for real."""
+    program = "import sys; from stages.cli import main; main(['tokenize'], standalone_mode=False)"
+    (loaded,) = run(program, [""])
+    assert (workplace / "data/tokens/meta.json").is_file()
+    assert "stages/corpus/files.py" in loaded
+    assert loaded <= listed["tokenize"]
+
+
+def test_what_the_stages_load_at_once_is_listed(listed: Code, p: params.Params) -> None:
+    """One stage of each name, each starting with no module of ours."""
+    stages = list({name.partition("@")[0]: name for name in listed}.values())
+    program = "import importlib; [importlib.import_module(name) for name in argument.split()]"
+    found = run(program, [" ".join(modules_of(stage, p)) for stage in stages])
+    for stage, loaded in zip(stages, found, strict=True):
+        assert f"stages/{stage.partition('@')[0]}.py" in loaded
+        assert loaded <= listed[stage], stage
+
+
+def run(program: str, arguments: list[str]) -> list[set[str]]:
+    """The files of stages/ that are loaded after running ``program`` with each of the ``arguments``."""
+    runner = """
+import sys
+for argument in sys.argv[2:]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "stages"]:
+        del sys.modules[name]
+    exec(sys.argv[1])
+    print("loaded", *(m.__file__ for n, m in sys.modules.items() if n.startswith("stages.") and m.__file__), sep="\\t")
+"""
+    command = [sys.executable, "-c", runner, program, *arguments]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = [line.split("\t")[1:] for line in printed if line.startswith("loaded\t")]
+    return [
+        {Path(file).resolve().relative_to(ROOT).as_posix() for file in files} - {"stages/cli.py"} for files in lines
+    ]
+
+
+def test_files_beside_the_code_are_listed(listed: Code) -> None:
+    """Prompts and templates: every one belongs to some stage."""
+    found = {file.relative_to(ROOT) for file in (ROOT / "stages").rglob("*") if file.is_file()}
+    beside = {
+        file.as_posix() for file in found if not any(part.startswith((".", "__pycache__")) for part in file.parts)
+    }
+    assert {file for file in beside if not file.endswith(".py")} <= set.union(*listed.values())
+
+
+def test_the_package_itself_holds_only_its_version() -> None:
+    """No stage depends on stages/__init__.py, so nothing in it may decide a result."""
+    body = ast.parse((ROOT / "stages/__init__.py").read_text()).body
+    assert [type(node) for node in body] == [ast.Expr, ast.Assign]

@@ -1,0 +1,96 @@
+"""The real thing, smaller: `dvc repro` in a temporary clone, with the demo's subject, two of its coders and a short corpus."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+REPOSITORY = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
+
+
+def clone(folder: Path) -> Path:
+    """A clone of the repository as it stands, with params.yaml cut down."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"],
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (REPOSITORY / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, folder / name)
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    params["corpus"] |= {"packages": ["zarr", "openai"], "tokens": 25_600}
+    params["coders"] = {name: params["coders"][name] for name in ("resid2", "mlp2")}
+    params["sampling"] |= {"latents": {"first": 12}, "min_activations": 100}
+    for scorer in params["scorers"].values():
+        scorer["latents"] = 4
+    yaml.dump(params, folder / "params.yaml")
+    run(folder, "git", "init", "-q")
+    run(folder, "glossa", "wire")
+    return folder
+
+
+def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder),
+        "DVC_NO_ANALYTICS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    for name in ("GLOSSA_HOME", "DVC_ROOT"):
+        environment.pop(name, None)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done
+
+
+def outs(folder: Path) -> dict[str, str]:
+    lock = YAML(typ="safe").load(folder / "dvc.lock")
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage.get("outs", ())}
+
+
+@pytest.fixture(scope="module")
+def repro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = clone(tmp_path_factory.mktemp("first"))
+    run(folder, "dvc", "repro")
+    return folder
+
+
+def test_every_stage_leaves_its_output(repro: Path) -> None:
+    assert (repro / "results/report/index.html").is_file()
+    assert (repro / "results/report/resid2.html").is_file()
+    metrics: dict[str, Any] = json.loads((repro / "results/metrics.json").read_text())
+    assert "resid2" in json.dumps(metrics)
+    stray = [path for path in (repro / "data").rglob(".*") if path.name.endswith(".partial")]
+    assert stray == []
+    assert not any((repro / ".glossa/scratch").iterdir())
+
+
+def test_a_second_repro_runs_nothing(repro: Path) -> None:
+    assert "Running stage" not in run(repro, "dvc", "repro").stdout
+    assert run(repro, "glossa", "wire", "--check").returncode == 0
+
+
+def test_another_clone_gets_the_same_bytes(repro: Path, tmp_path: Path) -> None:
+    second = clone(tmp_path / "second")
+    run(second, "dvc", "repro")
+    assert outs(second) == outs(repro)
+    assert len(outs(second)) >= 2 + 2 * 6
+
+
+def test_a_latent_can_be_shown(repro: Path) -> None:
+    shown = run(repro, "glossa", "show", "resid2", "3").stdout
+    assert "resid2" in shown
+    assert "\x1b" not in shown

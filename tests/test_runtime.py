@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stages import runtime
+from stages.errors import GlossaError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runtime.yaml"
+
+
+def test_without_a_file_the_defaults_hold(path: Path) -> None:
+    assert runtime.load(path) == runtime.Runtime()
+
+
+def test_an_empty_file_is_no_mistake(path: Path) -> None:
+    path.write_text("# nothing\n")
+    assert runtime.load(path) == runtime.Runtime()
+
+
+def test_the_environment_overrides_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text("device: cuda\nbatch_tokens: 64\nshare_forward: true\n")
+    assert (runtime.load(path).device, runtime.load(path).batch_tokens) == ("cuda", 64)
+    monkeypatch.setenv("GLOSSA_DEVICE", "cpu")
+    monkeypatch.setenv("GLOSSA_BATCH_TOKENS", "128")
+    monkeypatch.setenv("GLOSSA_SHARE_FORWARD", "false")
+    knobs = runtime.load(path)
+    assert (knobs.device, knobs.batch_tokens, knobs.share_forward) == ("cpu", 128, False)
+
+
+def test_a_device_may_look_like_a_number(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLOSSA_DEVICE", "0")
+    assert runtime.load(path).device == "0"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("batch_token: 5", "runtime.yaml: the file has no key 'batch_token'; did you mean batch_tokens?"),
+        ("batch_tokens: 0", "runtime.yaml: batch_tokens should be greater than or equal to 1, found 0"),
+        ("share_forward: 1", "runtime.yaml: share_forward should be a valid boolean, found 1"),
+        ("[device]", "runtime.yaml should be a mapping of keys to values, found ['device']"),
+        ("device: [", "runtime.yaml should be YAML, but it can't be read"),
+    ],
+)
+def test_a_mistake_in_the_file_names_the_key(path: Path, text: str, expected: str) -> None:
+    path.write_text(text)
+    with pytest.raises(GlossaError) as caught:
+        runtime.load(path)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        (
+            "GLOSSA_BATCH_TOKENS",
+            "many",
+            "the environment variable GLOSSA_BATCH_TOKENS should be a whole number, true or",
+        ),
+        ("GLOSSA_BATCH_TOKENS", "0", "GLOSSA_BATCH_TOKENS: batch_tokens should be greater than or equal to 1, found 0"),
+        ("GLOSSA_SHARE_FORWARD", "1", "GLOSSA_SHARE_FORWARD: share_forward should be a valid boolean, found 1"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(
+    path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, expected: str
+) -> None:
+    path.write_text("batch_tokens: 64\n")
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(GlossaError) as caught:
+        runtime.load(path)
+    assert str(caught.value).startswith(expected)
+
+
+def test_home_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert runtime.home() == tmp_path / "home"
+    monkeypatch.delenv("GLOSSA_HOME")
+    monkeypatch.setenv("DVC_ROOT", "/repository")
+    assert runtime.home() == Path("/repository/.glossa")
+    monkeypatch.delenv("DVC_ROOT")
+    assert runtime.home() == Path(".glossa")

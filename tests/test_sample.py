@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stages import paths
+from stages.cli import main
+from stages.examples.table import Examples
+from stages.latents.store import LatentStore
+from tests.folders import tree
+from tests.test_tokenize import edit
+
+
+@pytest.fixture
+def cached(workplace: Path, finished_workplace: Path) -> Path:
+    """The working folder after tokenize and cache."""
+    for name in ("tokens", "latents"):
+        shutil.copytree(finished_workplace / "data" / name, workplace / "data" / name)
+    return workplace
+
+
+def sample(coder: str = "one") -> Result:
+    return CliRunner().invoke(main, ["sample", coder])
+
+
+def test_the_facts_beside_the_tables(at_finished: Path) -> None:
+    examples = Examples.open(paths.examples("one"))
+    store = LatentStore.open(paths.latents("one"))
+    meta = examples.meta
+    assert meta["chosen"] == len(examples.latents) == meta["n_latents"] == 24
+    assert meta["kept"] == 24 - sum(meta["dropped"].values())
+    assert meta["dead"] == (store.statistic("count") == 0).sum()
+    assert meta["n_events"] == store.meta["n_events"]
+    assert {key: meta[key] for key in ("coder", "subject", "hookpoint", "tokens_sha256")} == {
+        key: store.meta[key] for key in ("coder", "subject", "hookpoint", "tokens_sha256")
+    }
+
+
+def test_a_second_time_the_bytes_are_the_same(cached: Path, finished_workplace: Path) -> None:
+    for _ in range(2):
+        assert sample().exit_code == 0
+        assert tree(cached / "data/examples/one") == tree(finished_workplace / "data/examples/one")
+
+
+def test_what_was_dropped_is_said(cached: Path) -> None:
+    counts = sorted(LatentStore.open(paths.latents("one")).statistic("count").tolist())
+    edit(cached / "params.yaml", "min_activations: 5", f"min_activations: {counts[12] + 1}")
+    n = sum(0 < count <= counts[12] for count in counts)
+    result = sample()
+    assert result.exit_code == 0
+    assert f"; {n} fires on fewer tokens than sampling.min_activations" in result.output
+    assert Examples.open(paths.examples("one")).meta["kept"] == sum(count > counts[12] for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("latents", "chosen"), [("[3, 5, 8]", {3, 5, 8}), ("{first: 4}", {0, 1, 2, 3}), ("{random: 100}", set(range(24)))]
+)
+def test_the_latents_that_were_asked_for(cached: Path, latents: str, chosen: set[int]) -> None:
+    edit(cached / "params.yaml", "latents: all", f"latents: {latents}")
+    assert sample().exit_code == 0
+    assert set(Examples.open(paths.examples("one")).latents["latent"].to_pylist()) == chosen
+
+
+def test_mistakes_are_one_line(cached: Path) -> None:
+    assert sample("three").output == (
+        "Error: expected a store of activations at data/latents/three.zarr, but there is none; run dvc repro\n"
+    )
+    edit(cached / "params.yaml", "latents: all", "latents: [24]")
+    result = sample()
+    expected = "Error: params.yaml: sampling.latents lists 24, but the coder one has latents 0 to 23; drop it\n"
+    assert (result.exit_code, result.output) == (1, expected)
+    assert not paths.examples("one").exists()
