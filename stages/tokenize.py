@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stages import corpus, params, paths
+from stages import params, paths
 from stages.corpus import tokens
 from stages.corpus.encode import encode
+from stages.corpus.sources import documents
 
 
 @click.command("tokenize")
@@ -14,7 +15,7 @@ def command() -> None:
     """Turn the corpus into rows of tokens, and note the document of every row."""
     p = params.load()
     encoded = encode(
-        corpus.documents(p.corpus),
+        documents(p.corpus),
         p.subject.model,
         p.subject.revision,
         p.corpus.context_length,

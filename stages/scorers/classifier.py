@@ -15,20 +15,10 @@ from stages.llm import labels
 from stages.llm.request import Message, Request
 from stages.progress import bar
 from stages.scorers import Item, Scored, metrics
-from stages.scorers.table import scores_schema, verdicts_schema
+from stages.scorers.shown import Example
+from stages.scorers.table import by_item, scores_schema, verdicts_schema
 
 REQUESTS_AT_ONCE = 4096
-
-
-class Example(NamedTuple):
-    """One text to be judged."""
-
-    text: str
-    window: int
-    role: str
-    kind: str | None
-    decile: int
-    active: bool
 
 
 class Batch(NamedTuple):
@@ -128,14 +118,3 @@ def _scores(verdicts: pa.Table, seed: int) -> pa.Table:
             }
         )
     return pa.Table.from_pylist(rows, schema=scores_schema())
-
-
-def by_item(verdicts: pa.Table) -> Iterator[tuple[tuple[str, int], pa.Table]]:
-    """Yields ((explanation, latent), its verdicts) of a table in that order."""
-    controls = verdicts["explanation"].to_pylist()
-    latents = verdicts["latent"].to_pylist()
-    start = 0
-    for end in range(1, len(latents) + 1):
-        if end == len(latents) or (controls[end], latents[end]) != (controls[start], latents[start]):
-            yield (controls[start], latents[start]), verdicts.slice(start, end - start)
-            start = end

@@ -12,7 +12,7 @@ from stages import llm
 from stages.corpus.tokens import Vocabulary
 from stages.params import Section
 from stages.scorers import Item, Scored, classifier
-from stages.scorers.classifier import Example
+from stages.scorers.shown import Example, windows
 
 PROMPT = Path(__file__).with_name("detection.md")
 
@@ -33,17 +33,3 @@ class Options(Section):
 
         model = llm.load("model", self.model)
         return classifier.score(items, examples_of, PROMPT.read_text("utf-8"), model, self.examples_per_prompt, seed)
-
-
-def windows(item: Item, vocabulary: Vocabulary) -> list[Example]:
-    """The test and negative windows of a latent as texts."""
-    found = []
-    for role, part in (("test", item.examples.test), ("negative", item.examples.negative)):
-        for place in range(len(part)):
-            text = vocabulary.text(part.tokens[place])
-            found.append(
-                Example(
-                    text, int(part.numbers[place]), role, part.kinds[place], int(part.deciles[place]), role == "test"
-                )
-            )
-    return found

@@ -12,9 +12,8 @@ from stages import runtime
 from stages.corpus.tokens import Vocabulary
 from stages.params import Section
 from stages.scorers import Item, Scored, metrics
-from stages.scorers.classifier import by_item
-from stages.scorers.detection import windows
-from stages.scorers.table import scores_schema, verdicts_schema
+from stages.scorers.shown import windows
+from stages.scorers.table import by_item, scores_schema, verdicts_schema
 
 
 class Options(Section):

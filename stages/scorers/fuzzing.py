@@ -13,7 +13,7 @@ from stages import llm
 from stages.corpus.tokens import Vocabulary
 from stages.params import Section
 from stages.scorers import Item, Scored, classifier
-from stages.scorers.classifier import Example
+from stages.scorers.shown import Example
 
 PROMPT = Path(__file__).with_name("fuzzing.md")
 OPEN, CLOSE = "\u00ab", "\u00bb"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,3 +74,14 @@ def read_verdicts(directory: Path) -> pa.Table:
     """Returns the verdicts."""
     read_meta(directory, SCHEMA, VERSION)
     return read_table(directory / "verdicts.parquet")
+
+
+def by_item(verdicts: pa.Table) -> Iterator[tuple[tuple[str, int], pa.Table]]:
+    """Yields ((explanation, latent), its verdicts) of a table in that order."""
+    controls = verdicts["explanation"].to_pylist()
+    latents = verdicts["latent"].to_pylist()
+    start = 0
+    for end in range(1, len(latents) + 1):
+        if end == len(latents) or (controls[end], latents[end]) != (controls[start], latents[start]):
+            yield (controls[start], latents[start]), verdicts.slice(start, end - start)
+            start = end

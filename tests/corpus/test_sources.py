@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from stages import corpus, params
+from stages import params
+from stages.corpus.sources import documents
 
 
 @pytest.mark.parametrize(
@@ -30,4 +31,4 @@ def test_every_source_of_params_yaml_is_read(
     (tmp_path / "set/train.jsonl").write_text("\n".join(json.dumps({"body": str(n)}) for n in range(2)))
     (tmp_path / "constraints.txt").write_text(f"click=={version('click')}\n")
     section = TypeAdapter[Any](params.Corpus).validate_python({**values, "context_length": 32, "tokens": 64})
-    assert [document.name for document in corpus.documents(section)][: len(names)] == names
+    assert [document.name for document in documents(section)][: len(names)] == names
