@@ -20,8 +20,8 @@ from stages.coders.sparse_coder import SparseCoder
 from stages.subject.hookpoints import activations, find
 from stages.subject.load import Subject, load
 
-EVALUATED_TOKENS = 500_000
-SPLICED_TOKENS = 65_536
+EVALUATED_TOKENS = 131_072
+SPLICED_TOKENS = 32_768
 BATCH = 64
 PROMPTS = ("Returns", "Parameters\n----------\n", "This function is used to", ">>> import numpy as np\n")
 
