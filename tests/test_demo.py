@@ -58,4 +58,4 @@ def test_the_coders_load_and_are_alive(metrics: dict[str, Any]) -> None:
         coder = coders.load(str(DEMO / "coders" / name))
         assert (coder.n_latents, coder.d_in, coder.k) == (facts["latents"], 256, facts["k"])
         assert facts["dead"] < 0.01
-        assert facts["loss_recovered"] > 0.8
+        assert facts["loss_recovered"] > 0.75

@@ -70,7 +70,8 @@ def encode(
     lengths: list[int] = []
 
     def encoded() -> Iterator[list[int]]:
-        stream = iter(shuffled((d for d in documents if d.text.strip()), seed))
+        read = bar("read documents", unit="document", iterable=documents)
+        stream = iter(shuffled((d for d in read if d.text.strip()), seed))
         with bar("tokenize", total=n_tokens, unit="token") as progress:
             while batch := list(islice(stream, BATCH)):
                 # JSON and source code can spell half a surrogate pair, which is no text that a tokenizer takes.
