@@ -41,7 +41,9 @@ def test_the_lock_holds_the_committed_files() -> None:
 
 
 def test_the_demo_is_small() -> None:
-    committed = [path for part in ("subject", "coders", "pipeline") for path in (DEMO / part).rglob("*") if path.is_file()]
+    committed = [
+        path for part in ("subject", "coders", "pipeline") for path in (DEMO / part).rglob("*") if path.is_file()
+    ]
     assert sum(path.stat().st_size for path in committed if "scratch" not in path.parts) < 25e6
 
 

@@ -15,7 +15,7 @@ from stages.llm import labels
 from stages.llm.request import Message, Request
 from stages.progress import bar
 from stages.scorers import Item, Scored, metrics
-from stages.scorers.shown import Example
+from stages.scorers.shown import Example, verdict
 from stages.scorers.table import by_item, scores_schema, verdicts_schema
 
 REQUESTS_AT_ONCE = 4096
@@ -79,19 +79,8 @@ def _verdicts(batch: Batch, answer: llm.Answer) -> Iterator[dict[str, Any]]:
     found = labels.read(answer.content, len(batch.examples))
     reason = answer.reason or found.reason
     for place, example in enumerate(batch.examples):
-        yield {
-            "explanation": batch.item.control,
-            "latent": batch.item.examples.latent,
-            "window": example.window,
-            "role": example.role,
-            "kind": example.kind,
-            "decile": example.decile,
-            "active": example.active,
-            "predicted": None if found.verdicts is None else found.verdicts[place],
-            "value": None,
-            "reason": reason,
-            "request": batch.request.key,
-        }
+        predicted = None if found.verdicts is None else found.verdicts[place]
+        yield verdict(batch.item, example, predicted, reason=reason, request=batch.request.key)
 
 
 def _scores(verdicts: pa.Table, seed: int) -> pa.Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from stages import runtime
 from stages.corpus.tokens import Vocabulary
 from stages.params import Section
 from stages.scorers import Item, Scored, metrics
-from stages.scorers.shown import windows
+from stages.scorers.shown import verdict, windows
 from stages.scorers.table import by_item, scores_schema, verdicts_schema
 
 
@@ -31,25 +31,11 @@ class Options(Section):
         shown = [(item, windows(item, vocabulary)) for item in items]
         texts = sorted({text for item, examples in shown for text in (item.text, *(e.text for e in examples))})
         vectors = dict(zip(texts, model.encode(texts), strict=True))
-        rows: list[dict[str, Any]] = []
-        for item, examples in shown:
-            direction = vectors[item.text]
-            for example in examples:
-                rows.append(
-                    {
-                        "explanation": item.control,
-                        "latent": item.examples.latent,
-                        "window": example.window,
-                        "role": example.role,
-                        "kind": example.kind,
-                        "decile": example.decile,
-                        "active": example.active,
-                        "predicted": None,
-                        "value": float(np.dot(vectors[example.text], direction)),
-                        "reason": None,
-                        "request": None,
-                    }
-                )
+        rows = [
+            verdict(item, example, value=float(np.dot(vectors[example.text], vectors[item.text])))
+            for item, examples in shown
+            for example in examples
+        ]
         rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
         verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
         return Scored(verdicts, _scores(verdicts, seed), "auroc", {"embedder": model.identity})

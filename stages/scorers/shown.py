@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stages.corpus.tokens import Vocabulary
 from stages.scorers import Item
@@ -31,3 +31,18 @@ def windows(item: Item, vocabulary: Vocabulary) -> list[Example]:
                 )
             )
     return found
+
+
+def verdict(
+    item: Item,
+    example: Example,
+    predicted: bool | None = None,
+    value: float | None = None,
+    reason: str | None = None,
+    request: str | None = None,
+) -> dict[str, Any]:
+    """The row of the verdicts table that says what was found of one example."""
+    facts = example._asdict()
+    del facts["text"]
+    found = {"predicted": predicted, "value": value, "reason": reason, "request": request}
+    return {"explanation": item.control, "latent": item.examples.latent, **facts, **found}
