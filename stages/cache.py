@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +11,11 @@ from stages import params, paths, runtime
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.outputs import new_directory
+from stages.progress import bar
+
+if TYPE_CHECKING:
+    from stages.latents.capture import Target
+    from stages.subject.load import Subject
 
 
 @click.command("cache")
@@ -26,61 +32,87 @@ def command(coder: str) -> None:
 
     import torch
 
-    from stages import coders
-    from stages.latents import capture, spec
+    from stages.coders import directions
+    from stages.latents import capture, job, workers
     from stages.latents.merge import merge
+    from stages.latents.scratch import Scratch
     from stages.subject import load
     from stages.subject.unembedding import promoted
 
-    loaded = coders.load(p.coders[coder].path)
     knobs = runtime.load()
-    device = load.pick_device(knobs.device)
-    subject = load.load(p.subject, p.seed, device)
+    devices = ["auto"] if knobs.device_map else workers.devices_of(knobs.device, knobs.workers)
+    subject = load.load(p.subject_of(coder), p.seed, load.pick_device(devices[0]), knobs.device_map)
     subject.check_fits(tokens.context_length, int(tokens.matrix.max()))
-    scratch = runtime.home() / "scratch"
-    bits = spec.kept_bits(p.cache.precision)
+    scratch = Scratch(knobs.scratch or str(runtime.home() / "scratch"))
 
-    def target_of(name: str, coder: coders.SparseCoder) -> capture.Target:
-        hookpoint = p.coders[name].hookpoint
-        target = capture.target(name, coder.to(device), hookpoint, bits, subject, tokens, scratch)
-        capture.check_fits(subject, target, tokens)
-        return target
-
-    targets = [target_of(coder, loaded)]
-    if None in capture.finished(targets[0], tokens.rows, tokens.context_length) and knobs.share_forward:
-        for name, section in p.coders.items():
-            if name == coder:
-                continue
-            try:
-                other = target_of(name, coders.load(section.path))
-            except GlossaError:
-                continue  # its own stage will say what is wrong with it
-            if not capture.is_stored(other, paths.latents(name), subject, tokens):
-                targets.append(other)
-    capture.capture(subject, targets, tokens, knobs.batch_tokens)
-
-    own = targets[0]
-    runs = [run for run in capture.finished(own, tokens.rows, tokens.context_length) if run is not None]
-    special = torch.from_numpy(tokens.vocabulary.special)
-    directions = promoted(subject, own.coder.W_dec, special)
-    attributes = {
-        "schema": spec.SCHEMA,
-        "version": spec.VERSION,
-        "coder": {**loaded.identity, "path": p.coders[coder].path},
-        "subject": subject.identity,
-        "hookpoint": own.hookpoint,
-        "tokens_sha256": tokens.sha256,
-        "rows": tokens.rows,
-        "context_length": tokens.context_length,
-        "stored": "activation above 0, at positions of ordinary tokens",
-        "kept_mantissa_bits": bits,
-        "max_relative_error": 0.0 if bits >= 23 else 2.0 ** -(bits + 1),
-        "sign": "nonnegative",
-    }
-    output = {} if directions is None else {name: part.numpy() for name, part in directions._asdict().items()}
-    with new_directory(paths.latents(coder)) as partial:
-        n_events = merge(runs, partial, tokens.rows, tokens.context_length, attributes, output)
-    shutil.rmtree(own.folder)
+    own = job.open_target(p, coder, subject, tokens, scratch)
+    rows, length = tokens.rows, tokens.context_length
+    targets, runs = [own], {coder: capture.finished(own, rows, length)}
+    if None in runs[coder] and knobs.share_forward:
+        for other in job.others(p, own, subject, tokens, scratch):
+            targets.append(other)
+            runs[other.name] = capture.finished(other, rows, length)
+    ranges = [
+        workers.Range(first, end, tuple(name for name in runs if runs[name][place] is None))
+        for place, (first, end) in enumerate(capture.ranges(rows, length))
+    ]
+    ranges = [part for part in ranges if part.names]
+    work = job.Job(
+        params=p,
+        names=tuple(runs),
+        root=str(Path.cwd()),
+        scratch=scratch,
+        context_length=length,
+        device_map=knobs.device_map,
+        batch_tokens=knobs.batch_tokens,
+        memory=knobs.memory_mb * 2**20,
+    )
+    written = directions.residual(own.coder, subject)
+    lens = None if written is None else promoted(subject, written, torch.from_numpy(tokens.vocabulary.special))
+    output = {} if lens is None else {name: part.numpy() for name, part in lens._asdict().items()}
+    with bar("forward", sum(part.end - part.first for part in ranges) * length, "token") as progress:
+        if knobs.ray and ranges:
+            opened = workers.on_ray(knobs.ray, work, knobs.workers, progress.update)
+        else:
+            here = work.over(subject, targets, tokens)
+            opened = workers.on_this_machine(work, devices if ranges else devices[:1], here, progress.update)
+        with opened as hands:
+            workers.capture_all(hands, ranges)
+            progress.close()
+            made = capture.finished(own, rows, length, trusted=True)
+            with new_directory(paths.latents(coder)) as partial:
+                n_events = merge(
+                    [run for run in made if run is not None],
+                    partial.absolute(),
+                    rows,
+                    length,
+                    _attributes(own, subject, tokens),
+                    output,
+                    workers.merge_map(hands),
+                )
+    own.folder.remove()
     ordinary = tokens.matrix.size - tokens.meta["special_positions"]
     shared = f"; left runs of {', '.join(t.name for t in targets[1:])} in scratch" if targets[1:] else ""
     click.echo(f"cache {coder}: {n_events:,} activations, {n_events / max(1, ordinary):.2f} a token{shared}")
+
+
+def _attributes(own: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:
+    """What the activations were made from, and what was stored of them."""
+    from stages.latents import capture, spec
+
+    signed, bits = own.coder.activation.signed, own.kept_bits
+    return {
+        "schema": spec.SCHEMA,
+        "version": spec.VERSION,
+        "coder": {**own.coder.identity, "path": own.coder.source},
+        "subject": subject.identity,
+        "hookpoint": own.hookpoint,
+        "dtype": capture.dtype_of(own.coder),
+        "tokens_sha256": tokens.sha256,
+        "rows": tokens.rows,
+        "context_length": tokens.context_length,
+        "stored": f"activation {'other than' if signed else 'above'} 0, at positions of ordinary tokens",
+        "kept_mantissa_bits": bits,
+        "max_relative_error": 0.0 if bits >= 23 else 2.0 ** -(bits + 1),
+        "sign": "signed" if signed else "nonnegative",
+    }

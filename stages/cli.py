@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 
@@ -21,7 +22,11 @@ STAGES = {
 }
 COMMANDS = {
     "wire": "Write the parts of dvc.yaml that follow from params.yaml.",
+    "preset": "Take params.yaml from a preset for published sparse coders.",
+    "coder": "Check whether a coder is read as its authors meant.",
     "show": "Show a latent: its explanations, scores and examples.",
+    "probe": "Find out what the server of a language model really does.",
+    "journal": "Show what the answers of language models come to; bring in others.",
 }
 
 
@@ -46,6 +51,8 @@ class LazyGroup(click.Group):
         """As click does, with the nearest known name when there is no such command."""
         if args and args[0] not in (*STAGES, *COMMANDS) and not args[0].startswith("-"):
             raise click.UsageError(f"no such command '{args[0]}'; {nearest(args[0], (*STAGES, *COMMANDS))}", ctx)
+        if args and args[0] in ("tokenize", "cache") and not {"-h", "--help"} & set(args):
+            _check_units()
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -55,11 +62,29 @@ class LazyGroup(click.Group):
                 formatter.write_dl(list(commands.items()))
 
     def invoke(self, ctx: click.Context) -> object:
-        """Turns a GlossaError into a message without a traceback and exit code 1."""
+        """Turns a GlossaError, or a full disk, into a message without a traceback and exit code 1."""
         try:
             return super().invoke(ctx)
         except GlossaError as error:
             raise click.ClickException(str(error)) from error
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            what = f" for {error.filename}" if error.filename else ""
+            raise click.ClickException(f"the disk has no room left{what}; make room and run it again") from error
+
+
+def _check_units() -> None:
+    """What is wrong with an explainer or a scorer is said by the first stages, not after hours by its own."""
+    from stages import explainers, llm, params, scorers
+
+    p = params.load()
+    for room, section, entries in ((explainers, "explainers", p.explainers), (scorers, "scorers", p.scorers)):
+        for name, entry in entries.items():
+            room.load(name, entry)
+            for key, model in entry.items():
+                if isinstance(model, dict) and "provider" in model:
+                    llm.load(f"{section}.{name}.{key}", model)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

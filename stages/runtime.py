@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages import paths
+from stages.endpoint import Endpoint
 from stages.errors import GlossaError
 from stages.params import Section, parse, read_yaml
 
@@ -19,11 +20,29 @@ class Runtime(Section):
     device: str = "auto"
     """``auto``, or a torch device such as ``cuda``, ``cuda:1`` or ``cpu``."""
 
-    batch_tokens: Annotated[int, Field(ge=1)] = 8192
-    """Tokens that go through the subject at once."""
+    device_map: Literal["auto", "balanced", "sequential"] | None = None
+    """How a subject too large for one device is spread over all of them, in the words of Accelerate."""
+
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens that go through the subject at once; by default what fits into the GPU, or 8,192 without one."""
+
+    workers: Annotated[int, Field(ge=1)] | None = None
+    """Processes that cache at once; by default one for every visible GPU, or one."""
+
+    memory_mb: Annotated[int, Field(ge=1)] = 512
+    """Megabytes that activations may take in each process before they are written to scratch, about."""
+
+    scratch: str | None = None
+    """Folder, or an address that fsspec knows, of the runs of unfinished caches; by default scratch/ in Glossa's home."""
+
+    ray: str | None = None
+    """Address of a Ray cluster that caches, ``auto`` or ``local``; by default this machine alone does."""
 
     share_forward: bool = True
     """Whether a forward pass for one coder also serves the other coders that are not cached yet."""
+
+    endpoints: dict[str, Endpoint] = Field(default_factory=dict)
+    """Servers of language models, by the names that params.yaml uses."""
 
 
 def load(path: Path = paths.RUNTIME) -> Runtime:
@@ -36,19 +55,15 @@ def load(path: Path = paths.RUNTIME) -> Runtime:
         text = os.environ.get(variable)
         if text is None:
             continue
-        values[key] = text if field.annotation is str else _scalar(variable, text)
+        values[key] = text if field.annotation is str else _scalar(text)
         parse(Runtime, {key: values[key]}, "", Path(variable))  # so that a mistake is named where it was made
     return parse(Runtime, values, "", path)
 
 
-def _scalar(variable: str, text: str) -> int | bool:
-    if text in ("true", "false"):
-        return text == "true"
-    if not text.isdecimal():
-        raise GlossaError(
-            f"the environment variable {variable} should be a whole number, true or false, found {text!r}"
-        )
-    return int(text)
+def _scalar(text: str) -> int | bool | str | None:
+    """What the text would be in YAML, as far as knobs need it."""
+    words = {"true": True, "false": False, "null": None, "": None}
+    return words[text] if text in words else int(text) if text.isdecimal() else text
 
 
 def home() -> Path:

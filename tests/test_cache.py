@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from stages import paths
@@ -79,7 +82,7 @@ def test_a_killed_cache_goes_on_where_it_stopped(
     from stages.latents import capture, merge, spec
 
     monkeypatch.setattr(spec, "RANGE_TOKENS", 20 * 32)
-    with mock.patch.object(merge, "_gather", side_effect=KeyboardInterrupt):
+    with mock.patch.object(merge, "gather", side_effect=KeyboardInterrupt):
         assert cache("one", share_forward="false").exit_code == 1
     assert not (tokenized / STORE).exists()
     runs = sorted((tmp_path / "home/scratch").glob("*/run-*.bin"))
@@ -89,6 +92,107 @@ def test_a_killed_cache_goes_on_where_it_stopped(
         assert cache("one", share_forward="false").exit_code == 0
     assert forward.call_count == 2  # the row that is tried first, and the missing run
     assert tree(tokenized / STORE) == tree(finished_workplace / STORE)
+
+
+def test_coders_that_memory_has_no_room_for_wait_for_their_own_stage(tokenized: Path) -> None:
+    from stages.latents import job
+
+    with mock.patch.object(job, "_free_memory", return_value=1000):
+        assert "left runs" not in cache("one").output
+
+
+def test_what_is_stored_already_is_not_made_again(tokenized: Path) -> None:
+    assert cache("two", share_forward="false").exit_code == 0
+    assert "left runs" not in cache("one").output
+    edit(tokenized / "params.yaml", "two, hookpoint: layers.1", "two, hookpoint: layers.0")
+    shutil.rmtree(tokenized / STORE)
+    assert "left runs of two in scratch" in cache("one").output
+
+
+def test_a_coder_may_read_the_subject_with_random_weights(tokenized: Path) -> None:
+    edit(tokenized / "params.yaml", "hookpoint: layers.1}", "hookpoint: layers.1, weights: random}")
+    assert "left runs" not in cache("one").output
+    assert cache("two").exit_code == 0
+    trained, random = (LatentStore.open(paths.latents(name)).meta["subject"] for name in ("one", "two"))
+    assert (trained["weights"], random["weights"]) == ("trained", "random")
+    assert trained["sha256"] != random["sha256"]
+
+
+def test_several_processes_give_the_same_bytes(
+    tokenized: Path, finished_workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.latents import spec
+
+    monkeypatch.setattr(spec, "RANGE_TOKENS", 20 * 32)  # in this process; the other one is told the ranges
+    result = cache("one", workers="2", device="cpu")
+    assert result.exit_code == 0, result.output
+    assert tree(tokenized / STORE) == tree(finished_workplace / STORE)
+
+
+def test_a_mistake_in_another_process_is_one_line(tokenized: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.latents import workers
+
+    class Lost(workers.Process):
+        def capture(self, rows: workers.Range) -> None:
+            self._ask(os._exit, 9)
+
+    monkeypatch.setattr(workers, "Process", Lost)
+    result = cache("one", workers="2", device="cpu")
+    assert (result.exit_code, result.output.count("\n")) == (1, 1)
+    assert result.output.startswith("Error: the process that cached on cpu ended before its work did")
+    assert not (tokenized / STORE).exists()
+
+
+def test_memory_that_runs_out_halves_the_batch(tokenized: Path, finished_workplace: Path) -> None:
+    from stages.latents import capture
+
+    def scarce(subject: Any, hookpoints: Any, ids: Any) -> Any:
+        if len(ids) > 30:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return activations(subject, hookpoints, ids)
+
+    activations = capture.activations
+    with mock.patch.object(capture, "activations", scarce):
+        result = cache("one", batch_tokens=str(100 * 32))
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.output.splitlines() if line.startswith("out of memory")]
+    assert lines == [
+        "out of memory with 3,200 tokens at once; going on with 1,600 (batch_tokens in runtime.yaml sets it)",
+        "out of memory with 1,600 tokens at once; going on with 800 (batch_tokens in runtime.yaml sets it)",
+    ]
+    found, expected = (LatentStore.open(folder / STORE).csr() for folder in (tokenized, finished_workplace))
+    assert np.array_equal(found.indices, expected.indices)
+    assert np.allclose(found.data, expected.data, rtol=1e-4)
+
+
+def test_no_memory_for_a_single_row_is_a_mistake(tokenized: Path) -> None:
+    from stages.latents import capture
+
+    error = RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory")
+    with mock.patch.object(capture.Capture, "_events", side_effect=error):
+        result = cache("one", batch_tokens="64")
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1].startswith(
+        "Error: expected memory for one row of 32 tokens through the subject"
+    )
+
+
+def test_runs_may_lie_elsewhere(tokenized: Path, finished_workplace: Path, tmp_path: Path) -> None:
+    assert cache("one", scratch="memory://runs").exit_code == 0
+    assert not (tmp_path / "home/scratch").exists()
+    assert tree(tokenized / STORE) == tree(finished_workplace / STORE)
+
+
+def test_a_coder_in_half_precision_is_stored_exactly(tokenized: Path) -> None:
+    edit(tokenized / "params.yaml", "coders:\n", "cache: {dtype: bfloat16}\ncoders:\n")
+    assert cache("one").exit_code == 0
+    store = LatentStore.open(paths.latents("one"))
+    assert (store.meta["dtype"], store.meta["kept_mantissa_bits"], store.meta["max_relative_error"]) == (
+        "bfloat16",
+        23,
+        0.0,
+    )
+    assert not (store.csr().data.view(np.uint32) & np.uint32(0xFFFF)).any()
 
 
 def test_another_coder_that_is_wrong_does_not_stop_this_one(tokenized: Path, make_coder: Callable[..., Path]) -> None:
@@ -103,7 +207,7 @@ def test_another_coder_that_is_wrong_does_not_stop_this_one(tokenized: Path, mak
     assert result.exit_code == 0, result.output
     assert "left runs of two in scratch" in result.output
     for coder, expected in {
-        "broken": "a coder's path should be a folder, but there is none at coders/nowhere",
+        "broken": "a coder's path should be a folder or a file, but there is none at coders/nowhere",
         "lost": "the subject subject has no hookpoint layers.9; did you mean layers.1 or layers.0",
         "wide": "the coder wide in coders/wide reads 20 values a token, but layers.0 of the subject subject gives 16",
         "list": "the forward pass of the subject subject never reads layers; hook a module inside it",

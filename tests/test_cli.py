@@ -86,3 +86,27 @@ def test_a_command_imports_only_what_it_runs(code: str, unwanted: list[str]) -> 
     root = Path(__file__).parents[1]
     found = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, "\n")
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        (
+            "explainers:\n  pattern: {kind: patern}\n",
+            "explainers.pattern.kind is 'patern', which is unknown; did you mean pattern?",
+        ),
+        (
+            "explainers:\n  pattern: {kind: pattern}\nscorers:\n  d: {kind: detection, model: {provider: opnai}}\n",
+            "scorers.d.model.provider is 'opnai', which is unknown; ",
+        ),
+    ],
+)
+def test_a_misspelt_unit_is_said_by_the_first_stage(workplace: Path, section: str, expected: str) -> None:
+    text = (workplace / "params.yaml").read_text().replace("explainers:\n  pattern: {kind: pattern}\n", section)
+    (workplace / "params.yaml").write_text(text)
+    for stage in (["tokenize"], ["cache", "one"]):
+        result = CliRunner().invoke(main, stage)
+        assert (result.exit_code, result.output.count("\n")) == (1, 1)
+        assert result.output.startswith(f"Error: params.yaml: {expected}")
+    assert CliRunner().invoke(main, ["tokenize", "--help"]).exit_code == 0
+    assert not (workplace / "data").exists()

@@ -85,7 +85,7 @@ def test_what_is_listed_is_what_python_finds(listed: Code, p: params.Params) -> 
 
 def test_what_tokenize_loads_is_listed(listed: Code, workplace: Path) -> None:
     """A stage that is run for real."""
-    program = "import sys; from stages.cli import main; main(['tokenize'], standalone_mode=False)"
+    program = "import sys; from stages.tokenize import command; command([], standalone_mode=False)"
     (loaded,) = run(program, [""])
     assert (workplace / "data/tokens/meta.json").is_file()
     assert "stages/corpus/files.py" in loaded

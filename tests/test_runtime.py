@@ -60,7 +60,7 @@ def test_a_mistake_in_the_file_names_the_key(path: Path, text: str, expected: st
         (
             "GLOSSA_BATCH_TOKENS",
             "many",
-            "the environment variable GLOSSA_BATCH_TOKENS should be a whole number, true or",
+            "GLOSSA_BATCH_TOKENS: batch_tokens should be a valid integer, found 'many'",
         ),
         ("GLOSSA_BATCH_TOKENS", "0", "GLOSSA_BATCH_TOKENS: batch_tokens should be greater than or equal to 1, found 0"),
         ("GLOSSA_SHARE_FORWARD", "1", "GLOSSA_SHARE_FORWARD: share_forward should be a valid boolean, found 1"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import zarr
@@ -12,18 +13,47 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 
 from stages.errors import GlossaError
-from stages.latents import spec
+from stages.latents import runs as run_files
+from stages.latents import spec, statistics
+from stages.latents.gather import gather
 from stages.latents.runs import Run
+from stages.latents.scratch import Scratch
 from stages.progress import bar
 
+Map = Callable[[Callable[[int], statistics.Sums], Iterable[int]], Iterable[statistics.Sums]]
+"""``map``, or one that runs its function in several processes; results come in order."""
 
-class Span(NamedTuple):
-    """The events of one shard: those ``begin`` to ``end`` of the store, of latents ``first`` to ``last`` (excluded)."""
 
-    begin: int
-    end: int
-    first: int
-    last: int
+@dataclass(frozen=True)
+class Shards:
+    """Writes the shards of a store, which need nothing of one another."""
+
+    runs: list[Run]
+    path: Path
+    indptr: NDArray[np.int64]
+    extremes: NDArray[np.float32]
+    context_length: int
+
+    @property
+    def index_type(self) -> str:
+        """The smallest type that holds every position."""
+        n_positions = self.runs[-1].end_row * self.context_length
+        return "int32" if n_positions <= spec.MAX_INT32 else "int64"
+
+    def __call__(self, begin: int) -> statistics.Sums:
+        """Writes the shard that begins with the event ``begin`` and returns what its events add up to."""
+        end = min(begin + spec.SHARD, int(self.indptr[-1]))
+        positions, values = np.empty(end - begin, self.index_type), np.empty(end - begin, np.float32)
+        bases = [run.first_row * self.context_length for run in self.runs]
+        done = 0
+        for block in gather(self.runs, self.indptr, begin, end, bases, self.index_type):
+            part = slice(done, done + len(block[0]))
+            positions[part], values[part] = block
+            done = part.stop
+        group = zarr.open_group(self.path / "activations", mode="r+")
+        group["indices"][begin:end] = positions  # type: ignore[index]
+        group["data"][begin:end] = values  # type: ignore[index]
+        return statistics.sums(values, begin, self.indptr, self.extremes)
 
 
 def merge(
@@ -33,6 +63,7 @@ def merge(
     context_length: int,
     attributes: dict[str, Any],
     output: dict[str, NDArray],
+    map_shards: Map = map,
 ) -> int:
     """Writes the store at ``path`` and returns the number of events in it.
 
@@ -43,45 +74,42 @@ def merge(
         GlossaError: the runs leave out or repeat a row.
     """
     check_tiling(runs, rows)
-    n_latents = runs[0].n_latents
-    n_positions = rows * context_length
-    indptr = np.zeros(n_latents + 1, np.int64)
-    extremes = np.array([np.full(n_latents, np.inf), np.full(n_latents, -np.inf)], np.float32)
-    for run in runs:
-        indptr += run.indptr
-        np.minimum(extremes[0], run.extremes[0], out=extremes[0])
-        np.maximum(extremes[1], run.extremes[1], out=extremes[1])
+    n_latents, n_positions = runs[0].n_latents, rows * context_length
+    indptr, extremes = run_files.index_of(runs)
     n_events = int(indptr[-1])
+    shards = Shards(list(runs), path, indptr, extremes, context_length)
 
-    root = zarr.create_group(path, zarr_format=3, attributes=_sorted({**attributes, "n_events": n_events}))
-    shape = [n_latents, n_positions]
-    encoding = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": shape}
+    root = zarr.create_group(path, zarr_format=3)
+    encoding = {"encoding-type": "csr_matrix", "encoding-version": "0.1.0", "shape": [n_latents, n_positions]}
     group = root.create_group("activations", attributes=encoding)
-    index_type = "int32" if n_positions <= spec.MAX_INT32 else "int64"
-    indices = _create(group, "indices", n_events, index_type)
-    data = _create(group, "data", n_events, "float32")
+    _create(group, "indices", n_events, shards.index_type)
+    _create(group, "data", n_events, "float32")
     _write(group, "indptr", indptr)
 
-    statistics = _Statistics(extremes)
+    parts = []
     with bar("merge", total=n_events, unit="event") as progress:
-        for begin in range(0, n_events, spec.SHARD):
-            end = min(begin + spec.SHARD, n_events)
-            first = int(np.searchsorted(indptr, begin, side="right")) - 1
-            last = int(np.searchsorted(indptr, end, side="left"))
-            span = Span(begin, end, first, last)
-            positions, values = _gather(runs, indptr, span, context_length, index_type)
-            indices[begin:end] = positions
-            data[begin:end] = values
-            statistics.add(span, indptr, values)
-            progress.update(end - begin)
+        for part in map_shards(shards, range(0, n_events, spec.SHARD)):
+            parts.append(part)
+            progress.update(min(spec.SHARD, n_events - progress.n))
 
     stats = root.create_group("stats")
-    for name, array in statistics.arrays(np.diff(indptr)).items():
+    for name, array in statistics.arrays(parts, np.diff(indptr), extremes).items():
         _write(stats, name, array)
     directions = root.create_group("output")
     for name, array in sorted(output.items()):
         _write(directions, name, array)
+    # The attributes come last: without them nothing takes this for a store, and they say how long its files are.
+    root.attrs.update(_sorted({**attributes, "n_events": n_events, "files": _sizes(path)}))
     return n_events
+
+
+def combine(parts: Sequence[Run], folder: Scratch, context_length: int) -> Run:
+    """Writes the run of all the rows of ``parts``, which follow one another."""
+    indptr, extremes = run_files.index_of(parts)
+    first = parts[0].first_row
+    bases = [(part.first_row - first) * context_length for part in parts]
+    events = gather(parts, indptr, 0, int(indptr[-1]), bases, "int32")
+    return run_files.write_sorted(folder, first, parts[-1].end_row, indptr, extremes, events)
 
 
 def check_tiling(runs: Sequence[Run], rows: int) -> None:
@@ -89,80 +117,22 @@ def check_tiling(runs: Sequence[Run], rows: int) -> None:
     expected = 0
     for run in runs:
         if run.first_row != expected or run.n_latents != runs[0].n_latents:
-            raise GlossaError(
-                f"expected a run that starts at row {expected}, found {run.path.name}; delete {run.path.parent}"
-            )
+            raise GlossaError(f"expected a run that starts at row {expected}, found {run.name}; delete {run.folder}")
         expected = run.end_row
     if expected != rows:
         raise GlossaError(f"expected runs up to row {rows}, but they end at row {expected}")
 
 
-def _gather(
-    runs: Sequence[Run], indptr: NDArray[np.int64], span: Span, context_length: int, index_type: str
-) -> tuple[NDArray, NDArray[np.float32]]:
-    """Reads one shard's events from every run and lays them latent by latent, position by position."""
-    positions = np.empty(span.end - span.begin, index_type)
-    values = np.empty(span.end - span.begin, np.float32)
-    place = indptr[span.first : span.last].copy()  # where the next run's events of each latent begin in the store
-    for run in runs:
-        offsets = run.indptr[span.first : span.last + 1]
-        lengths = np.diff(offsets)
-        # Only the first latent can begin before the shard and only the last can end behind it, so what is left is one
-        # stretch of the run.
-        skip = np.clip(span.begin - place, 0, lengths)
-        drop = np.clip(place + lengths - span.end, 0, lengths)
-        kept = lengths - skip - drop
-        local, read = run.read(int(offsets[0] + skip[0]), int(offsets[-1] - drop[-1]))
-        target = np.repeat(place + skip - span.begin - np.cumsum(kept) + kept, kept) + np.arange(len(local))
-        positions[target] = local.astype(index_type) + run.first_row * context_length
-        values[target] = read
-        place += lengths
-    return positions, values
+def _sizes(path: Path) -> dict[str, int]:
+    """Bytes of every file that holds chunks."""
+    files = (file for file in path.rglob("*") if file.is_file() and file.name != "zarr.json")
+    return {file.relative_to(path).as_posix(): file.stat().st_size for file in files}
 
 
-class _Statistics:
-    """Sums and histograms of every latent, gathered shard by shard."""
-
-    def __init__(self, extremes: NDArray[np.float32]) -> None:
-        n = extremes.shape[1]
-        dead = extremes[0] > extremes[1]
-        self.low = np.where(dead, 0, extremes[0]).astype(np.float32)
-        self.high = np.where(dead, 0, extremes[1]).astype(np.float32)
-        self.sum = np.zeros(n)
-        self.square = np.zeros(n)
-        self.histogram = np.zeros((n, spec.BINS), np.int64)
-
-    def add(self, span: Span, indptr: NDArray[np.int64], values: NDArray[np.float32]) -> None:
-        bounds = np.clip(indptr[span.first : span.last + 1], span.begin, span.end) - span.begin
-        lengths = np.diff(bounds)
-        latents = np.repeat(np.arange(span.first, span.last), lengths)
-        live = np.flatnonzero(lengths)
-        wide = values.astype(np.float64)
-        self.sum[span.first + live] += np.add.reduceat(wide, bounds[live])
-        self.square[span.first + live] += np.add.reduceat(wide * wide, bounds[live])
-        low = np.minimum(self.low, 0)[latents].astype(np.float64)
-        width = np.maximum(self.high, 0)[latents] - low
-        # Bars are closed above, so that the maximum falls into the last one and 0 would fall below the first.
-        bins = np.ceil((wide - low) / width * spec.BINS).astype(np.int64) - 1
-        flat = latents * spec.BINS + np.clip(bins, 0, spec.BINS - 1)
-        part = np.bincount(flat - span.first * spec.BINS, minlength=(span.last - span.first) * spec.BINS)
-        self.histogram[span.first : span.last] += part.reshape(-1, spec.BINS)
-
-    def arrays(self, counts: NDArray[np.int64]) -> dict[str, NDArray]:
-        return {
-            "count": counts,
-            "histogram": self.histogram,
-            "max": self.high,
-            "min": self.low,
-            "square_sum": self.square,
-            "sum": self.sum,
-        }
-
-
-def _create(group: zarr.Group, name: str, length: int, dtype: str) -> zarr.Array:
+def _create(group: zarr.Group, name: str, length: int, dtype: str) -> None:
     """A sharded vector; a short one is a single shard no longer than it has to be."""
     chunks = max(1, min(spec.CHUNKS_PER_SHARD, -(-length // spec.CHUNK)))
-    return group.create_array(
+    group.create_array(
         name,
         shape=(length,),
         dtype=dtype,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-SCHEMA, VERSION = "glossa/latents", 1
+SCHEMA, VERSION = "glossa/latents", 2
 
 CHUNK = 65_536
 """Elements of an inner chunk: the unit of compression."""
@@ -12,8 +12,10 @@ CHUNKS_PER_SHARD = 128
 SHARD = CHUNK * CHUNKS_PER_SHARD
 """Elements of a shard: one file."""
 
-RANGE_TOKENS = 262_144
-"""Tokens of a run, rounded down to whole rows. Part of a run's name, so that a resumed cache finds what it had."""
+RANGE_TOKENS = 65_536
+"""Tokens of a run of a small corpus, rounded down to whole rows."""
+MOST_RANGES = 256
+"""Runs of a large one, whose runs are longer. Ranges depend on nothing else, so that a resumed cache finds what it had."""
 
 BINS = 20
 """Bars of a latent's activation histogram, of equal width from 0 to its maximum."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -15,37 +16,53 @@ from scipy import sparse
 
 from stages.errors import GlossaError
 from stages.latents import spec
+from stages.latents.vector import Vector
 
 
 @dataclass(frozen=True)
 class LatentStore:
     """The activations of one coder: a sparse matrix of latents by flat token positions."""
 
-    path: Path
+    path: Path | str
     root: zarr.Group
 
     @classmethod
-    def open(cls, path: Path) -> LatentStore:
-        """Opens a store for reading.
+    def open(cls, path: Path | str) -> LatentStore:
+        """Opens a store for reading, in a folder or at an address that fsspec knows, such as ``s3://bucket/one.zarr``.
 
         Raises:
-            GlossaError: there is none at ``path``, or it is of a version this code does not know.
+            GlossaError: there is none at ``path``, it is of a version this code does not know, or a file of it is cut
+                short or missing.
         """
         try:
             root = zarr.open_group(path, mode="r", zarr_format=3)
         except FileNotFoundError:
             raise GlossaError(f"expected a store of activations at {path}, but there is none; run dvc repro") from None
-        except ValueError as error:
-            raise GlossaError(
-                f"expected a store of activations at {path}, but it is damaged: {error}; run dvc repro"
-            ) from None
+        except (ValueError, ImportError) as error:
+            raise _damaged(path, error) from None
         found = (root.attrs.get("schema"), root.attrs.get("version"))
         if found != (spec.SCHEMA, spec.VERSION):
             raise GlossaError(
                 f"expected {spec.SCHEMA} version {spec.VERSION} at {path}, found {found[0]} version {found[1]}; "
                 "run dvc repro, or install the Glossa that wrote it"
             )
-        return cls(path, root)
+        store = cls(path, root)
+        store._check_files()
+        return store
+
+    def _check_files(self) -> None:
+        """A missing chunk would read as zeros, so the lengths of all files are compared with those noted at the end."""
+        fs, folder = fsspec.url_to_fs(str(self.path))
+        for name, size in self.meta["files"].items():
+            try:
+                found = fs.size(f"{folder}/{name}")
+            except FileNotFoundError:
+                found = 0
+            if found != size:
+                raise GlossaError(
+                    f"expected {size:,} bytes in {folder}/{name}, found {found:,}; the store is cut short: delete it and "
+                    "run dvc repro"
+                )
 
     @property
     def meta(self) -> dict[str, Any]:
@@ -98,11 +115,25 @@ class LatentStore:
 
     @cached_property
     def _arrays(self) -> tuple[Any, Any]:
-        return self.root["activations/indices"], self.root["activations/data"]  # opening costs as much as reading
+        if "://" in str(self.path):
+            return self.root["activations/indices"], self.root["activations/data"]
+        folder = Path(self.path) / "activations"
+        return Vector.open(folder / "indices"), Vector.open(folder / "data")
 
     def _events(self, begin: int, end: int) -> tuple[NDArray, NDArray[np.float32]]:
-        indices, data = self._arrays
-        return np.asarray(indices[begin:end]), np.asarray(data[begin:end])
+        try:
+            indices, data = self._arrays
+            return np.asarray(indices[begin:end]), np.asarray(data[begin:end])
+        except (ValueError, RuntimeError, OSError) as error:
+            raise _damaged(self.path, error) from None
 
     def _array(self, name: str) -> NDArray:
-        return np.asarray(self.root[name][:])  # type: ignore[index]
+        try:
+            return np.asarray(self.root[name][:])  # type: ignore[index]
+        except (KeyError, ValueError, RuntimeError, OSError) as error:
+            raise _damaged(self.path, error) from None
+
+
+def _damaged(path: Path | str, error: Exception) -> GlossaError:
+    why = " ".join(str(error).split())
+    return GlossaError(f"expected a store of activations at {path}, but it is damaged: {why}; run dvc repro")

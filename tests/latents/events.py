@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stages.latents import runs, spec
 from stages.latents.merge import merge
 from stages.latents.runs import Run
+from stages.latents.scratch import Scratch
 from stages.latents.store import LatentStore
 
 ATTRIBUTES = {"schema": spec.SCHEMA, "version": spec.VERSION, "tokens_sha256": "0" * 64}
@@ -39,13 +40,19 @@ def dense_of(n_latents: int, n_positions: int, density: float, seed: int) -> NDA
 
 def write_run(folder: Path, dense: NDArray[np.float32], first: int, end: int, length: int) -> Run:
     """Writes the run of rows ``first`` to ``end`` of ``length`` positions."""
-    folder.mkdir(parents=True, exist_ok=True)
     part = dense[:, first * length : end * length]
     positions, latents = np.nonzero(part.T)
     values = part[latents, positions]
     n_positions = (end - first) * length
     return runs.write(
-        folder, first, end, n_positions, len(dense), positions.astype(np.int32), latents.astype(np.int32), values
+        Scratch(str(folder)),
+        first,
+        end,
+        n_positions,
+        len(dense),
+        positions.astype(np.int32),
+        latents.astype(np.int32),
+        values,
     )
 
 

@@ -20,6 +20,7 @@ from stages.errors import GlossaError
 from stages.latents import capture, spec
 from stages.latents.merge import merge
 from stages.latents.runs import Run
+from stages.latents.scratch import Scratch
 from stages.latents.store import LatentStore
 from stages.subject.hookpoints import activations
 from stages.subject.load import Subject
@@ -65,7 +66,7 @@ def aim(subject: Subject, coder: SparseCoder, tokens: Tokens, tmp_path: Path) ->
     def aim(hookpoint: str = "layers.0", bits: int = 23, scratch: str = "scratch", **other: object) -> capture.Target:
         parts = {"coder": coder, "subject": subject, "tokens": tokens, **other}
         return capture.target(
-            hookpoint, parts["coder"], hookpoint, bits, parts["subject"], parts["tokens"], tmp_path / scratch  # type: ignore[arg-type]
+            hookpoint, parts["coder"], hookpoint, bits, parts["subject"], parts["tokens"], Scratch(str(tmp_path / scratch))  # type: ignore[arg-type]
         )  # fmt: skip
 
     return aim
@@ -75,6 +76,26 @@ def finished(target: capture.Target) -> list[Run]:
     found = capture.finished(target, ROWS, LENGTH)
     assert None not in found
     return [run for run in found if run is not None]
+
+
+def run(
+    subject: Subject, targets: list[capture.Target], tokens: Tokens, batch_tokens: int, memory: int = 2**20
+) -> None:
+    """Makes the runs that are missing, as the stage does."""
+    found = [capture.finished(target, ROWS, LENGTH) for target in targets]
+    capturing = capture.Capture(subject, targets, tokens, batch_tokens, memory)
+    try:
+        for place, (first, end) in enumerate(capture.ranges(ROWS, LENGTH)):
+            names = [target.name for target, have in zip(targets, found, strict=True) if have[place] is None]
+            if names:
+                capturing.run(first, end, names)
+    finally:
+        capturing.close()
+
+
+def files(target: capture.Target) -> dict[str, bytes]:
+    assert target.folder.folder is not None
+    return tree(target.folder.folder)
 
 
 def store_of(target: capture.Target, folder: Path) -> LatentStore:
@@ -109,7 +130,7 @@ def test_the_store_holds_what_the_coder_gives(
     subject: Subject, coder: SparseCoder, tokens: Tokens, aim: Aim, tmp_path: Path, batch_tokens: int, batch: int
 ) -> None:
     target = aim("layers.1")
-    capture.capture(subject, [target], tokens, batch_tokens)
+    run(subject, [target], tokens, batch_tokens)
     found = store_of(target, tmp_path / "store.zarr").csr()
     expected = sparse.csr_array(naive(subject, coder, tokens, "layers.1", batch))
     assert found.nnz == expected.nnz > 100
@@ -120,25 +141,26 @@ def test_the_store_holds_what_the_coder_gives(
 
 def test_special_positions_are_never_stored(subject: Subject, tokens: Tokens, aim: Aim, tmp_path: Path) -> None:
     target = aim()
-    capture.capture(subject, [target], tokens, 1000)
+    run(subject, [target], tokens, 1000)
     positions = set(store_of(target, tmp_path / "store.zarr").csr().indices.tolist())
     assert positions == set(np.flatnonzero(tokens.matrix.ravel() != 0).tolist())
 
 
 def test_a_missing_run_is_made_again_and_no_other(subject: Subject, tokens: Tokens, aim: Aim) -> None:
     target = aim()
-    capture.capture(subject, [target], tokens, 1000)
-    before = tree(target.folder)
+    run(subject, [target], tokens, 1000)
+    before = files(target)
     assert len(before) == 4
+    folder = Path(target.folder.url)
     runs = finished(target)
-    runs[1].path.unlink()
-    runs[3].path.write_bytes(b"damaged")
+    (folder / runs[1].name).unlink()
+    (folder / runs[3].name).write_bytes(b"damaged")
     with mock.patch.object(capture, "activations", wraps=activations) as forward:
-        capture.capture(subject, [target], tokens, 1000)
+        run(subject, [target], tokens, 1000)
     assert forward.call_count == 2
-    assert tree(target.folder) == before
+    assert files(target) == before
     with mock.patch.object(capture, "activations", wraps=activations) as forward:
-        capture.capture(subject, [target], tokens, 1000)
+        run(subject, [target], tokens, 1000)
     assert forward.call_count == 0
 
 
@@ -154,17 +176,17 @@ def test_one_pass_for_several_coders_gives_the_bytes_of_one_for_each(
         ]
         with mock.patch.object(capture, "activations", wraps=activations) as forward:
             for group in [targets] if scratch == "shared" else [[target] for target in targets]:
-                capture.capture(subject, group, tokens, 2 * LENGTH)
-        made[scratch] = [tree(target.folder) for target in targets]
+                run(subject, group, tokens, 2 * LENGTH)
+        made[scratch] = [files(target) for target in targets]
         assert forward.call_count == (7 if scratch == "shared" else 14)
     assert made["shared"] == made["apart"]
 
 
 def test_a_run_of_one_coder_does_not_stand_for_another_s(subject: Subject, tokens: Tokens, aim: Aim) -> None:
     first, second = aim("layers.0"), aim("layers.1")
-    capture.capture(subject, [first], tokens, 1000)
-    capture.capture(subject, [first, second], tokens, 1000)
-    assert tree(first.folder) != tree(second.folder)
+    run(subject, [first], tokens, 1000)
+    run(subject, [first, second], tokens, 1000)
+    assert files(first) != files(second)
     assert len(finished(second)) == 4
 
 
@@ -175,8 +197,7 @@ def test_the_folder_is_named_by_all_that_decides_the_runs(
     folders.append(aim(subject=replace(subject, identity={"sha256": "1"})).folder)
     folders.append(aim(coder=replace(coder, identity={"sha256": "1"})).folder)
     folders.append(aim(tokens=write_tokens(tmp_path / "others", tokens.matrix + 1)).folder)
-    with mock.patch.object(spec, "RANGE_TOKENS", 100):
-        folders.append(aim().folder)
+    folders.append(aim(coder=coder.to(torch.device("cpu"), torch.bfloat16)).folder)
     assert len(set(folders)) == len(folders)
     assert aim().folder == folders[0]
 
@@ -185,7 +206,7 @@ def test_values_keep_the_bits_that_were_asked_for(subject: Subject, tokens: Toke
     stores = []
     for bits in (23, 7):
         target = aim(bits=bits)
-        capture.capture(subject, [target], tokens, 1000)
+        run(subject, [target], tokens, 1000)
         stores.append(store_of(target, tmp_path / f"{bits}.zarr").csr())
     exact, rounded = stores
     assert np.array_equal(exact.indices, rounded.indices)
@@ -198,7 +219,7 @@ def test_a_subject_that_gives_nan_is_a_mistake_that_names_the_place(subject: Sub
     broken.model.model.embed_tokens.weight[5] = torch.nan  # this token stands at row 6, position 3
     target = aim("embed_tokens")
     with pytest.raises(GlossaError) as caught:
-        capture.capture(broken, [target], tokens, 2 * LENGTH)
+        run(broken, [target], tokens, 2 * LENGTH)
     place = (
         "is NaN or infinite at row 6, position 3, so the coder embed_tokens can't read it; try subject.dtype float32"
     )
@@ -210,11 +231,11 @@ def test_nan_for_another_coder_does_not_stop_the_first(subject: Subject, tokens:
     broken = replace(subject, model=copy.deepcopy(subject.model))
     broken.model.model.layers[1].mlp.down_proj.weight[:] = torch.nan
     first, second = aim("layers.0"), aim("layers.1")
-    capture.capture(broken, [first, second], tokens, 1000)
+    run(broken, [first, second], tokens, 1000)
     assert len(finished(first)) == 4
     assert capture.finished(second, ROWS, LENGTH) == [None] * 4
     with pytest.raises(GlossaError, match=r"layers\.1 of the subject"):
-        capture.capture(broken, [second], tokens, 1000)
+        run(broken, [second], tokens, 1000)
 
 
 def test_infinity_at_a_special_position_is_none_of_the_coder_s_business(
@@ -222,7 +243,7 @@ def test_infinity_at_a_special_position_is_none_of_the_coder_s_business(
 ) -> None:
     broken = replace(subject, model=copy.deepcopy(subject.model))
     broken.model.model.embed_tokens.weight[0] = torch.inf
-    capture.capture(broken, [aim("embed_tokens")], tokens, 1000)
+    run(broken, [aim("embed_tokens")], tokens, 1000)
     assert len(finished(aim("embed_tokens"))) == 4
 
 
@@ -230,7 +251,7 @@ def test_a_coder_of_another_width_is_a_mistake_that_names_both(subject: Subject,
     target = aim("layers.1.mlp.up_proj")
     expected = r"reads 16 values a token, but layers\.1\.mlp\.up_proj of the subject .* gives 32; is it the right coder"
     with pytest.raises(GlossaError, match=expected):
-        capture.capture(subject, [target], tokens, 1000)
+        run(subject, [target], tokens, 1000)
     with pytest.raises(GlossaError, match=expected):
         capture.check_fits(subject, target, tokens)
     capture.check_fits(subject, aim("layers.1.mlp"), tokens)

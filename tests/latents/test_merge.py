@@ -14,6 +14,7 @@ from scipy import sparse
 from stages.errors import GlossaError
 from stages.latents import runs, spec
 from stages.latents.merge import check_tiling, merge
+from stages.latents.scratch import Scratch
 from stages.latents.store import LatentStore
 from tests.folders import tree
 from tests.latents.events import ATTRIBUTES, dense_of, matrices, small_shards, write_run, write_store
@@ -138,8 +139,17 @@ def test_positions_beyond_an_int32_are_kept_as_int64(tmp_path: Path, length: int
     """Two runs of one row each, whose events lie at the first positions of a row that is longer than memory."""
     values = np.array([1.0, 2.0, 3.0], np.float32)
     for row in range(2):
-        runs.write(tmp_path, row, row + 1, 8, 2, np.array([0, 3, 7], np.int32), np.array([1, 0, 1], np.int32), values)
-    made = [runs.find(tmp_path, row, row + 1, 2) for row in range(2)]
+        runs.write(
+            Scratch(str(tmp_path)),
+            row,
+            row + 1,
+            8,
+            2,
+            np.array([0, 3, 7], np.int32),
+            np.array([1, 0, 1], np.int32),
+            values,
+        )
+    made = [runs.find(Scratch(str(tmp_path)), row, row + 1, 2) for row in range(2)]
     rows = 2 if length > 2**30 else 1
     merge([run for run in made if run][:rows], tmp_path / "store.zarr", rows, length, ATTRIBUTES, {})
     store = LatentStore.open(tmp_path / "store.zarr")

@@ -65,7 +65,7 @@ def test_a_missing_store_is_named(tmp_path: Path) -> None:
             json.dumps(
                 {"zarr_format": 3, "node_type": "group", "attributes": {"schema": "glossa/latents", "version": 9}}
             ),
-            "expected glossa/latents version 1 at .*, found glossa/latents version 9",
+            "expected glossa/latents version 2 at .*, found glossa/latents version 9",
         ),
     ],
 )
@@ -73,3 +73,57 @@ def test_a_store_of_another_kind_is_refused(tmp_path: Path, text: str, expected:
     (tmp_path / "zarr.json").write_text(text)
     with pytest.raises(GlossaError, match=expected):
         LatentStore.open(tmp_path)
+
+
+def shards(folder: Path) -> list[Path]:
+    return sorted(file for file in (folder / "store.zarr/activations").rglob("*") if file.name.isdigit())
+
+
+@pytest.mark.parametrize("damage", ["cut", "removed", "emptied"])
+def test_a_store_cut_short_on_disk_is_refused(tmp_path: Path, damage: str) -> None:
+    with small_shards():
+        write_store(tmp_path, DENSE, 6)
+    last = shards(tmp_path)[-1]
+    size = last.stat().st_size
+    if damage == "removed":
+        last.unlink()
+    else:
+        last.write_bytes(last.read_bytes()[: 5 if damage == "cut" else 0])
+    found = {"cut": 5, "removed": 0, "emptied": 0}[damage]
+    with pytest.raises(GlossaError, match=rf"expected {size:,} bytes in .*, found {found:,}; the store is cut short"):
+        LatentStore.open(tmp_path / "store.zarr")
+
+
+def test_a_store_that_was_not_finished_is_none(tmp_path: Path) -> None:
+    with small_shards():
+        write_store(tmp_path, DENSE, 6)
+    meta = tmp_path / "store.zarr/zarr.json"
+    content = json.loads(meta.read_text())
+    content["attributes"] = {}  # they are written last
+    meta.write_text(json.dumps(content))
+    with pytest.raises(GlossaError, match="found None version None"):
+        LatentStore.open(tmp_path / "store.zarr")
+
+
+def test_bytes_that_changed_in_place_are_damage_or_at_least_no_crash(tmp_path: Path) -> None:
+    with small_shards():
+        write_store(tmp_path, DENSE, 6)
+    for shard in shards(tmp_path):
+        raw = bytearray(shard.read_bytes())
+        raw[-6] ^= 0xFF  # in the checked index of the shard
+        shard.write_bytes(raw)
+    with pytest.raises(GlossaError, match="but it is damaged"):
+        LatentStore.open(tmp_path / "store.zarr").csr()
+
+
+def test_signed_activations(tmp_path: Path) -> None:
+    dense = np.zeros((2, 8), np.float32)
+    dense[1, :5] = [-10, 10, -9.5, 0.5, -0.5]
+    store = write_store(tmp_path, dense, 4)
+    assert np.array_equal(store.csr().toarray(), dense)
+    assert (store.statistic("min").tolist(), store.statistic("max").tolist()) == ([0, -10], [0, 10])
+    assert store.statistic("sum")[1] == pytest.approx(-9.5)
+    histogram = store.statistic("histogram")[
+        1
+    ]  # bars of width 1 from -10: (-10, -9] … (9, 10]; -10 itself in the first
+    assert (histogram[0], histogram[9], histogram[10], histogram[19], histogram.sum()) == (2, 1, 1, 1, 5)

@@ -1,0 +1,91 @@
+"""Reading a stretch of a sharded Zarr vector on this machine, without Zarr.
+
+Zarr opens, plans and schedules every read, which takes some milliseconds; a latent is two reads of a chunk or two, which
+take a fifth of one. The layout is that of the sharding codec of Zarr v3: chunks, then an index of (offset, bytes) in
+64-bit little-endian numbers, then the crc32c of the index.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import google_crc32c
+import numpy as np
+from numcodecs import blosc
+from numpy.typing import NDArray
+
+MISSING = 2**64 - 1
+"""Offset of a chunk that holds nothing but zeros and is not stored."""
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A sharded vector whose chunks are compressed by Blosc."""
+
+    folder: Path
+    length: int
+    dtype: np.dtype[Any]
+    chunk: int
+    chunks_per_shard: int
+    _indices: dict[int, NDArray[np.uint64] | None] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def open(cls, folder: Path) -> Vector:
+        """Opens the array in ``folder``; ValueError if it is of another kind than the stores written here."""
+        meta = json.loads((folder / "zarr.json").read_text(encoding="utf-8"))
+        outer = meta["codecs"][0]
+        inner = [codec["name"] for codec in outer["configuration"].get("codecs", [])]
+        if inner != ["bytes", "blosc"]:
+            raise ValueError(
+                f"expected shards of Blosc chunks in {folder}, found {[c['name'] for c in meta['codecs']]}"
+            )
+        (shard,), (length,) = meta["chunk_grid"]["configuration"]["chunk_shape"], meta["shape"]
+        (chunk,) = outer["configuration"]["chunk_shape"]
+        return cls(folder, length, np.dtype(meta["data_type"]).newbyteorder("<"), chunk, shard // chunk)
+
+    def __getitem__(self, part: slice) -> NDArray[Any]:
+        """The elements ``begin`` to ``end``.
+
+        Raises:
+            ValueError: a file is damaged; RuntimeError or OSError likewise.
+        """
+        begin, end, _ = part.indices(self.length)
+        found = np.zeros(max(0, end - begin), self.dtype)
+        for number in range(begin // self.chunk, -(-end // self.chunk) if end > begin else 0):
+            shard, place = divmod(number, self.chunks_per_shard)
+            if shard not in self._indices:
+                self._indices[shard] = _index(self.folder / "c" / str(shard), self.chunks_per_shard)
+            index = self._indices[shard]
+            if index is None or index[place, 0] == MISSING:
+                continue
+            first = number * self.chunk
+            low, high = max(begin, first), min(end, first + self.chunk)
+            decoded = self._chunk(shard, int(index[place, 0]), int(index[place, 1]))
+            found[low - begin : high - begin] = decoded[low - first : high - first]
+        return found
+
+    def _chunk(self, shard: int, offset: int, size: int) -> NDArray[Any]:
+        with (self.folder / "c" / str(shard)).open("rb", buffering=0) as file:
+            file.seek(offset)
+            raw = file.read(size)
+        decoded = np.frombuffer(blosc.decompress(raw), self.dtype)
+        if len(decoded) != self.chunk:
+            raise ValueError(f"expected {self.chunk} elements in a chunk of {self.folder}, found {len(decoded)}")
+        return decoded
+
+
+def _index(path: Path, chunks: int) -> NDArray[np.uint64] | None:
+    """[chunks, 2] offset and bytes of every chunk; None when there is no file, all of whose chunks are zeros."""
+    size = 16 * chunks
+    try:
+        with path.open("rb") as file:
+            file.seek(-(size + 4), 2)
+            raw = file.read()
+    except FileNotFoundError:
+        return None
+    if google_crc32c.value(raw[:size]) != int.from_bytes(raw[size:], "little"):
+        raise ValueError(f"the index of {path} is damaged")
+    return np.frombuffer(raw[:size], "<u8").reshape(-1, 2)
