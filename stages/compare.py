@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import click
+import torch
 
 from stages import coders, params, paths, runtime
 from stages.explainers.table import texts
 from stages.outputs import file_sha256
 from stages.similarity import embedder, pairs, table
+from stages.subject import load
 
 
 @click.command("compare")
@@ -22,9 +24,14 @@ def command() -> None:
         for explainer, of_coder in folders.items()
     }
     directions, identities = {}, {}
-    for name, section in p.coders.items():
-        loaded = coders.load(section.path)  # one at a time: its encoder is not needed
-        directions[name], identities[name] = loaded.W_dec.float().numpy(), loaded.identity
+    subject = None
+    if any(not isinstance(entry, params.Coder) for entry in p.coders.values()):  # controls are made from the subject
+        subject = load.load(p.subject, p.seed, load.pick_device(runtime.load().device))
+    for name, entry in p.coders.items():
+        loaded = coders.from_params(name, entry, p.seed, subject)  # one at a time: its encoder is not needed
+        decoder = torch.empty(loaded.n_latents, 0) if loaded.W_dec is None else loaded.W_dec
+        directions[name], identities[name] = decoder.float().numpy(), loaded.identity
+    del subject
 
     matched = pairs.match_all(directions)
     wanted = pairs.texts_to_embed(matched, explanations)

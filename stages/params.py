@@ -9,7 +9,16 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -110,19 +119,68 @@ class Subject(Section):
     revision: str | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     weights: Literal["trained", "random"] = "trained"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
 
 
 class Cache(Section):
-    """How exactly activations are stored: ``exact``, ``bf16`` or the number of mantissa bits kept."""
+    """In what type the coders compute, and how exactly activations are stored."""
+
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Activations of a coder that computes in bfloat16 are stored exactly at a third of the size."""
 
     precision: Annotated[Literal["exact", "bf16"] | int, BeforeValidator(_check_precision)] = "exact"
+    """``exact``, ``bf16`` or the number of mantissa bits kept."""
+
+
+Weights = Literal["trained", "random"] | None
+"""Which weights of the subject a coder reads, if not those that ``subject.weights`` names."""
 
 
 class Coder(Section):
-    """A sparse coder and where it reads the subject."""
+    """A sparse coder that somebody saved."""
 
     path: str
+    """A folder or a file, or ``hub://owner/repository/folder@revision``."""
+    hookpoint: str | None = None
+    """Where it reads the subject, unless its files say so."""
+    norm_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """The constant by which its inputs were multiplied in training, where the files only say that there was one."""
+    centre: bool = False
+    """Whether it was trained on activations that were mean-centred over their width."""
+    weights: Weights = None
+
+
+class Neurons(Section):
+    """A control: the neurons of an MLP, of which the ``k`` largest count on every token."""
+
+    kind: Literal["neurons"]
     hookpoint: str
+    k: Annotated[int, Field(ge=1)]
+    weights: Weights = None
+
+
+class RandomCoder(Section):
+    """A control: a TopK coder whose directions are drawn at random."""
+
+    kind: Literal["random"]
+    hookpoint: str
+    latents: Annotated[int, Field(ge=1)]
+    k: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Beside the seed of params.yaml."""
+    weights: Weights = None
+
+
+def _kind_of_coder(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.get("kind", "saved")
+    return "random" if isinstance(value, RandomCoder) else "neurons" if isinstance(value, Neurons) else "saved"
+
+
+AnyCoder = Annotated[
+    Annotated[Coder, Tag("saved")] | Annotated[Neurons, Tag("neurons")] | Annotated[RandomCoder, Tag("random")],
+    Discriminator(_kind_of_coder),
+]
 
 
 class Train(Section):
@@ -175,12 +233,17 @@ class Params(Section):
     subject: Subject
     cache: Cache = Cache()
     models: dict[str, dict[str, Any]] = {}
-    coders: Annotated[dict[str, Coder], Field(min_length=1)]
+    coders: Annotated[dict[str, AnyCoder], Field(min_length=1)]
     sampling: Sampling
     explainers: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     scorers: dict[str, dict[str, Any]] = {}
     compare: Compare = Compare()
     report: Report = Report()
+
+    def subject_of(self, coder: str) -> Subject:
+        """The subject that a coder reads."""
+        weights = self.coders[coder].weights
+        return self.subject if weights is None else self.subject.model_copy(update={"weights": weights})
 
 
 def load(path: Path = paths.PARAMS) -> Params:
@@ -237,17 +300,22 @@ def parse(section: type[S], value: Any, key: str, path: Path = paths.PARAMS) -> 
 def _describe(key: str, error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     place = [part for part in (key, *(str(part) for part in first["loc"])) if part]
-    tags = {"installed-docs", "text", "jsonl", "parquet", "hub"}  # pydantic puts the union's tag into the path
-    where = ".".join(part for part in place if not (place[0] == "corpus" and part in tags)) or "the file"
     found = repr(first["input"])
     found = found if len(found) <= 100 else f"{found[:99]}…"
     if place[-1:] == ["[key]"]:  # pydantic's name for a wrong key of a dict, which stands before it in the path
         return f"the name {'.'.join(place[:-1])} should be text, found {found}; put it in quotes"
+    if place:
+        tag = {"corpus": 1, "coders": 2}.get(place[0], len(place))  # where pydantic puts a union's tag into the path
+        del place[tag : tag + 1]
+    where = ".".join(place) or "the file"
     match first["type"]:
         case "unknown_key":
             return f"{where} {first['msg']}"
         case "missing":
             return f"{where} is missing; add it"
+        case "union_tag_invalid" if place[0] == "coders":
+            found = repr(first["input"]["kind"])
+            return f"{where}.kind should be neurons or random, or left out for a coder with a path, found {found}"
         case "union_tag_invalid":
             return f"{where}.source should be one of {first['ctx']['expected_tags']}, found {first['ctx']['tag']!r}"
         case "union_tag_not_found":

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from stages import imports, paths
 from stages.errors import GlossaError, nearest
-from stages.params import InstalledDocs, LocalText, Params, Subject
+from stages.params import Coder, InstalledDocs, LocalText, Params, Subject
 
 STAGES = ("tokenize", "cache", "sample", "explain", "score", "compare", "report")
 ROOMS = {"explainers": "explain", "scorers": "score"}
@@ -58,10 +58,12 @@ def blocks(p: Params) -> dict[str, list[str]]:
             missing.
     """
     coders, explainers, scorers = list(p.coders), list(p.explainers), list(p.scorers)
-    folders = {name: Path(coder.path) for name, coder in p.coders.items() if is_local(coder.path)}
-    # A coder from elsewhere has no folder to depend on (params.yaml pins it), but a loop can't leave a dependency out:
-    # it gets one that the stage has anyway.
+    saved = {name: entry for name, entry in p.coders.items() if isinstance(entry, Coder)}
+    folders = {name: Path(entry.path) for name, entry in saved.items() if is_local(entry.path)}
+    # A coder from elsewhere and a control have no folder to depend on (params.yaml pins them), but a loop can't leave a
+    # dependency out: they get one that the stage has anyway.
     script = imports.file_of("stages.cache")
+    controls = len(saved) < len(p.coders)
     explained = [paths.explanations(*pair) for pair in product(coders, explainers)]
     scored = [paths.scores(*triple) for triple in product(coders, explainers, scorers)]
     code = {stage: sorted(imports.files(f"stages.{stage}")) for stage in STAGES if stage not in ROOMS.values()}
@@ -78,7 +80,9 @@ def blocks(p: Params) -> dict[str, list[str]]:
             _entry(f"{c}-{e}-{s}", coder=c, explainer=e, scorer=s, code=_own("scorers", s, units))
             for c, e, s in product(coders, explainers, scorers)
         ),
-        "compare.data": _list([*explained, *dict.fromkeys(folders.values())]),
+        "compare.data": _list(
+            [*explained, *dict.fromkeys(folders.values()), *(_folder(p.subject) if controls else [])]
+        ),
         "report.data": _list([*map(paths.examples, coders), *explained, *scored]),
         "units": [line for room in ROOMS for line in _nested(room, units[room].own)],
     }

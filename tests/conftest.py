@@ -18,6 +18,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
 if TYPE_CHECKING:
     from stages.subject.load import Subject
+    from tests.hub_server import Hub
 
 settings.register_profile("glossa", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("glossa")
@@ -58,6 +59,15 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("GLOSSA_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("GLOSSA_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A hub on this machine that the client library talks to, with an empty cache in ``tmp_path / "hub"``."""
+    from tests.hub_server import serving
+
+    with serving(monkeypatch, tmp_path / "hub") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -53,6 +53,7 @@ def test_sections_never_change_once_read(load: Load) -> None:
         p.seed = 1
 
 
+ONE = "{path: coders/one, hookpoint: layers.0}"
 CHOICE = "sampling.latents should be all, {first: N}, {random: N} with N at least 1, or a list of latents"
 PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bits kept, 1 to 23, found"
 
@@ -87,9 +88,22 @@ PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bit
         ("source: text, ", "", "corpus.source is missing; add it"),
         # what is missing
         ("subject: {model: subject}\n", "", "subject is missing; add it"),
-        (", hookpoint: layers.0", "", "coders.one.hookpoint is missing; add it"),
+        ("path: coders/one, ", "", "coders.one.path is missing; add it"),
         ("{kind: pattern}", "{}", "explainers.pattern should have a kind, found {}"),
         ("explainers:\n  pattern: {kind: pattern}", "explainers: {}", "explainers should not be empty; name at least one"),
+        # coders and controls
+        (ONE, "{path: a, norm_factor: 0}", "coders.one.norm_factor should be greater than 0, found 0"),
+        (ONE, "{path: a, norm_factor: .inf}", "coders.one.norm_factor should be a finite number, found inf"),
+        (ONE, "{path: a, centre: 1}", "coders.one.centre should be a valid boolean, found 1"),
+        (ONE, "{kind: neuron, k: 3}", "coders.one.kind should be neurons or random, or left out for a coder with a path, found 'neuron'"),
+        (ONE, "{kind: [], k: 3}", "coders.one.kind should be neurons or random, or left out for a coder with a path, found []"),
+        (ONE, "{kind: neurons, k: 3}", "coders.one.hookpoint is missing; add it"),
+        (ONE, "{kind: neurons, hookpoint: a, k: 0}", "coders.one.k should be greater than or equal to 1, found 0"),
+        (ONE, "{kind: neurons, hookpoint: a, k: 1, path: b}", "coders.one has no key 'path'; known are hookpoint, k, kind"),
+        (ONE, "{kind: random, hookpoint: a, k: 1}", "coders.one.latents is missing; add it"),
+        (ONE, "{kind: random, hookpoint: a, latents: 4, k: 1, seed: -1}", "coders.one.seed should be greater than or equal to 0"),
+        ("  one: {path", "  random: {pth", "coders.random has no key 'pth'; did you mean path?"),
+        ("{model: subject}", "{model: a, quantization: 3bit}", "subject.quantization should be 'none', '8bit' or '4bit', found '3bit'"),
         # names
         ("  one:", "  One:", "the name coders.One should hold only a-z, 0-9 and _; rename it"),
         ("  one:", "  one-a:", "the name coders.one-a should hold only a-z, 0-9 and _; rename it"),
@@ -144,6 +158,24 @@ def test_latents_may_be_written_in_four_ways(
 ) -> None:
     choice = load(changed("latents: all", f"latents: {written}")).sampling.latents
     assert (choice.how, choice.n, choice.latents) == (how, n, latents)
+
+
+def test_a_coder_is_saved_somewhere_or_a_control(load: Load) -> None:
+    text = changed("coders:\n", (
+        "coders:\n"
+        "  far: {path: hub://some/coders/layers.1@v1}\n"
+        "  neurons: {kind: neurons, hookpoint: layers.0.mlp, k: 32}\n"
+        "  random: {kind: random, hookpoint: layers.1, latents: 64, k: 4}\n"
+        "  again: {kind: random, hookpoint: layers.1, latents: 64, k: 4, seed: 1}\n"
+        "  scaled: {path: a, norm_factor: 2, centre: true}\n"
+    ))  # fmt: skip
+    found = load(text).coders
+    assert found["far"] == params.Coder(path="hub://some/coders/layers.1@v1")
+    assert found["neurons"] == params.Neurons(kind="neurons", hookpoint="layers.0.mlp", k=32)
+    assert found["random"] == params.RandomCoder(kind="random", hookpoint="layers.1", latents=64, k=4, seed=0)
+    assert found["again"] != found["random"]
+    assert found["scaled"] == params.Coder(path="a", norm_factor=2.0, centre=True)
+    assert found["one"] == params.Coder(path="coders/one", hookpoint="layers.0")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from torch.nn import functional
 from stages import coders
 from stages import params as glossa_params
 from stages.coders.sparse_coder import SparseCoder
-from stages.subject.hookpoints import activations, find
+from stages.subject.hookpoints import activations, replaced
 from stages.subject.load import Subject, load
 
 EVALUATED_TOKENS = 131_072
@@ -41,20 +41,16 @@ def loss_of(subject: Subject, ids: Tensor) -> float:
 def spliced_loss(subject: Subject, hookpoint: str, ids: Tensor, replace: Any) -> float:
     """The loss when ``replace`` stands in for what the hookpoint puts out, at all positions but BOS."""
 
-    def hook(module: Any, args: Any, output: Any) -> Any:
-        hidden = output[0] if isinstance(output, tuple) else output
+    def spliced(hidden: Tensor) -> Tensor:
         changed = hidden.clone()
         changed[:, 1:] = replace(hidden[:, 1:].reshape(-1, hidden.shape[-1])).reshape(hidden[:, 1:].shape)
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+        return changed
 
-    handle = find(subject, hookpoint).register_forward_hook(hook)
-    try:
+    with replaced(subject, hookpoint, spliced):
         return loss_of(subject, ids)
-    finally:
-        handle.remove()
 
 
-def measure_coder(subject: Subject, coder: SparseCoder, hookpoint: str, ids: Tensor, clean: float) -> dict[str, Any]:
+def measure_coder(subject: Subject, coder: SparseCoder, hookpoint: str, ids: Tensor) -> dict[str, Any]:
     """FVU, L0, dead share and the loss recovered by the reconstruction."""
     error = total = 0.0
     fired = torch.zeros(coder.n_latents, dtype=torch.long)
@@ -63,19 +59,19 @@ def measure_coder(subject: Subject, coder: SparseCoder, hookpoint: str, ids: Ten
     for part in ids.split(BATCH):
         ordinary = (part != 0).reshape(-1)
         x = activations(subject, [hookpoint], part)[hookpoint].reshape(-1, coder.d_in)[ordinary]
-        values, latents = coder.top(x)
-        error += (x - coder.decode(values, latents)).pow(2).sum().item()
+        events = coder.encode(x)
+        error += (x - coder.decode(events, x)).pow(2).sum().item()
         total += (x - mean).pow(2).sum().item()
-        fired += torch.bincount(latents[values > 0], minlength=coder.n_latents)
+        fired += torch.bincount(events.latents, minlength=coder.n_latents)
         n += len(x)
     few = ids[: SPLICED_TOKENS // ids.shape[1]]
     zero = spliced_loss(subject, hookpoint, few, torch.zeros_like)
-    kept = spliced_loss(subject, hookpoint, few, lambda x: coder.decode(*coder.top(x)))
+    kept = spliced_loss(subject, hookpoint, few, coder.reconstruct)
     clean = loss_of(subject, few)
     return {
         "hookpoint": hookpoint,
         "latents": coder.n_latents,
-        "k": coder.k,
+        "k": coder.identity["k"],
         "fvu": round(error / total, 4),
         "l0": round(fired.sum().item() / n, 2),
         "dead": round((fired == 0).float().mean().item(), 4),
@@ -122,7 +118,7 @@ def main() -> None:
             "trigram_loss": round(trigram, 4),
         },
         "coders": {
-            name: measure_coder(subject, coders.load(f"../coders/{name}"), site["hookpoint"], ids, clean)
+            name: measure_coder(subject, coders.load(f"../coders/{name}"), site["hookpoint"], ids)
             for name, site in params["coders"]["sites"].items()
         },
         "sha256": file_hashes(Path("..")),

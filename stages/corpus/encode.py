@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from stages import hub
 from stages.corpus.document import Document
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
@@ -34,16 +36,22 @@ class Encoded(NamedTuple):
     summary: str
 
 
-def load_tokenizer(model: str, revision: str | None) -> PreTrainedTokenizerBase:
-    """Returns the tokenizer that lies beside the subject; raises GlossaError if there is none."""
+def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenizerBase, str | None]:
+    """Returns the tokenizer that lies beside the subject, and its commit if it is on the Hub.
+
+    Raises:
+        GlossaError: there is none.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    from huggingface_hub.errors import HTTPError
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(model, revision=revision)
-    except (OSError, ValueError) as error:
-        first = " ".join(str(error).split("\n")[0].split())
-        raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {first}") from None
+        commit = None if Path(model).is_dir() else hub.pin(model, revision)
+        return AutoTokenizer.from_pretrained(model, revision=commit), commit
+    except (OSError, ValueError, HTTPError) as error:
+        why = hub.reason(error, model, revision) or " ".join(str(error).split("\n")[0].split())
+        raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {why}") from None
 
 
 def encode(
@@ -57,7 +65,7 @@ def encode(
     Raises:
         GlossaError: the corpus is empty or too short for one row.
     """
-    tokenizer = load_tokenizer(model, revision)
+    tokenizer, commit = load_tokenizer(model, revision)
     tokenizer.backend_tokenizer.encode_special_tokens = True
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -111,7 +119,7 @@ def encode(
         "eos": eos,
         "documents": n,
         "special_positions": int(special[packed.tokens].sum()),
-        "tokenizer": {"model": model, "revision": revision, "size": len(tokenizer)},
+        "tokenizer": {"model": model, "revision": commit, "size": len(tokenizer)},
     }
     found = packed.tokens.size
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"

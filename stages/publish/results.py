@@ -133,10 +133,11 @@ def read(p: params.Params) -> Results:
 
 def read_coder(p: params.Params, name: str) -> CoderResults:
     """Reads what is known of the coder ``name``; raises GlossaError as ``read`` does."""
+    meta = Examples.open(paths.examples(name)).meta
     return CoderResults(
         name,
-        p.coders[name].hookpoint,
-        Examples.open(paths.examples(name)).meta,
+        meta["hookpoint"],
+        meta,
         {explainer: _explanations(name, explainer) for explainer in p.explainers},
         {explainer: {scorer: _scores(name, explainer, scorer) for scorer in p.scorers} for explainer in p.explainers},
     )

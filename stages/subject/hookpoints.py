@@ -1,54 +1,96 @@
-"""Hookpoints: module paths relative to the base model, and the forward pass that reads them and stops."""
+"""Hookpoints: which part of which module is read, and the forward pass that reads it and stops.
+
+A hookpoint is a module path relative to the base model, as sparsify names them (``layers.2``, ``h.0.mlp``), with an optional
+suffix: ``.output`` (the default), ``.input``, or ``.normalized``, which is what a norm computes before its gain and bias. A path
+may start with what lies around the base model (``model.``, ``transformer.``, ``gpt_neox.``, ``language_model.``). A name of
+TransformerLens (``blocks.2.hook_resid_post``) is looked up in ``sites``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from stages.errors import GlossaError, nearest
+from stages.subject import sites
 from stages.subject.load import Subject
+
+AROUND = ("model.", "transformer.", "gpt_neox.", "language_model.")
 
 
 class _Reached(Exception):  # noqa: N818 - control flow, not an error
     """Every hookpoint has been read; the rest of the forward pass is not needed."""
 
 
-def find(subject: Subject, hookpoint: str) -> nn.Module:
-    """Returns the module whose output is read at ``hookpoint``, e.g. ``layers.2`` or ``layers.2.mlp``.
+@dataclass(frozen=True, eq=False)
+class Site:
+    """Where a hookpoint is."""
+
+    path: str
+    """Of the module, relative to the base model."""
+    part: sites.Part
+    module: nn.Module
+
+    @property
+    def name(self) -> str:
+        """The same for all names of one place."""
+        return self.path if self.part == "output" else f"{self.path}.{self.part}"
+
+
+def resolve(subject: Subject, hookpoint: str) -> Site:
+    """Returns where ``hookpoint`` is.
 
     Raises:
-        GlossaError: the subject has no such module; the message lists the nearest.
+        GlossaError: the subject has no such place; the message says why, or lists the nearest.
     """
-    modules = dict(subject.base.named_modules())
-    modules.pop("", None)
-    if hookpoint not in modules:
-        raise GlossaError(f"the subject {subject.name} has no hookpoint {hookpoint}; {nearest(hookpoint, modules)}")
-    return modules[hookpoint]
+    places = subject.places
+    if hookpoint in places:
+        place = places[hookpoint]
+        if isinstance(place, str):
+            raise GlossaError(f"the subject {subject.name} has no hookpoint {hookpoint}: {place}")
+        return Site(place[0], place[1], subject.modules[place[0]])
+    for path, part in _readings(hookpoint):
+        if path in subject.modules:
+            module = subject.modules[path]
+            if part == "normalized" and _epsilon(module) is None:
+                raise GlossaError(
+                    f"the hookpoint {hookpoint} should end in .normalized only behind a LayerNorm or RMSNorm, but {path} of the "
+                    f"subject {subject.name} is a {type(module).__name__}"
+                )
+            return Site(path, part, module)
+    named = hookpoint.startswith(("blocks.", "hook_"))
+    if named and not places:
+        hint = "names of TransformerLens are known for GPT-2, GPT-NeoX, Llama, Mistral, Qwen and Gemma, so give a module path"
+    else:
+        hint = nearest(hookpoint, [*subject.modules, *places] if "." in hookpoint or named else subject.modules)
+    raise GlossaError(f"the subject {subject.name} has no hookpoint {hookpoint}; {hint}")
 
 
 def activations(subject: Subject, hookpoints: Sequence[str], ids: Tensor) -> dict[str, Tensor]:
     """Runs ``ids`` [rows, length] through the subject as far as the last hookpoint.
 
-    Returns the output of every hookpoint, [rows, length, width], the first element where a module returns a tuple.
+    Returns what every hookpoint gives, [rows, length, width]: of an output that is a tuple the first element, of inputs the
+    first.
 
     Raises:
-        GlossaError: the forward pass never calls one of these modules, such as a list of layers.
+        GlossaError: there is no such hookpoint, or the forward pass never calls its module, such as a list of layers.
     """
-    wanted = {hookpoint: find(subject, hookpoint) for hookpoint in dict.fromkeys(hookpoints)}
+    resolved = {hookpoint: resolve(subject, hookpoint) for hookpoint in hookpoints}
+    wanted = {site.name: site for site in resolved.values()}
     read: dict[str, Tensor] = {}
 
-    def reader(name: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            read[name] = output[0] if isinstance(output, tuple) else output
-            if len(read) == len(wanted):
-                raise _Reached
+    def note(site: Site, value: Tensor) -> None:
+        read[site.name] = value
+        if len(read) == len(wanted):
+            raise _Reached
 
-        return hook
-
-    handles = [module.register_forward_hook(reader(name)) for name, module in wanted.items()]
+    handles = [_listen(site, subject, note) for site in wanted.values()]
     try:
         with torch.inference_mode():
             subject.base(input_ids=ids.to(subject.device), use_cache=False)
@@ -57,8 +99,104 @@ def activations(subject: Subject, hookpoints: Sequence[str], ids: Tensor) -> dic
     finally:
         for handle in handles:
             handle.remove()
-    if silent := [name for name in wanted if name not in read]:
+    for hookpoint, site in resolved.items():
+        if site.name not in read:
+            raise GlossaError(
+                f"the forward pass of the subject {subject.name} never reads {hookpoint}; hook a module inside it"
+            )
+    return {hookpoint: read[site.name] for hookpoint, site in resolved.items()}
+
+
+@contextmanager
+def replaced(subject: Subject, hookpoint: str, function: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """While it lasts, what ``function`` makes of a hookpoint's values [rows, length, width] stands in for them.
+
+    Raises:
+        GlossaError: there is no such hookpoint, or it is ``.normalized``, which no module gives or takes.
+    """
+    site = resolve(subject, hookpoint)
+    if site.part == "normalized":
         raise GlossaError(
-            f"the forward pass of the subject {subject.name} never reads {silent[0]}; hook a module inside it"
+            f"nothing can stand in for {hookpoint} of the subject {subject.name}, which no module gives or takes; "
+            f"take {site.path} instead"
         )
-    return read
+
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        changed = function(_first_input(site, subject, args, kwargs))
+        if args:
+            return (changed, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": changed}
+
+    def after(module: nn.Module, args: Any, output: Any) -> Any:
+        changed = function(_first_output(site, subject, output))
+        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+
+    if site.part == "input":
+        handle = site.module.register_forward_pre_hook(before, with_kwargs=True)
+    else:
+        handle = site.module.register_forward_hook(after)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _readings(hookpoint: str) -> Iterator[tuple[str, sites.Part]]:
+    """Every module path and part that the text of a hookpoint may mean, the most literal first."""
+    while True:
+        yield hookpoint, "output"
+        for part in sites.PARTS:
+            if hookpoint.endswith(f".{part}"):
+                yield hookpoint.removesuffix(f".{part}"), part
+        around = next((prefix for prefix in AROUND if hookpoint.startswith(prefix)), None)
+        if around is None:
+            return
+        hookpoint = hookpoint.removeprefix(around)
+
+
+def _listen(site: Site, subject: Subject, note: Callable[[Site, Tensor], None]) -> Any:
+    """Registers the hook that hands over what ``site`` gives, as soon as it is there."""
+
+    def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        value = _first_input(site, subject, args, kwargs)
+        note(site, value if site.part == "input" else _normalized(module, value))
+
+    def after(module: nn.Module, args: Any, output: Any) -> None:
+        note(site, _first_output(site, subject, output))
+
+    if site.part == "output":
+        return site.module.register_forward_hook(after)
+    return site.module.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def _first_input(site: Site, subject: Subject, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    return _tensor(site, subject, args[0] if args else kwargs.get("hidden_states"))
+
+
+def _first_output(site: Site, subject: Subject, output: Any) -> Tensor:
+    return _tensor(site, subject, output[0] if isinstance(output, tuple) and output else output)
+
+
+def _tensor(site: Site, subject: Subject, value: Any) -> Tensor:
+    if not isinstance(value, Tensor):
+        raise GlossaError(
+            f"{site.name} of the subject {subject.name} should give a tensor, found {type(value).__name__}; hook another module"
+        )
+    return value
+
+
+def _epsilon(module: nn.Module) -> float | None:
+    """What a norm adds to the variance, None for other modules."""
+    if isinstance(module, nn.LayerNorm) or "RMSNorm" in type(module).__name__:
+        return getattr(module, "eps", getattr(module, "variance_epsilon", None))
+    return None
+
+
+def _normalized(norm: nn.Module, x: Tensor) -> Tensor:
+    """``x`` [..., width] as ``norm`` computes it before its gain and bias, in the type of ``x``."""
+    epsilon = _epsilon(norm)
+    assert epsilon is not None
+    if isinstance(norm, nn.LayerNorm):
+        return functional.layer_norm(x, norm.normalized_shape, eps=epsilon)
+    h = x.float()
+    return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + epsilon)).type_as(x)

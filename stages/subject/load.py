@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from stages import params
+from stages import hub, params
 from stages.errors import GlossaError
 from stages.outputs import file_sha256, fingerprint
+from stages.subject import sites
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A causal language model in inference mode, and the hash of all that decides its activations."""
 
@@ -22,11 +24,23 @@ class Subject:
     name: str
     identity: dict[str, Any]
     device: torch.device
+    """Where token ids go in; with a device map, later modules may lie elsewhere."""
 
-    @property
+    @cached_property
     def base(self) -> nn.Module:
-        """The model without its language-modelling head; hookpoints are relative to it."""
-        return self.model.base_model
+        """The model without its language-modelling head, and without what sees images; hookpoints are relative to it."""
+        base = self.model.base_model
+        return getattr(base, "language_model", base)
+
+    @cached_property
+    def modules(self) -> dict[str, nn.Module]:
+        """The modules of the base model by their paths."""
+        return {path: module for path, module in self.base.named_modules() if path}
+
+    @cached_property
+    def places(self) -> dict[str, sites.Place]:
+        """TransformerLens' names of places in the base model; see ``sites.table``."""
+        return sites.table(self.base.config)
 
     @property
     def vocabulary_size(self) -> int:
@@ -40,7 +54,7 @@ class Subject:
                 f"the tokens go up to id {largest_token}, but the subject {self.name} embeds {self.vocabulary_size} "
                 "tokens; its tokenizer belongs to another model"
             )
-        limit = getattr(self.model.config, "max_position_embeddings", None)
+        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         if limit is not None and context_length > limit:
             raise GlossaError(
                 f"corpus.context_length should be at most {limit}, the longest row that the subject {self.name} reads, "
@@ -62,37 +76,61 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
-def load(section: params.Subject, seed: int, device: torch.device) -> Subject:
+def load(section: params.Subject, seed: int, device: torch.device, device_map: str | None = None) -> Subject:
     """Loads the subject, or builds a randomly initialised one of the same shape when ``weights`` is ``random``.
+
+    A ``device_map`` of Accelerate (``auto``, ``balanced``, ``sequential``) spreads it over all devices; otherwise it lies on
+    ``device``. A revision that is a branch or a tag is resolved to its commit once, for the config and the weights alike.
 
     Raises:
         GlossaError: the folder or repository can't be loaded as a causal language model, or lacks some of its weights.
     """
+    from huggingface_hub.errors import HTTPError
     from safetensors import SafetensorError
+    from transformers import AutoConfig
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    if section.weights == "random" and section.quantization != "none":
+        raise GlossaError("subject.quantization needs trained weights, found weights: random; leave one out")
     try:
-        model = _random(section, seed) if section.weights == "random" else _trained(section)
-    except (OSError, ValueError, SafetensorError) as error:
-        first = " ".join(str(error).split("\n")[0].split())
+        commit = None if Path(section.model).is_dir() else hub.pin(section.model, section.revision)
+        config = AutoConfig.from_pretrained(section.model, revision=commit)
+        if section.weights == "random":
+            model = _random(section, config, seed).to(device)
+        else:
+            model = _trained(section, config, commit, device, device_map)
+    except (OSError, ValueError, ImportError, RuntimeError, HTTPError, SafetensorError) as error:
+        why = hub.reason(error, section.model, section.revision) or " ".join(str(error).split("\n")[0].split())
         raise GlossaError(
-            f"subject.model should be a causal language model, but {section.model} can't be loaded: {first}"
+            f"subject.model should be a causal language model, but {section.model} can't be loaded: {why}"
         ) from None
-    model.eval().requires_grad_(requires_grad=False).to(device)
-    commit = getattr(model.config, "_commit_hash", None)
-    return Subject(model, section.model, _identity(section, seed, commit), device)
+    model.eval().requires_grad_(requires_grad=False)
+    entrance = model.get_input_embeddings().weight.device
+    return Subject(model, section.model, _identity(section, seed, commit), entrance)
 
 
-def _trained(section: params.Subject) -> Any:
+def _trained(
+    section: params.Subject, config: Any, commit: str | None, device: torch.device, device_map: str | None
+) -> Any:
     from transformers import AutoModelForCausalLM
 
+    dtype = getattr(torch, section.dtype)
+    options: dict[str, Any] = {}
+    if section.quantization != "none":
+        options["quantization_config"] = _quantization(section.quantization, dtype)
+        options["device_map"] = device_map or {"": device}
+    elif device_map is not None:
+        _need("accelerate", "the device map of the runtime")
+        options["device_map"] = device_map
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         section.model,
-        revision=section.revision,
-        dtype=getattr(torch, section.dtype),
+        config=config,
+        revision=commit,
+        dtype=dtype,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are in the report
+        **options,
     )
     model, report = loaded
     # Transformers fills these with random numbers and only warns.
@@ -102,13 +140,30 @@ def _trained(section: params.Subject) -> Any:
             f"subject.model {section.model} should hold all weights of its architecture, but {unread[0]} is missing or "
             f"of another shape ({len(unread)} in all); save it again as a causal language model"
         )
-    return model
+    return model if options else model.to(device)
 
 
-def _random(section: params.Subject, seed: int) -> Any:
-    from transformers import AutoConfig, AutoModelForCausalLM
+def _quantization(kind: str, dtype: torch.dtype) -> Any:
+    """The 8-bit (LLM.int8) or 4-bit (NF4) quantization of bitsandbytes."""
+    for package in ("accelerate", "bitsandbytes"):
+        _need(package, f"subject.quantization {kind}")
+    from transformers import BitsAndBytesConfig
 
-    config = AutoConfig.from_pretrained(section.model, revision=section.revision)
+    if kind == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype)
+
+
+def _need(package: str, what: str) -> None:
+    from importlib.util import find_spec
+
+    if find_spec(package) is None:
+        raise GlossaError(f"{what} needs the package {package}, which is not installed; run pip install {package}")
+
+
+def _random(section: params.Subject, config: Any, seed: int) -> Any:
+    from transformers import AutoModelForCausalLM
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, section.dtype))
@@ -118,13 +173,18 @@ def _identity(section: params.Subject, seed: int, commit: str | None) -> dict[st
     """What was loaded, and the hash of it; a folder counts by its files, a repository by its name and commit."""
     folder = Path(section.model)
     identity: dict[str, Any] = {"weights": section.weights, "dtype": section.dtype}
+    if section.quantization != "none":
+        identity["quantization"] = section.quantization
     if section.weights == "random":
-        identity["seed"] = seed
+        import transformers
+
+        # Another version may draw other numbers.
+        identity |= {"seed": seed, "drawn_by": f"transformers {transformers.__version__}, torch {torch.__version__}"}
     if folder.is_dir():
         names = ["config.json"]
         if section.weights == "trained":
             names += sorted(file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".bin"))
         identity["files"] = {name: file_sha256(folder / name) for name in names}
     else:
-        identity |= {"repository": section.model, "revision": commit or section.revision}
+        identity |= {"repository": section.model, "revision": commit}
     return {"model": section.model, **identity, "sha256": fingerprint(identity)}

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from stages import coders
+from stages import coders, params
+from stages.coders.readers import Options
 from stages.errors import GlossaError
+from stages.subject.load import Subject
+from tests.clones import ROOT
+from tests.hub_server import Hub
 
 
 def test_the_format_is_detected(coder_folder: Path) -> None:
@@ -16,7 +24,7 @@ def test_the_format_is_detected(coder_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        (None, "a coder's path should be a folder, but there is none at "),
+        (None, "a coder's path should be a folder or a file, but there is none at "),
         ([], r"expected a sparse coder in .* \(sparsify.*\), found nothing"),
         (["sae.safetensors"], r"expected a sparse coder in .* \(sparsify.*\), found sae.safetensors"),
         (["b", "a"], r"expected a sparse coder in .* \(sparsify.*\), found a, b"),
@@ -30,3 +38,69 @@ def test_a_folder_that_holds_no_coder_is_a_mistake(tmp_path: Path, files: list[s
             (folder / name).write_bytes(b"")
     with pytest.raises(GlossaError, match=expected):
         coders.load(str(folder))
+
+
+def test_a_file_that_is_no_coder_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no weights")
+    with pytest.raises(
+        GlossaError, match=r"expected a sparse coder in .*notes.txt \(.*\), found a file of another kind"
+    ):
+        coders.load(str(tmp_path / "notes.txt"))
+
+
+def test_a_folder_with_the_files_of_two_formats_is_a_mistake(coder_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(coder_folder, tmp_path / "both"))
+    np.savez(folder / "params.npz", W_enc=np.zeros((2, 3)))
+    with pytest.raises(GlossaError) as caught:
+        coders.load(str(folder))
+    assert str(caught.value) == (
+        f"expected one sparse coder in {folder}, found the formats sparsify and gemma_scope; keep the files of one"
+    )
+
+
+def test_a_coder_from_the_hub_is_the_one_that_lies_there(hub: Hub) -> None:
+    folder = ROOT / "demo/coders/resid1"
+    commit = hub.add("some/coders", folder).branches["main"]
+    here, fetched = coders.load(str(folder)), coders.load("hub://some/coders/resid1")
+    assert fetched.identity == {**here.identity, "repository": "some/coders", "commit": commit}
+    assert fetched.source == "hub://some/coders/resid1"
+    assert torch.equal(fetched.W_enc, here.W_enc)
+    hub.repositories["some/coders"].commit({**hub.repositories["some/coders"].commits[commit], "readme.md": b"new"})
+    moved = coders.load("hub://some/coders/resid1").identity
+    assert moved["commit"] != commit
+    assert moved["sha256"] == here.identity["sha256"], "the hash is of the content"
+
+
+def test_params_say_where_a_coder_reads(coder_folder: Path, make_coder: Callable[..., Path], tmp_path: Path) -> None:
+    coder = coders.from_params("mine", params.Coder(path=str(coder_folder), hookpoint="layers.1"), 0)
+    assert coder.hookpoint == "layers.1"
+    assert coder.identity == coders.load(str(coder_folder)).identity
+    named = make_coder(tmp_path / "layers.0", seed=1)
+    assert coders.from_params("mine", params.Coder(path=str(named)), 0).hookpoint == "layers.0"
+    assert coders.from_params("mine", params.Coder(path=str(named), hookpoint="layers.1"), 0).hookpoint == "layers.1"
+    unnamed = make_coder(tmp_path / "some_coder", seed=1)
+    with pytest.raises(
+        GlossaError, match=r"params.yaml: coders.mine should have a hookpoint, as the files in .* do not say"
+    ):
+        coders.from_params("mine", params.Coder(path=str(unnamed)), 0)
+
+
+def test_params_add_what_files_do_not_say(coder_folder: Path) -> None:
+    centred = coders.from_params("mine", params.Coder(path=str(coder_folder), hookpoint="layers.1", centre=True), 0)
+    assert centred.input_norm == "centre"
+    assert centred.identity == coders.load(str(coder_folder), Options(centre=True)).identity
+    with pytest.raises(GlossaError, match=r"take norm_factor out of params\.yaml"):
+        coders.from_params("mine", params.Coder(path=str(coder_folder), hookpoint="layers.1", norm_factor=2.0), 0)
+
+
+def test_controls_are_made_from_the_subject(subject: Subject) -> None:
+    neurons = coders.from_params("n", params.Neurons(kind="neurons", hookpoint="layers.1.mlp", k=3), 0, subject)
+    assert (neurons.n_latents, neurons.hookpoint) == (32, "layers.1.mlp.down_proj.input")
+    for hookpoint, width in (("layers.1", 16), ("layers.0.mlp.down_proj.input", 32)):
+        entry = params.RandomCoder(kind="random", hookpoint=hookpoint, latents=40, k=3)
+        control = coders.from_params("r", entry, 0, subject)
+        assert (control.d_in, control.n_latents, control.hookpoint) == (width, 40, hookpoint)
+        other = coders.from_params("r", entry, 1, subject)
+        assert control.identity["sha256"] != other.identity["sha256"]
+    with pytest.raises(ValueError, match="the control r is made from a subject"):
+        coders.from_params("r", entry, 0)

@@ -137,6 +137,26 @@ def test_a_coder_from_elsewhere_has_no_folder(clone: Clone) -> None:
     assert block("compare.data")[-1] == "- demo/coders/one"
 
 
+def test_a_control_depends_on_the_subject(clone: Clone) -> None:
+    clone.params["coders"] |= {
+        "neurons": {"kind": "neurons", "hookpoint": "layers.1.mlp", "k": 32},
+        "random": {"kind": "random", "hookpoint": "layers.1", "latents": 1024, "k": 16},
+    }
+    clone.write_params()
+    clone.wire()
+    assert block("cache.entries")[2:] == [
+        "neurons: {coder: neurons, weights: stages/cache.py}",
+        "random: {coder: random, weights: stages/cache.py}",
+    ]
+    assert block("compare.data")[-3:] == ["- demo/coders/one", "- demo/coders/two", "- demo/subject"]
+    stages = YAML(typ="safe").load(read())["stages"]
+    assert {"seed", "subject"} < set(stages["compare"]["params"])
+    clone.params["subject"] = {"model": "org/model", "revision": "0123"}
+    clone.write_params()
+    clone.wire()
+    assert block("compare.data")[-2:] == ["- demo/coders/one", "- demo/coders/two"]
+
+
 def test_a_subject_from_elsewhere_has_no_folder(clone: Clone) -> None:
     clone.params["subject"] = {"model": "org/model", "revision": "0123"}
     clone.params["corpus"] = {"source": "text", "path": "my texts", "context_length": 128, "tokens": 1000}
@@ -182,7 +202,7 @@ def test_leftovers_are_named_and_kept(clone: Clone) -> None:
             "scorers",
             "new",
             {"kind": "fuzzing", "model": {"provider": "patern"}},
-            "params.yaml: scorers.new.model.provider is 'patern', which is unknown; did you mean pattern?",
+            "params.yaml: scorers.new.model.provider is 'patern', which is unknown; did you mean pattern or openai?",
         ),
         (
             "subject",

@@ -13,6 +13,7 @@ from stages.corpus.encode import Encoded, encode, load_tokenizer
 from stages.errors import GlossaError
 from tests.conftest import END, SENTENCES
 from tests.folders import tree
+from tests.hub_server import Hub
 
 LENGTH = 16
 
@@ -132,3 +133,21 @@ def test_a_tokenizer_that_can_t_be_loaded_is_a_mistake(folder: Path, damage: str
         load_tokenizer(str(folder), None)
     assert str(caught.value).startswith(f"subject.model {folder} should hold a tokenizer, but none can be loaded: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_from_the_hub_is_pinned(hub: Hub, subject_folder: Path) -> None:
+    repository = hub.add("some/subject", subject_folder, inside=".")
+    documents = [Document(str(i), "Is it raining? Yes, it is raining.") for i in range(10)]
+    for revision in (None, "main", repository.branches["main"]):
+        encoded = encode(documents, "some/subject", revision, 8, 64, 0)
+        assert encoded.meta["tokenizer"]["revision"] == repository.branches["main"]
+    assert np.array_equal(encoded.tokens, encode(documents, str(subject_folder), None, 8, 64, 0).tokens)
+    with pytest.raises(
+        GlossaError,
+        match=r"subject.model some/other should hold a tokenizer, but none can be loaded: http.* has no rep",
+    ):
+        load_tokenizer("some/other", None)
+    repository.gated = True
+    repository.commit({**repository.commits[repository.branches["main"]], "x": b""})
+    with pytest.raises(GlossaError, match="but none can be loaded: some/subject is gated; accept its terms on"):
+        load_tokenizer("some/subject", None)

@@ -40,7 +40,7 @@ def joined(tokenizer: PreTrainedTokenizerBase, text: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def byte_level(subject_folder: Path) -> PreTrainedTokenizerBase:
-    return load_tokenizer(str(subject_folder), None)
+    return load_tokenizer(str(subject_folder), None)[0]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -77,7 +77,7 @@ def test_special_tokens_keep_their_name(byte_level: PreTrainedTokenizerBase) -> 
 
 
 def test_an_added_token_is_spelt_as_itself(subject_folder: Path) -> None:
-    tokenizer = load_tokenizer(str(subject_folder), None)
+    tokenizer, _ = load_tokenizer(str(subject_folder), None)
     tokenizer.add_tokens([AddedToken("éß", special=False), AddedToken("two words", special=False)])
     n = len(tokenizer)
     assert token_bytes(tokenizer, n)[-2:] == ["éß".encode(), b"two words"]

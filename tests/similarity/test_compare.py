@@ -165,3 +165,27 @@ def test_explanations_that_are_missing_are_named(planted: Path) -> None:
     assert result.exit_code == 1
     assert "expected glossa/explanations in data/explanations/two/pattern, but it has no meta.json" in result.stderr
     assert not paths.SIMILARITY.exists()
+
+
+def test_controls_are_matched_by_what_they_write(planted: Path) -> None:
+    change(
+        "  two:",
+        "  neurons: {kind: neurons, hookpoint: layers.1.mlp, k: 4}\n"
+        "  random: {kind: random, hookpoint: layers.1, latents: 40, k: 4}\n"
+        "  inside: {kind: random, hookpoint: layers.1.mlp.down_proj.input, latents: 40, k: 4}\n"
+        "  two:",
+    )
+    down = load_file("subject/model.safetensors")["model.layers.1.mlp.down_proj.weight"]
+    weights("one", W_dec=np.ascontiguousarray(down.T[:24]))
+    for coder in ("neurons", "random", "inside"):
+        explain(coder, {latent: KINDS[latent % 4] for latent in range(20)})
+    run()
+    _, meta = table.read(paths.SIMILARITY)
+    pairs = {(pair["a"], pair["b"]): pair for pair in meta["pairs"]}
+    assert pairs["one", "neurons"]["decoder_cosine"] == pytest.approx(1, abs=1e-5), (
+        "its directions are some of the neurons'"
+    )
+    assert abs(pairs["one", "random"]["decoder_cosine"]) < 0.8
+    assert pairs["one", "inside"]["reason"].startswith("decoder directions should have the same width")
+    assert meta["coders"]["neurons"]["format"] == "neurons"
+    assert meta["coders"]["random"]["seeds"] == [0, 0]

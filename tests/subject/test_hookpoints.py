@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stages.errors import GlossaError
-from stages.subject.hookpoints import activations, find
+from stages.subject.hookpoints import activations, replaced, resolve
 from stages.subject.load import Subject
 
 IDS = torch.arange(24).reshape(2, 12)
@@ -79,26 +81,160 @@ def test_nothing_behind_the_last_hookpoint_is_called(subject: Subject, hookpoint
     assert recorder.outputs == {}
 
 
+def hooks(subject: Subject) -> int:
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in subject.base.modules())
+
+
 def test_no_hook_is_left_behind(subject: Subject) -> None:
-    activations(subject, ["layers.0"], IDS)
-    assert not any(module._forward_hooks for module in subject.base.modules())
+    activations(subject, ["layers.0", "layers.1.input", "norm.normalized"], IDS)
+    with replaced(subject, "layers.0", torch.zeros_like), replaced(subject, "layers.1.mlp.input", torch.zeros_like):
+        assert hooks(subject) == 2
+    with pytest.raises(GlossaError):
+        activations(subject, ["layers.0", "layers"], IDS)
+    assert hooks(subject) == 0
+
+
+@pytest.mark.parametrize(
+    ("hookpoint", "name"),
+    [
+        ("layers.1", "layers.1"),
+        ("layers.1.output", "layers.1"),
+        ("model.layers.1.output", "layers.1"),
+        ("model.language_model.layers.1", "layers.1"),
+        ("language_model.model.layers.1.mlp.input", "layers.1.mlp.input"),
+        ("blocks.1.hook_resid_post", "layers.1"),
+        ("blocks.1.ln2.hook_normalized", "layers.1.post_attention_layernorm.normalized"),
+        ("model.norm.normalized", "norm.normalized"),
+    ],
+)
+def test_a_place_may_be_named_in_several_ways(subject: Subject, hookpoint: str, name: str) -> None:
+    site = resolve(subject, hookpoint)
+    assert site.name == name
+    assert site.module is subject.modules[site.path]
+
+
+def test_a_module_that_is_called_output_is_itself(subject: Subject) -> None:
+    model = type("Model", (torch.nn.Module,), {})()
+    model.output = torch.nn.Linear(2, 2)
+    model.output.input = torch.nn.Identity()
+    model.config = subject.base.config
+    odd = Subject(SimpleNamespace(base_model=model), "odd", {}, torch.device("cpu"))
+    assert (resolve(odd, "output").path, resolve(odd, "output").part) == ("output", "output")
+    assert (resolve(odd, "output.input").path, resolve(odd, "output.input").part) == ("output.input", "output")
+    assert (resolve(odd, "output.input.input").path, resolve(odd, "output.input.input").part) == (
+        "output.input",
+        "input",
+    )
+
+
+def test_inputs_are_what_the_modules_are_given(subject: Subject) -> None:
+    read = activations(
+        subject,
+        ["layers.0.input", "layers.1.self_attn.input", "layers.1.mlp.input", "layers.1.mlp.down_proj.input"],
+        IDS,
+    )
+    assert torch.equal(read["layers.0.input"], full(subject, "embed_tokens"))
+    assert torch.equal(read["layers.1.self_attn.input"], full(subject, "layers.1.input_layernorm"))  # given by keyword
+    assert torch.equal(read["layers.1.mlp.input"], full(subject, "layers.1.post_attention_layernorm"))
+    assert read["layers.1.mlp.down_proj.input"].shape == (2, 12, 32)
+
+
+def test_two_names_of_one_place_are_both_answered(subject: Subject) -> None:
+    read = activations(subject, ["layers.0", "blocks.0.hook_resid_post", "blocks.1.hook_resid_pre"], IDS)
+    assert len(read) == 3
+    assert torch.equal(read["layers.0"], read["blocks.0.hook_resid_post"])
+    assert torch.equal(read["layers.0"], read["blocks.1.hook_resid_pre"])
+
+
+def test_reading_an_input_stops_before_its_module(subject: Subject) -> None:
+    with Recorder(subject, ["layers.1.mlp"]) as recorder:
+        activations(subject, ["layers.1.mlp.input"], IDS)
+    assert recorder.outputs == {}
+
+
+@pytest.mark.parametrize("hookpoint", ["layers.0", "layers.1.input", "layers.0.self_attn", "layers.0.self_attn.input"])
+def test_what_is_replaced_by_itself_changes_nothing(subject: Subject, hookpoint: str) -> None:
+    with torch.inference_mode():
+        expected = subject.model(input_ids=IDS).logits
+        with replaced(subject, hookpoint, torch.clone):
+            assert torch.equal(subject.model(input_ids=IDS).logits, expected)
+        with replaced(subject, hookpoint, torch.zeros_like):
+            assert not torch.allclose(subject.model(input_ids=IDS).logits, expected)
+
+
+def test_replaced_values_are_what_later_modules_read(subject: Subject) -> None:
+    steered = torch.randn(2, 12, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        with replaced(subject, "layers.0", lambda x: steered):
+            assert torch.equal(activations(subject, ["layers.1.input"], IDS)["layers.1.input"], steered)
+        with replaced(subject, "layers.1.mlp", lambda x: 0 * x):  # the block adds what attention gives, and no more
+            read = activations(subject, ["blocks.1.hook_resid_mid", "layers.1"], IDS)
+            assert torch.equal(read["blocks.1.hook_resid_mid"], read["layers.1"])
+        with replaced(subject, "layers.1.self_attn.input", lambda x: 0 * x):
+            read = activations(subject, ["layers.1.input", "blocks.1.hook_resid_mid"], IDS)
+            assert torch.equal(read["layers.1.input"], read["blocks.1.hook_resid_mid"])
+
+
+def test_nothing_stands_in_for_what_no_module_gives(subject: Subject) -> None:
+    with (
+        pytest.raises(
+            GlossaError, match=r"nothing can stand in for norm\.normalized of the subject .*; take norm instead"
+        ),
+        replaced(subject, "norm.normalized", torch.clone),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
     ("hookpoint", "hint"),
     [
         ("layers.2", "did you mean layers.1 or layers.0 or layers?"),
-        ("model.layers.1", "did you mean layers.1"),
         ("layers.1.mpl", "did you mean layers.1.mlp"),
+        ("layers.1.mpl.input", "did you mean layers.1.mlp"),
+        ("blocks.2.hook_resid_post", "did you mean blocks.1.hook_resid_post or blocks.0.hook_resid_post"),
+        ("blocks.1.resid_post", "did you mean blocks.1.hook_resid_post"),
         ("", "known are embed_tokens, layers, "),
     ],
 )
 def test_an_unknown_hookpoint_names_the_nearest(subject: Subject, hookpoint: str, hint: str) -> None:
     with pytest.raises(GlossaError) as caught:
-        find(subject, hookpoint)
+        resolve(subject, hookpoint)
     assert str(caught.value).startswith(f"the subject {subject.name} has no hookpoint {hookpoint}; {hint}")
 
 
 def test_a_module_that_is_never_called_is_a_mistake(subject: Subject) -> None:
     with pytest.raises(GlossaError, match="never reads layers; hook a module inside it"):
         activations(subject, ["layers.0", "layers"], IDS)
+
+
+@pytest.mark.parametrize(
+    ("hookpoint", "found"), [("layers.0.input.normalized", None), ("layers.1.mlp.normalized", "LlamaMLP")]
+)
+def test_only_norms_normalize(subject: Subject, hookpoint: str, found: str | None) -> None:
+    with pytest.raises(GlossaError) as caught:
+        resolve(subject, hookpoint)
+    expected = (
+        "has no hookpoint"
+        if found is None
+        else f"should end in .normalized only behind a LayerNorm or RMSNorm, .* {found}"
+    )
+    assert re.search(expected, str(caught.value))
+
+
+def test_an_input_that_is_no_tensor_is_a_mistake(subject: Subject) -> None:
+    expected = r"embed_tokens\.input of .* should give a tensor, found NoneType; hook another module"
+    with replaced(subject, "embed_tokens.input", torch.clone), pytest.raises(GlossaError, match=expected):
+        subject.modules["embed_tokens"](input=IDS)
+
+
+def test_a_family_without_a_table_takes_module_paths_alone() -> None:
+    from transformers import OPTConfig, OPTForCausalLM
+
+    config = OPTConfig(
+        vocab_size=32, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, ffn_dim=24, max_position_embeddings=32,
+        word_embed_proj_dim=16,
+    )  # fmt: skip
+    subject = Subject(OPTForCausalLM(config).eval(), "opt", {}, torch.device("cpu"))
+    assert activations(subject, ["model.decoder.layers.1"], IDS % 32)["model.decoder.layers.1"].shape == (2, 12, 16)
+    with pytest.raises(GlossaError, match=r"names of TransformerLens are known for GPT-2, .*, so give a module path"):
+        resolve(subject, "blocks.1.hook_resid_post")

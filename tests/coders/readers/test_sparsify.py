@@ -3,142 +3,164 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stages.coders.readers import sparsify
+from stages.coders.readers import Options, sparsify
 from stages.errors import GlossaError
+from tests.coders.readers import folders, on_disk
+from tests.coders.readers.by_hand import any_shape, assert_computes, inputs, relu, top, weights
+
+CONFIGS = Path(__file__).parent / "configs"
 
 
-@pytest.fixture
-def folder(coder_folder: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(coder_folder, tmp_path / "coder"))
-
-
-def edit_config(folder: Path, **values: Any) -> None:
-    config = json.loads((folder / "cfg.json").read_text())
-    changed = {key: value for key, value in {**config, **values}.items() if value is not None}
-    (folder / "cfg.json").write_text(json.dumps(changed))
-
-
-def edit_weights(folder: Path, **values: torch.Tensor | None) -> None:
-    weights: dict[str, Any] = {**load_file(folder / "sae.safetensors"), **values}
-    save_file({name: value for name, value in weights.items() if value is not None}, folder / "sae.safetensors")
-
-
-def mistake(folder: Path) -> str:
-    with pytest.raises(GlossaError) as caught:
-        sparsify.read(folder)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_encoding_by_hand(folder: Path) -> None:
-    weights = {name: value.numpy().astype(np.float64) for name, value in load_file(folder / "sae.safetensors").items()}
-    edit_config(folder, k=12)
-    coder = sparsify.read(folder)
-    x = np.random.default_rng(0).normal(size=(50, 16)) * 2
-    dense = np.maximum((x - weights["b_dec"]) @ weights["encoder.weight"].T + weights["encoder.bias"], 0)
-    kept = np.argsort(-dense, axis=1)[:, :12]
-    expected = {(i, int(j)): dense[i, j] for i, row in enumerate(kept) for j in row if dense[i, j] > 0}
-    found = coder.encode(torch.tensor(x, dtype=torch.float32))
-    places = list(zip(found.rows.tolist(), found.latents.tolist(), strict=True))
-    assert set(places) == set(expected)
-    assert len(places) == len(set(places)) < 50 * 12  # somewhere fewer than k are above 0
-    assert np.allclose(found.values, [expected[place] for place in places], atol=1e-4)
-
-    dense_kept = np.zeros_like(dense)
-    for (i, j), value in expected.items():
-        dense_kept[i, j] = value
-    rebuilt = coder.decode(*coder.top(torch.tensor(x, dtype=torch.float32)))
-    assert np.allclose(rebuilt, dense_kept @ weights["W_dec"] + weights["b_dec"], atol=1e-4)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_weights_of_any_precision_are_read_as_float32(folder: Path, dtype: torch.dtype) -> None:
-    edit_weights(folder, **{name: value.to(dtype) for name, value in load_file(folder / "sae.safetensors").items()})
-    coder = sparsify.read(folder)
-    assert {tensor.dtype for tensor in (coder.W_enc, coder.b_enc, coder.W_dec, coder.b_dec)} == {torch.float32}
+@given(any_shape, st.integers(1, 4), st.booleans(), st.booleans(), st.booleans())
+def test_encoding_and_decoding_by_hand(
+    shape: dict[str, Any], k: int, groupmax: bool, transcode: bool, skip: bool
+) -> None:
+    k = 4 if groupmax and k == 3 else k  # 3 divides no number of latents here
+    with TemporaryDirectory() as folder:
+        flags = {"transcode": transcode, "skip_connection": skip, "activation": "groupmax" if groupmax else "topk"}
+        made = folders.sparsify(Path(folder), **shape, k=k, **flags)
+        coder, w = sparsify.read(made.path, Options()), weights(made.weights)
+    x = inputs(shape["d"], shape["seed"])
+    h = relu((x if transcode else x - w["b_dec"]) @ w["encoder.weight"].T + w["encoder.bias"])
+    if groupmax:
+        groups = h.reshape(len(x), k, -1)
+        latents = (groups * (groups == groups.max(axis=2, keepdims=True))).reshape(h.shape)
+    else:
+        latents = top(h, k)
+    assert_computes(coder, x, latents, latents @ w["W_dec"] + w["b_dec"] + (x @ w["W_skip"].T if skip else 0))
+    assert (coder.published_l0, coder.identity["k"]) == (k, k)
 
 
 @pytest.mark.parametrize(
     ("config", "n"),
     [
-        ({"num_latents": 0, "expansion_factor": 2}, 32),
-        ({"num_latents": None, "expansion_factor": 3}, 48),
-        ({"num_latents": 0}, 32 * 16),
+        ({"num_latents": 0, "expansion_factor": 2}, 16),
+        ({"num_latents": None, "expansion_factor": 3}, 24),
+        ({"num_latents": 0, "expansion_factor": None}, 32 * 8),
         ({"num_latents": 40, "expansion_factor": 2}, 40),
     ],
 )
-def test_without_a_number_of_latents_the_expansion_factor_counts(folder: Path, config: dict[str, Any], n: int) -> None:
-    edit_config(folder, **config)
-    encoder = torch.ones(n, 16)
-    edit_weights(folder, **{"encoder.weight": encoder, "encoder.bias": torch.ones(n), "W_dec": encoder.clone()})
-    assert sparsify.read(folder).n_latents == n
+def test_without_a_number_of_latents_the_expansion_factor_counts(
+    tmp_path: Path, config: dict[str, Any], n: int
+) -> None:
+    made = folders.sparsify(tmp_path, n=n)
+    assert made.config is not None
+    on_disk.edit(made.config, **{"num_latents": None, "expansion_factor": None, **config})
+    assert sparsify.read(tmp_path, Options()).n_latents == n
 
 
-def test_the_identity_is_of_the_content_not_the_place(folder: Path, coder_folder: Path) -> None:
-    same = sparsify.read(folder).identity
-    assert same == sparsify.read(coder_folder).identity
-    edit_config(folder, k=3)
-    other_k = sparsify.read(folder).identity
-    edit_weights(folder, b_dec=torch.zeros(16))
-    assert len({same["sha256"], other_k["sha256"], sparsify.read(folder).identity["sha256"]}) == 3
+@pytest.mark.parametrize(
+    ("name", "subtracts", "hookpoint"),
+    [
+        # The configs of published coders, as their training left them.
+        ("sparsify_2024_06", True, "layers.5.mlp"),  # has signed, has neither num_latents nor skip_connection
+        ("sparsify_2024_08_multi_topk", True, "layers.5.mlp"),
+        ("sparsify_2024_12_skip", True, "layers.5.mlp.input"),  # a transcoder before there was the key
+        ("sparsify_2025_transcoder", False, "layers.5.mlp.input"),
+        ("sparsify_2025_groupmax", True, "layers.5.mlp"),
+    ],
+)
+def test_configs_of_every_age(tmp_path: Path, name: str, subtracts: bool, hookpoint: str) -> None:
+    config = json.loads((CONFIGS / f"{name}.json").read_text())
+    folder = tmp_path / "layers.5.mlp"
+    n = config.get("num_latents") or config["d_in"] * config["expansion_factor"]
+    folders.sparsify(folder, d=config["d_in"], n=n, skip_connection=config.get("skip_connection", False))
+    shutil.copy(CONFIGS / f"{name}.json", folder / "cfg.json")
+    coder = sparsify.read(folder, Options())
+    assert torch.equal(coder.b_pre, coder.b_dec) == subtracts
+    assert coder.b_pre.any() == subtracts
+    assert coder.hookpoint == hookpoint
+
+
+@pytest.mark.parametrize(
+    ("place", "flags", "hookpoint"),
+    [
+        ("layers.10", {}, "layers.10"),
+        ("h.0.attn", {}, "h.0.attn"),
+        ("embed_tokens", {}, "embed_tokens"),
+        ("layers.5.mlp/seed1", {}, "layers.5.mlp"),
+        ("layers.5.mlp/seed1", {"transcode": True}, "layers.5.mlp.input"),
+        ("layers.5.mlp", {"skip_connection": True}, "layers.5.mlp.input"),
+        ("layers.5.mlp", {"skip_connection": True, "transcode": False}, "layers.5.mlp"),
+        ("my_coder", {"transcode": True}, None),
+        ("layers", {}, None),
+        ("run.2", {}, None),
+    ],
+)
+def test_the_hookpoint_is_the_name_of_the_folder(
+    tmp_path: Path, place: str, flags: dict[str, bool], hookpoint: str | None
+) -> None:
+    folder = tmp_path / place
+    folders.sparsify(folder, **flags)
+    assert sparsify.read(folder, Options()).hookpoint == hookpoint
+
+
+def test_a_run_says_that_its_coders_without_the_key_are_transcoders(tmp_path: Path) -> None:
+    folders.sparsify(tmp_path / "layers.5.mlp")
+    (tmp_path / "config.json").write_text('{"sae": {"k": 32}, "transcode": true}')
+    coder = sparsify.read(tmp_path / "layers.5.mlp", Options())
+    assert coder.hookpoint == "layers.5.mlp.input"
+    assert torch.equal(coder.b_pre, coder.b_dec)
+
+
+def test_the_identity_is_of_the_content_not_the_place(tmp_path: Path) -> None:
+    made = [folders.sparsify(tmp_path / name) for name in ("layers.5", "other")]
+    same = sparsify.read(made[0].path, Options()).identity
+    assert same == sparsify.read(made[1].path, Options()).identity
+    assert made[1].config is not None
+    seen = {same["sha256"], sparsify.read(made[1].path, Options(centre=True)).identity["sha256"]}
+    for change in ({"k": 2}, {"transcode": True}, {"activation": "groupmax"}):
+        on_disk.edit(made[1].config, **change)
+        seen.add(sparsify.read(made[1].path, Options()).identity["sha256"])
+    on_disk.write_tensors(made[1].weights, {**on_disk.read_tensors(made[1].weights), "b_dec": torch.zeros(8)})
+    seen.add(sparsify.read(made[1].path, Options()).identity["sha256"])
+    assert len(seen) == 6
+
+
+def test_a_centred_subject_is_centred_first(tmp_path: Path) -> None:
+    made = folders.sparsify(tmp_path)
+    x = inputs(8)
+    centred, plain = (sparsify.read(made.path, Options(centre=centre)) for centre in (True, False))
+    assert centred.input_norm == "centre"
+    values = [
+        coder.encode(torch.tensor(y, dtype=torch.float32)).values
+        for coder, y in ((centred, x), (plain, x - x.mean(1, keepdims=True)))
+    ]
+    assert np.allclose(*values, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"k": 0}, "expected k between 1 and the 24 latents in"),
-        ({"k": -1}, "found -1"),
-        ({"k": 25}, "found 25"),
-        ({"k": None}, "expected whole numbers k and d_in in"),
-        ({"k": "4"}, "expected whole numbers k and d_in in"),
-        ({"d_in": None}, "expected whole numbers k and d_in in"),
-        ({"d_in": 8}, "expected encoder.weight of shape [24, 8] in"),
-        ({"num_latents": 12}, "expected encoder.weight of shape [12, 16] in"),
-        ({"transcode": True}, "has transcode: true, which this version can't read"),
-        ({"skip_connection": True}, "has skip_connection: true, which this version can't read"),
-        ({"signed": True}, "has signed: true, which this version can't read"),
-        ({"activation": "groupmax"}, "has the activation groupmax; only topk can be read"),
+        ({"k": 17}, "expected a whole number from 1 to 16 for k in"),
+        ({"k": "4"}, "found 4; fetch the coder again"),
+        ({"num_latents": 12}, "expected encoder.weight of shape [12, 8] in"),
+        ({"transcode": "yes"}, "expected true or false for transcode in"),
+        ({"signed": True}, "has signed: true, which keeps the largest absolute values"),
+        ({"activation": "groupmax", "k": 3}, "expected groupmax with a k that divides the 16 latents"),
+        ({"activation": "relu"}, "expected the activation topk or groupmax in"),
+        ({"skip_connection": True}, "expected a tensor W_skip in"),
     ],
 )
-def test_a_config_that_does_not_fit_is_a_mistake(folder: Path, config: dict[str, Any], expected: str) -> None:
-    edit_config(folder, **config)
-    assert expected in mistake(folder)
+def test_a_config_that_does_not_fit_is_a_mistake(tmp_path: Path, config: dict[str, Any], expected: str) -> None:
+    made = folders.sparsify(tmp_path)
+    assert made.config is not None
+    on_disk.edit(made.config, **config)
+    with pytest.raises(GlossaError) as caught:
+        sparsify.read(tmp_path, Options())
+    assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "\xff"])
-def test_a_config_that_is_no_json_is_a_mistake(folder: Path, text: str) -> None:
-    (folder / "cfg.json").write_text(text, encoding="latin-1")
-    assert mistake(folder) == f"expected JSON in {folder / 'cfg.json'}, but it can't be read; fetch the coder again"
-
-
-@pytest.mark.parametrize(
-    ("weights", "expected"),
-    [
-        ({"W_dec": None}, "expected a tensor W_dec in"),
-        ({"encoder.bias": None}, "found W_dec, b_dec, encoder.weight"),
-        ({"W_dec": torch.ones(16, 24)}, "expected W_dec of shape [24, 16] in"),
-        ({"b_dec": torch.ones(24)}, "expected b_dec of shape [16] in"),
-        ({"encoder.bias": torch.full((24,), torch.nan)}, "encoder.bias holds NaN or infinity"),
-        ({"b_dec": torch.full((16,), torch.inf)}, "b_dec holds NaN or infinity"),
-    ],
-)
-def test_weights_that_do_not_fit_are_a_mistake(
-    folder: Path, weights: dict[str, torch.Tensor | None], expected: str
-) -> None:
-    edit_weights(folder, **weights)
-    assert expected in mistake(folder)
-    assert str(folder / "sae.safetensors") in mistake(folder)
-
-
-@pytest.mark.parametrize("keep", [0, 4, 500])
-def test_a_file_that_was_cut_is_a_mistake(folder: Path, keep: int) -> None:
-    path = folder / "sae.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    assert mistake(folder).startswith(f"expected safetensors in {path}, but it can't be read: ")
+def test_a_factor_is_refused(tmp_path: Path) -> None:
+    folders.sparsify(tmp_path)
+    with pytest.raises(GlossaError, match="take norm_factor out"):
+        sparsify.read(tmp_path, Options(norm_factor=2.0))

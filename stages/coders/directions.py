@@ -1,0 +1,45 @@
+"""What latents write to the residual stream."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from torch import Tensor, nn
+
+from stages.coders.sparse_coder import SparseCoder
+from stages.errors import GlossaError
+from stages.subject.hookpoints import Site, resolve
+from stages.subject.load import Subject
+
+AFTER = {"mlp": "post_feedforward_layernorm", "self_attn": "post_attention_layernorm"}
+"""The norms through which the sublayers of Gemma 2 and 3 write."""
+
+
+def residual(coder: SparseCoder, subject: Subject) -> Tensor | None:
+    """Returns the direction [latents, width] in which every latent moves the residual stream, up to a factor above 0.
+
+    None if the coder has no decoder, or decodes what a projection reads (the heads of an attention layer, the neurons of an
+    MLP), where a direction may be as wide as the residual stream and yet is none of it, or nobody knows what.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    assert coder.hookpoint is not None
+    try:
+        site = resolve(subject, coder.reconstructs or coder.hookpoint)
+    except GlossaError:  # the files name a place of another library; activations do not depend on it
+        return None
+    inside = site.part == "input" and isinstance(site.module, nn.Linear | Conv1D)
+    if coder.W_dec is None or (inside and coder.W_enc is not None):
+        return None
+    gain = _gain(subject, site)
+    return coder.W_dec if gain is None else coder.W_dec * gain.to(coder.W_dec)
+
+
+def _gain(subject: Subject, site: Site) -> Tensor | None:
+    """The gain [width] of the norm between a sublayer and the residual stream, if there is one."""
+    found = re.fullmatch(r"(layers\.\d+)\.(mlp|self_attn)(\..+)?", site.path)
+    if found is None or f"{found[1]}.pre_feedforward_layernorm" not in subject.modules:
+        return None
+    norm: Any = subject.modules[f"{found[1]}.{AFTER[found[2]]}"]
+    return 1 + norm.weight.detach().float()

@@ -1,0 +1,229 @@
+"""Reading the files of a sparse coder: every damage is one sentence, and no pickle runs code."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stages.errors import GlossaError
+from stages.outputs import file_sha256, fingerprint
+
+PICKLES = {".pt", ".pth"}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Returns the object in a JSON file.
+
+    Raises:
+        GlossaError: the file can't be read, or is something else.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise GlossaError(f"expected JSON in {path}, but it can't be read; fetch the coder again") from None
+    if not isinstance(config, dict):
+        raise GlossaError(f"expected a JSON object in {path}, found {type(config).__name__}; fetch the coder again")
+    return config
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of a safetensors file.
+
+    Raises:
+        GlossaError: the file can't be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
+        raise GlossaError(f"expected safetensors in {path}, but it can't be read: {_first_line(error)}") from None
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    """Returns the arrays of an npz file, which may hold no pickled objects.
+
+    Raises:
+        GlossaError: the file can't be read, or an array is of a type that torch has not.
+    """
+    import numpy as np
+
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # np.load leaves a damaged file open
+            return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
+    except Exception as error:  # noqa: BLE001 - the parsers of zip, zlib and npy raise whatever they stumble over
+        raise GlossaError(f"expected arrays in {path}, but it can't be read: {_first_line(error)}") from None
+
+
+def read_pickle(path: Path) -> dict[str, Any]:
+    """Returns the dict that torch saved in ``path``; anything but tensors and plain values is refused, not run.
+
+    Raises:
+        GlossaError: the file can't be read, holds code, or no dict.
+    """
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise GlossaError(
+            f"expected only tensors and plain values in {path}, but it can't be read as that; it is damaged, or holds code, "
+            "which is never run: save its state dict instead"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - torch raises whatever its parsers stumble over
+        raise GlossaError(f"expected a PyTorch file in {path}, but it can't be read: {_first_line(error)}") from None
+    if not isinstance(found, dict):
+        raise GlossaError(f"expected a dict of tensors in {path}, found {type(found).__name__}; save its state dict")
+    return found
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Returns the mapping in a YAML file.
+
+    Raises:
+        GlossaError: the file can't be read, or is something else.
+    """
+    from ruamel.yaml import YAML
+
+    try:
+        config = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except Exception as error:  # noqa: BLE001 - the parser raises whatever it stumbles over
+        raise GlossaError(f"expected YAML in {path}, but it can't be read: {_first_line(error)}") from None
+    if not isinstance(config, dict):
+        raise GlossaError(f"expected a YAML mapping in {path}, found {type(config).__name__}; fetch the coder again")
+    return config
+
+
+def pickle_at(path: Path) -> Path | None:
+    """Returns the PyTorch file (``.pt``, ``.pth``) that ``path`` is, or that is the only file with weights in it."""
+    if path.is_file():
+        return path if path.suffix in PICKLES else None
+    weights = [file for file in path.glob("*") if file.suffix in {*PICKLES, ".safetensors", ".npz"}]
+    return weights[0] if len(weights) == 1 and weights[0].suffix in PICKLES else None
+
+
+def keys_of(path: Path) -> set[str]:
+    """Returns the names of what torch saved in ``path`` without reading the tensors; none if it is damaged."""
+    try:
+        mapped = zipfile.is_zipfile(path)  # as all are that torch has saved since 2020
+        return {str(name) for name in torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)}
+    except Exception:  # noqa: BLE001 - what is wrong with the file is for whoever reads it to say
+        return set()
+
+
+def whole(config: Mapping[str, Any], key: str, path: Path, at_most: int = 2**31) -> int:
+    """Returns the whole number ``key`` of a config read from ``path``.
+
+    Raises:
+        GlossaError: it is missing, something else, below 1 or above ``at_most``.
+    """
+    value = config.get(key)
+    if type(value) is not int or not 1 <= value <= at_most:
+        expected = f"a whole number from 1 to {at_most}" if at_most < 2**31 else "a whole number above 0"
+        raise GlossaError(f"expected {expected} for {key} in {path}, found {shown(value)}; fetch the coder again")
+    return value
+
+
+def real(config: Mapping[str, Any], key: str, path: Path, zero: bool = False) -> float:
+    """Returns the number above 0, or at least 0 if ``zero``, that is ``key`` in a config read from ``path``.
+
+    Raises:
+        GlossaError: it is missing, something else, negative or infinite.
+    """
+    value: Any = config.get(key)
+    if type(value) not in (int, float) or not (0 < value < 1e30 or (zero and value == 0)):
+        expected = "a number of at least 0" if zero else "a number above 0"
+        raise GlossaError(f"expected {expected} for {key} in {path}, found {shown(value)}; fetch the coder again")
+    return float(value)
+
+
+def flag(config: Mapping[str, Any], key: str, path: Path, default: bool = False) -> bool:
+    """Returns the yes or no that is ``key`` in a config read from ``path``; ``default`` if it is absent or null.
+
+    Raises:
+        GlossaError: it is something else.
+    """
+    value = config.get(key)
+    if value is not None and type(value) is not bool:
+        raise GlossaError(f"expected true or false for {key} in {path}, found {shown(value)}; fetch the coder again")
+    return default if value is None else value
+
+
+def text(config: Mapping[str, Any], key: str) -> str | None:
+    """Returns the text that is ``key`` in a config, or None if there is none."""
+    value = config.get(key)
+    return value if isinstance(value, str) and value and value.isprintable() else None
+
+
+def identity(facts: Mapping[str, Any], weights: Path) -> dict[str, Any]:
+    """Returns a coder's identity: ``facts`` that decide its activations, the hash of its weights, and one over both."""
+    facts = {**facts, "weights_sha256": file_sha256(weights)}
+    return {**facts, "sha256": fingerprint(facts)}
+
+
+def only(tensors: Mapping[str, Any], known: Iterable[str], path: Path) -> None:
+    """Checks that a file holds no tensors besides those its format has.
+
+    Raises:
+        GlossaError: it holds another, whose meaning nobody told.
+    """
+    if extra := sorted(set(map(str, tensors)) - set(known)):
+        raise GlossaError(
+            f"expected only {shown(', '.join(sorted(known)))} in {path}, found {shown(', '.join(extra))} too"
+        )
+
+
+def take(tensors: Mapping[str, Any], name: str, shape: tuple[int, ...] | None, path: Path) -> Tensor:
+    """Returns the float32 tensor ``name``, checked to be of ``shape`` (if given) and finite.
+
+    Raises:
+        GlossaError: it is missing, no ordinary floating-point tensor, of another shape, empty, or holds NaN or infinity.
+    """
+    if name not in tensors:
+        found = shown(", ".join(sorted(map(str, tensors)))) or "nothing"
+        raise GlossaError(f"expected a tensor {name} in {path}, found {found}")
+    value = tensors[name]
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise GlossaError(f"expected floating-point numbers for {name} in {path}, found {kind}")
+    if shape is not None and tuple(value.shape) != shape:
+        raise GlossaError(f"expected {name} of shape {list(shape)} in {path}, found {list(value.shape)}")
+    if value.numel() == 0:
+        raise GlossaError(f"expected {name} to hold numbers in {path}, found the shape {list(value.shape)}")
+    if not is_plain(value):
+        raise GlossaError(f"expected an ordinary tensor for {name} in {path}, found a sparse, virtual or expanded one")
+    value = value.detach().float()
+    if not torch.isfinite(value).all():
+        raise GlossaError(f"expected finite weights in {path}, but {name} holds NaN or infinity")
+    return value.contiguous()
+
+
+def matrix(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
+    """Returns the float32 matrix ``name``, whose shape the other tensors then have to fit; see ``take``."""
+    value = take(tensors, name, None, path)
+    if value.ndim != 2:
+        raise GlossaError(f"expected a matrix for {name} in {path}, found the shape {list(value.shape)}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """Returns ``value`` as a message may quote it: on one line and not long."""
+    line = " ".join(str(value).split())
+    return line if len(line) <= 200 else line[:200] + "…"
+
+
+def is_plain(value: Tensor) -> bool:
+    """Whether every element of ``value`` lies in memory: a few bytes can claim to be a tensor of any size."""
+    if value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return value.numel() * value.element_size() <= value.untyped_storage().nbytes()
+
+
+def _first_line(error: Exception) -> str:
+    return shown(str(error).split("\n")[0]) or type(error).__name__

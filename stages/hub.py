@@ -1,0 +1,171 @@
+"""Files of the Hugging Face Hub: fetched into its cache, checked, and pinned to a commit.
+
+The library's own environment variables hold: ``HF_TOKEN``, ``HF_HOME``, ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from stages.errors import GlossaError, nearest
+
+SCHEME = "hub://"
+ADDRESS = re.compile(r"hub://(?P<repository>[^/@\s]+/[^/@\s]+)(?:/(?P<inside>[^@]*))?(?:@(?P<revision>\S+))?")
+TOKEN = "in HF_TOKEN or by hf auth login"
+
+
+class Fetched(NamedTuple):
+    """A file or folder of a repository, as it lies in the local cache."""
+
+    path: Path
+    repository: str
+    commit: str
+
+
+def fetch(address: str) -> Fetched:
+    """Fetches ``hub://owner/repository/folder@revision``, unless it is in the cache: a folder with its files, or a file.
+
+    Of the folders inside a folder only ``checkpoints`` counts. Beside a file its YAML and JSON neighbours are fetched.
+    Without a revision it is ``main``. Every file is checked against its hash.
+
+    Raises:
+        GlossaError: the address is none, what it names is not there or may not be read, or the download is damaged.
+    """
+    match = ADDRESS.fullmatch(address)
+    if match is None or ".." in PurePosixPath(address).parts:
+        raise GlossaError(f"expected an address like hub://owner/repository/folder@revision, found {address}")
+    repository, revision = match["repository"], match["revision"] or "main"
+    inside = (match["inside"] or "").strip("/")
+    folder = f"{glob.escape(inside)}/" if inside else ""
+    wanted = [glob.escape(inside), f"{folder}*"] if inside else ["*"]
+    snapshot = _snapshot(address, repository, revision, wanted, [f"{folder}*/*"])
+    path = snapshot / inside
+    if path.is_file():
+        place = glob.escape(inside.rpartition("/")[0])
+        place = f"{place}/" if place else ""
+        _snapshot(address, repository, snapshot.name, [f"{place}*.yaml", f"{place}*.json"], [f"{place}*/*"])
+        files = [path, *path.parent.glob("*.yaml"), *path.parent.glob("*.json")]
+    else:
+        _snapshot(address, repository, snapshot.name, [f"{folder}checkpoints/*.safetensors"], [])
+        files = [file for file in path.rglob("*") if file.is_file()]
+    if not path.exists():
+        raise GlossaError(
+            f"{repository} has no {inside} at commit {snapshot.name}; {_nearest(repository, snapshot.name, inside)}"
+        )
+    for file in files:
+        _check(file, address)
+    return Fetched(path, repository, snapshot.name)
+
+
+def pin(repository: str, revision: str | None) -> str:
+    """Returns the commit that ``revision`` (a branch, a tag, a commit; ``main`` if None) of a model now names.
+
+    What goes wrong is raised as the client library does; ``reason`` puts it into words.
+    """
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=["config.json"])).name
+
+
+def reason(error: BaseException, repository: str, revision: str | None) -> str | None:
+    """Returns why ``repository`` could not be fetched, and what to do, if ``error`` came from talking to the Hub."""
+    from huggingface_hub import constants, errors
+
+    chain = list(_chain(error))
+
+    def of(kind: type[BaseException]) -> BaseException | None:
+        return next((link for link in chain if isinstance(link, kind)), None)
+
+    if of(errors.GatedRepoError):
+        return f"{repository} is gated; accept its terms on {constants.ENDPOINT}/{repository}, and give that account's token {TOKEN}"
+    if of(errors.RevisionNotFoundError):
+        return f"{repository} has no revision {revision}; name a branch, a tag or a commit that it has"
+    if of(errors.RepositoryNotFoundError):
+        return (
+            f"{constants.ENDPOINT} has no repository {repository}, or it is private; correct the name, or give a token that may "
+            f"read it {TOKEN}"
+        )
+    if of(errors.HFValidationError):
+        return f"{repository} is neither a folder here nor the name of a repository"
+    if of(errors.RemoteEntryNotFoundError):
+        return f"{repository} lacks a file that it should have: {_first_line(error)}"
+    answer = of(errors.HfHubHTTPError)
+    if isinstance(answer, errors.HfHubHTTPError):
+        status = answer.response.status_code
+        if status in (401, 403):
+            return (
+                f"{constants.ENDPOINT} refuses the token in use ({status}); give one that may read {repository} {TOKEN}"
+            )
+        return f"{constants.ENDPOINT} answered {status}; try again later"
+    if any("Consistency check failed" in str(link) for link in chain):
+        return "the download ended early, and nothing of it was kept; run again"
+    if of(errors.LocalEntryNotFoundError) or of(errors.OfflineModeIsEnabled) or of(errors.HTTPError):
+        if constants.HF_HUB_OFFLINE:
+            return f"{repository} is not in the local cache, and HF_HUB_OFFLINE keeps it from being fetched; unset that"
+        return (
+            f"{repository} is not in the local cache, and {constants.ENDPOINT} can't be reached; connect, and run again"
+        )
+    return None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """``error`` and what led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _snapshot(address: str, repository: str, revision: str, allowed: list[str], ignored: list[str]) -> Path:
+    """Fetches the files that match; returns the folder of the commit."""
+    from huggingface_hub import errors, snapshot_download
+
+    # It warns when nothing matches, which is nothing to warn about here, or is said in our own words.
+    logging.getLogger("huggingface_hub._snapshot_download").setLevel(logging.ERROR)
+    try:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=allowed, ignore_patterns=ignored))
+    except (OSError, ValueError, errors.EntryNotFoundError, errors.HTTPError) as error:
+        why = reason(error, repository, revision) or _first_line(error)
+        raise GlossaError(f"{address} can't be fetched: {why}") from error
+
+
+def _nearest(repository: str, commit: str, inside: str) -> str:
+    """The folders and files of the repository that are called nearly so."""
+    from huggingface_hub import HfApi, errors
+
+    try:
+        files = [PurePosixPath(file) for file in HfApi().list_repo_files(repository, revision=commit)]
+    except (OSError, errors.HTTPError):
+        return "correct the path"
+    known = {str(part) for file in files for part in (file, *file.parents)} - {"."}
+    return nearest(inside, known)
+
+
+def _check(file: Path, address: str) -> None:
+    """Raises GlossaError, and takes ``file`` out of the cache, unless it has the hash by which the cache names it."""
+    blob = file.resolve()
+    expected = blob.name
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", expected):
+        return  # a cache without symbolic links keeps no hashes
+    with blob.open("rb") as stream:
+        if len(expected) == 64:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        else:  # a file that Git holds itself is named as Git names it
+            head = hashlib.sha1(b"blob %d\0" % blob.stat().st_size, usedforsecurity=False)
+            found = hashlib.file_digest(stream, lambda: head).hexdigest()
+    if found != expected:
+        file.unlink()
+        blob.unlink(missing_ok=True)
+        raise GlossaError(
+            f"{file.name} of {address} should have the hash {expected[:12]}…, but {found[:12]}… was received; "
+            "it was taken out of the cache, so run again"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split("\n")[0].split())

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stages.coders.activations import Gated, Relu, TopK
+from stages.coders.readers import Options, saelens, saelens_old
+from stages.errors import GlossaError
+from tests.coders.readers.dense import encoded, reconstructed
+from tests.coders.readers.saelens_folders import by_hand, tensors_of, write
+
+CONFIGS = Path(__file__).parent / "configs"
+NONE = Options()
+OLD = ["gpt2_small_res_jb", "gpt2_small_mlp_tm", "gpt2_small_oai_v5_resid_mid", "gemma_2b_res_jb"]
+OLD += ["llama_3_8b_it_res_jh", "mistral_7b_res_wg", "pythia_70m_att_sm"]
+
+
+def archived(name: str, **changes: Any) -> dict[str, Any]:
+    """A cfg.json with the keys of a published one; a change to None takes a key out."""
+    config = {**json.loads((CONFIGS / f"{name}.json").read_text()), **changes}
+    return {key: value for key, value in config.items() if value is not None}
+
+
+def tiny(name: str, **changes: Any) -> dict[str, Any]:
+    """The same for a coder of 16 latents on 8 inputs."""
+    return archived(name, **{"d_in": 8, "d_sae": 16, **changes})
+
+
+def modern(**changes: Any) -> dict[str, Any]:
+    """What ``by_hand`` has to know about it, said by the test."""
+    return {"d_in": 8, "d_sae": 16, "architecture": "standard", "normalize_activations": "none", **changes}
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "meaning"),
+    [
+        (tiny("gpt2_small_res_jb"), NONE, {}),
+        (tiny("gpt2_small_res_jb"), Options(centre=True), {}),
+        (
+            tiny("gpt2_small_mlp_tm"),
+            Options(norm_factor=1.05),
+            {"apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},
+        ),
+        (
+            tiny("gpt2_small_mlp_tm"),
+            Options(norm_factor=0.4, centre=True),
+            {"apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},
+        ),
+        (
+            tiny("gpt2_small_oai_v5_resid_mid", activation_fn_kwargs={"k": 3}),
+            NONE,
+            {"architecture": "topk", "k": 3, "normalize_activations": "layer_norm"},
+        ),
+        (
+            tiny("gemma_2b_res_jb"),
+            Options(norm_factor=0.2138),
+            {"apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},
+        ),
+        (tiny("llama_3_8b_it_res_jh"), NONE, {"architecture": "gated"}),
+        (tiny("mistral_7b_res_wg"), NONE, {"apply_b_dec_to_input": False}),
+        (tiny("pythia_70m_att_sm"), NONE, {}),
+        (
+            tiny("pythia_70m_att_sm", normalize_activations="constant_norm_rescale"),
+            NONE,
+            {"normalize_activations": "constant_norm_rescale"},
+        ),
+        (tiny("pythia_70m_att_sm", activation_fn_str=None), NONE, {}),
+        (
+            tiny("pythia_70m_att_sm", activation_fn_str=None, activation_fn="topk", activation_fn_kwargs={"k": 1}),
+            NONE,
+            {"architecture": "topk", "k": 1},
+        ),
+        (tiny("pythia_70m_att_sm", architecture="jumprelu"), NONE, {"architecture": "jumprelu"}),
+        (
+            tiny("pythia_70m_att_sm", architecture="transcoder", apply_b_dec_to_input=None, d_out=5),
+            NONE,
+            {"architecture": "transcoder", "d_out": 5},
+        ),
+    ],
+)
+def test_encoding_by_hand(tmp_path: Path, config: dict[str, Any], options: Options, meaning: dict[str, Any]) -> None:
+    meant = modern(**meaning)
+    tensors = tensors_of(meant)
+    coder = saelens_old.read(write(tmp_path, config, tensors), options)
+    x = np.random.default_rng(1).normal(size=(40, 8)) * 2 + 0.5
+    latents, outputs = by_hand(meant, tensors, x, options.norm_factor or 1, options.centre)
+    assert 0 < (latents > 0).sum() < latents.size
+    assert np.allclose(encoded(coder, x), latents, atol=1e-4)
+    assert np.allclose(reconstructed(coder, x), outputs, atol=1e-4)
+    assert coder.identity["format"] == "saelens_old"
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_old_configs_are_told_from_new_ones(tmp_path: Path, name: str) -> None:
+    write(tmp_path, archived(name), {})
+    assert saelens_old.detect(tmp_path)
+    assert not saelens.detect(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "activation", "norm", "subtracts", "hookpoint"),
+    [
+        ("gpt2_small_res_jb", Options(centre=True), Relu, "centre", True, "blocks.8.hook_resid_pre"),
+        ("gpt2_small_mlp_tm", Options(1.0, True), Relu, "centre", False, "blocks.0.hook_mlp_out"),
+        ("gpt2_small_oai_v5_resid_mid", NONE, TopK, "layer_norm", True, "blocks.0.hook_resid_mid"),
+        ("gemma_2b_res_jb", Options(0.2), Relu, "none", False, "blocks.12.hook_resid_post"),
+        ("llama_3_8b_it_res_jh", NONE, Gated, "none", True, "blocks.25.hook_resid_post"),
+        ("pythia_70m_att_sm", NONE, Relu, "none", True, "blocks.0.hook_attn_out"),
+    ],
+)
+def test_what_published_configs_mean(
+    tmp_path: Path, name: str, options: Options, activation: type, norm: str, subtracts: bool, hookpoint: str
+) -> None:
+    config = tiny(name)
+    if "activation_fn_kwargs" in config:
+        config["activation_fn_kwargs"] = dict.fromkeys(config["activation_fn_kwargs"], 4)
+    kind = {TopK: "topk", Gated: "gated"}.get(activation, "standard")
+    coder = saelens_old.read(write(tmp_path, config, tensors_of({**config, "architecture": kind})), options)
+    assert isinstance(coder.activation, activation)
+    assert (coder.input_norm, coder.hookpoint) == (norm, hookpoint)
+    assert bool(coder.b_pre.any()) is subtracts
+
+
+def test_the_mistral_coders_take_inputs_of_a_constant_norm_though_they_do_not_say_so(tmp_path: Path) -> None:
+    def norm_of(config: dict[str, Any]) -> str:
+        config = {**config, "d_in": 1}  # so that its 65,536 latents are few bytes
+        return saelens_old.read(
+            write(tmp_path, config, tensors_of({**config, "architecture": "standard"})), NONE
+        ).input_norm
+
+    assert norm_of(archived("mistral_7b_res_wg")) == "constant_norm"
+    assert norm_of(archived("mistral_7b_res_wg", normalize_activations="none")) == "constant_norm"
+    assert norm_of(archived("mistral_7b_res_wg", hook_name="blocks.9.hook_resid_pre")) == "none"
+    assert norm_of(archived("mistral_7b_res_wg", d_sae=100)) == "none"
+    assert norm_of(archived("mistral_7b_res_wg", normalize_activations="layer_norm")) == "layer_norm"
+
+
+def mistake(folder: Path, options: Options = NONE) -> str:
+    with pytest.raises(GlossaError) as caught:
+        saelens_old.read(folder, options)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(folder) in message
+    return message
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        archived("gpt2_small_res_jb"),
+        archived("gpt2_small_res_jb", hook_point="blocks.11.hook_resid_post"),
+        archived("gpt2_small_res_jb", d_sae=98304),
+        archived("gpt2_small_res_jb", hook_point=None, hook_name="blocks.0.hook_resid_pre", model_name="gpt2"),
+        archived("gpt2_small_res_jb", model_from_pretrained_kwargs={}),
+        archived("gpt2_small_mlp_tm", normalize_activations=False),
+        tiny("gpt2_small_res_jb", neuronpedia_id="gpt2-small/8-res-jb"),
+        tiny("gpt2_small_res_jb", neuronpedia_id="gpt2-small/8-res_fs49152-jb"),
+        tiny("pythia_70m_att_sm", model_from_pretrained_kwargs={"center_writing_weights": True}),
+    ],
+)
+def test_a_coder_of_a_centred_stream_needs_centring(tmp_path: Path, config: dict[str, Any]) -> None:
+    said = mistake(write(tmp_path, config, tensors_of(tiny("pythia_70m_att_sm"))))
+    assert "was trained on a mean-centred residual stream" in said
+    assert "add centre: true to it in params.yaml" in said
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        archived("gpt2_small_res_jb", model_from_pretrained_kwargs={"center_writing_weights": False}),
+        archived("gpt2_small_res_jb", neuronpedia_id="gpt2-small/8-res-mine"),
+        archived("gpt2_small_res_jb", d_sae=46080),  # the end-to-end coders, gpt2-small-res_sce-ajt and its like
+        archived("gpt2_small_res_jb", hook_point="blocks.8.hook_resid_mid"),
+        archived("gpt2_small_res_jb", model_name="gpt2-medium"),
+        archived("gpt2_small_oai_v5_resid_mid", neuronpedia_id=None),
+    ],
+)
+def test_other_coders_of_gpt2_need_none(tmp_path: Path, config: dict[str, Any]) -> None:
+    assert "W_enc" in mistake(write(tmp_path, config, {}))  # it came as far as the weights, of which there are none
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (tiny("gemma_2b_res_jb"), "SAELens lists it as norm_scaling_factor"),
+        (tiny("gemma_2b_res_jb", normalize_activations=True), "give it as norm_factor in params.yaml"),
+        (tiny("gpt2_small_res_jb", hook_point_head_index=3), "is of one attention head (hook_head_index: 3)"),
+        (tiny("pythia_70m_att_sm", activation_fn_str="tanh-relu"), "found tanh-relu of standard"),
+        (tiny("pythia_70m_att_sm", activation_fn_str="topk", architecture="gated"), "found topk of gated"),
+        (tiny("gpt2_small_oai_v5_resid_mid", activation_fn_kwargs=None), "for k in"),
+        (tiny("gpt2_small_oai_v5_resid_mid", activation_fn_kwargs={"k": 0}), "found 0"),
+        (tiny("gpt2_small_oai_v5_resid_mid", activation_fn_kwargs=[]), "for k in"),
+        (tiny("pythia_70m_att_sm", architecture="lstm"), "found lstm; no other can be read"),
+        (tiny("pythia_70m_att_sm", normalize_activations=2), "expected normalize_activations to be one of"),
+        (tiny("pythia_70m_att_sm", d_sae=None), "expected a whole number above 0 for d_sae"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_a_mistake(tmp_path: Path, config: dict[str, Any], expected: str) -> None:
+    assert expected in mistake(write(tmp_path, config, tensors_of(tiny("pythia_70m_att_sm"))))
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 40])
+def test_damaged_weights_are_a_mistake(tmp_path: Path, content: bytes) -> None:
+    write(tmp_path, tiny("pythia_70m_att_sm"), {})
+    (tmp_path / "sae_weights.safetensors").write_bytes(content)
+    assert "expected safetensors in" in mistake(tmp_path)
