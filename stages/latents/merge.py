@@ -50,9 +50,11 @@ class Shards:
             part = slice(done, done + len(block[0]))
             positions[part], values[part] = block
             done = part.stop
-        group = zarr.open_group(self.path / "activations", mode="r+")
-        group["indices"][begin:end] = positions  # type: ignore[index]
-        group["data"][begin:end] = values  # type: ignore[index]
+        with zarr.config.set({"array.write_empty_chunks": True}):  # looking for chunks of zeros costs as much as writing
+            group = zarr.open_group(self.path / "activations", mode="r+")
+            indices, data = group["indices"], group["data"]
+        indices[begin:end] = positions  # type: ignore[index]
+        data[begin:end] = values  # type: ignore[index]
         return statistics.sums(values, begin, self.indptr, self.extremes)
 
 

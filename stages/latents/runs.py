@@ -89,8 +89,8 @@ def write(
             f"expected latents 0 to {n_latents - 1}, but the coder returned {latents.min()} to {latents.max()}"
         )
     # SciPy sorts with the type of this index, and twice as fast with the smaller one.
-    rows = np.zeros(n_positions + 1, np.int32 if len(values) < 2**31 else np.int64)
-    np.cumsum(np.bincount(positions, minlength=n_positions), out=rows[1:])
+    rows = np.searchsorted(positions, np.arange(n_positions + 1, dtype=np.int32))
+    rows = rows.astype(np.int32 if len(values) < 2**31 else np.int64)
     by_latent = sparse.csr_array((values, latents, rows), shape=(n_positions, n_latents)).tocsc()
     indptr = by_latent.indptr.astype(np.int64)
     live = np.flatnonzero(np.diff(indptr))
