@@ -239,7 +239,7 @@ def _loss(nats: NDArray[np.float64], n: int, undefined: dict[str, str]) -> Loss 
         return None
     clean, spliced, zero = (nats / n).tolist()
     if zero - clean <= NOTICEABLE:
-        undefined["loss recovered"] = "zeros in the place of the activations hardly raise the loss"
+        undefined["loss recovered"] = "zeros there hardly raise the loss"
         return Loss(clean, spliced, zero, None)
     return Loss(clean, spliced, zero, (zero - spliced) / (zero - clean))
 

@@ -23,10 +23,7 @@ def command(check: bool) -> None:
     that no entry makes any more, and deletes nothing.
     """
     p = params.load()
-    if not paths.PIPELINE.is_file():
-        raise GlossaError(f"expected {paths.PIPELINE} here, but there is no such file; run Glossa in a clone of it")
-    old = paths.PIPELINE.read_text(encoding="utf-8")
-    new = pipeline.rewrite(old, pipeline.blocks(p))
+    old, new = rewired(p)
     if check:
         _check(old, new)
         return
@@ -37,6 +34,18 @@ def command(check: bool) -> None:
         click.echo(f"wire: {paths.PIPELINE} changed in {_changes(old, new)}")
     if left := pipeline.leftovers(p):
         click.echo(f"wire: no entry makes these any more, delete them if you like: {' '.join(map(str, left))}")
+
+
+def rewired(p: params.Params) -> tuple[str, str]:
+    """Returns dvc.yaml as it is, and as it should be.
+
+    Raises:
+        GlossaError: there is none, its marks are damaged, or an entry of params.yaml can't be wired.
+    """
+    if not paths.PIPELINE.is_file():
+        raise GlossaError(f"expected {paths.PIPELINE} here, but there is no such file; run Glossa in a clone of it")
+    old = paths.PIPELINE.read_text(encoding="utf-8")
+    return old, pipeline.rewrite(old, pipeline.blocks(p))
 
 
 def _check(old: str, new: str) -> None:

@@ -1,0 +1,162 @@
+"""``glossa coder``: what there is to know of a sparse coder before its activations are cached."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from stages import params, paths, runtime
+from stages.corpus.tokens import Tokens
+from stages.errors import GlossaError, nearest
+from stages.outputs import dumps
+from stages.progress import bar
+
+if TYPE_CHECKING:
+    from stages.coders.check import Check
+    from stages.coders.sparse_coder import SparseCoder
+
+TOKENS = 65_536
+
+
+@click.group("coder")
+def command() -> None:
+    """Look at a sparse coder of params.yaml."""
+
+
+@command.command("check")
+@click.argument("coder")
+@click.option(
+    "--tokens", "n_tokens", type=click.IntRange(min=1), default=TOKENS, show_default=True, help="Tokens to use."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(coder: str, n_tokens: int, as_json: bool) -> None:
+    """Measure CODER on a sample of the corpus, and say whether another reading of its files would fit better.
+
+    Prints the number of active latents beside the published one, the variance that is not reconstructed (FVU) beside that
+    of wrong readings, the loss that the reconstruction recovers, latents that never fire, and norms.
+    """
+    p = params.load()
+    if coder not in p.coders:
+        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    if not paths.TOKENS.exists():
+        raise GlossaError(
+            f"expected the corpus as tokens in {paths.TOKENS}, but there is no such folder; run dvc repro tokenize"
+        )
+    tokens = Tokens.open()
+
+    import torch
+
+    from stages import coders
+    from stages.coders.check import BATCH_TOKENS, measure
+    from stages.latents.batches import is_out_of_memory
+    from stages.subject import load
+
+    knobs = runtime.load()
+    subject = load.load(p.subject, p.seed, load.pick_device(knobs.device))
+    rows = sample(tokens.rows, -(-n_tokens // tokens.context_length))
+    ids = torch.from_numpy(np.asarray(tokens.array.oindex[rows], dtype=np.int64))
+    subject.check_fits(tokens.context_length, int(ids.max()))
+    loaded = coders.from_params(coder, p.coders[coder], p.seed, subject)
+    loaded = loaded.to(subject.device, getattr(torch, p.cache.dtype))
+    special = torch.from_numpy(tokens.vocabulary.special)
+    batch_tokens = knobs.batch_tokens or BATCH_TOKENS
+    with bar("check", ids.numel(), "token") as progress:
+        try:
+            found = measure(subject, loaded, ids, special, batch_tokens, progress.update)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise GlossaError(
+                f"expected memory for {batch_tokens:,} tokens at once; set batch_tokens in runtime.yaml lower"
+            ) from None
+    if as_json:
+        facts = {"coder": coder, "source": loaded.source, "identity": loaded.identity, "latents": loaded.n_latents}
+        click.echo(dumps({**facts, "rows": len(rows), **asdict(found)}), nl=False)
+        return
+    in_colour = False if os.environ.get("NO_COLOR") else None  # if it is a terminal
+    click.echo("\n".join(_lines(coder, loaded, found, len(rows))), color=in_colour)
+
+
+def sample(n: int, wanted: int) -> np.ndarray:
+    """Returns ``wanted`` of ``n`` rows, or all, evenly spaced from the first to the last."""
+    return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(np.int64))
+
+
+def _lines(name: str, coder: SparseCoder, found: Check, rows: int) -> Iterator[str]:
+    place = f"reads {found.reads}"
+    if found.reconstructs != found.reads:
+        place += f", reconstructs {found.reconstructs}"
+    form = coder.identity.get("format", "")
+    yield f"{click.style(name, bold=True)}  {form}, {coder.n_latents:,} latents, {place}"
+    yield f"{found.tokens:,} tokens in {rows:,} rows, beside {found.special:,} special ones, which don't count"
+    yield ""
+    published = "not published" if found.published_l0 is None else f"published {found.published_l0:g}"
+    yield _fact("L0", f"{found.l0:.1f}", f"active latents a token; {published}")
+    fvu = found.undefined.get("fvu")
+    yield _fact("FVU", _number(found.fvu), fvu or "of the variance is not reconstructed")
+    yield _recovered(found)
+    yield _fact("dead", f"{100 * found.dead:.1f} %", "of the latents fire on none of these tokens")
+    yield ""
+    yield click.style(f"  {'norms':<14}{'mean':>9}{'5 %':>9}{'95 %':>9}", dim=True)
+    for what, spread in found.norms.items():
+        yield f"  {what:<14}" + "".join(f"{_norm(value):>9}" for value in (spread.mean, spread.p5, spread.p95))
+    yield ""
+    yield click.style("  FVU of wrong readings", dim=True)
+    for variant in found.variants:
+        yield f"  {_number(variant.fvu):<14} {variant.what}{click.style('  better', fg='red') if variant.better else ''}"
+    if "variants" in found.undefined:
+        yield f"  {'none':<14} {found.undefined['variants']}"
+    yield ""
+    yield from _verdict(found)
+
+
+def _fact(name: str, value: str, unit: str) -> str:
+    return f"  {name:<15}{click.style(f'{value:<9}', bold=True)}{unit}"
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4f}" if value < 1000 else f"{value:.3g}"
+
+
+def _norm(value: float) -> str:
+    return f"{value:#.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _recovered(found: Check) -> str:
+    loss = found.loss
+    if loss is None:
+        return _fact("loss recovered", "none", found.undefined["loss"])
+    nats = f"{loss.clean:.3f} nats a token, {loss.spliced:.3f} reconstructed, {loss.zero:.3f} zeroed"
+    if loss.recovered is None:
+        return _fact("loss recovered", "none", f"{found.undefined['loss recovered']} ({nats})")
+    return _fact("loss recovered", f"{100 * loss.recovered:.1f} %", nats)
+
+
+def _verdict(found: Check) -> Iterator[str]:
+    """What a reader should conclude, in words."""
+    warnings = []
+    if found.l0_is_off and found.published_l0:
+        percent = 100 * (found.l0 / found.published_l0 - 1)
+        warnings.append(
+            f"L0 is {abs(percent):.0f} % {'above' if percent > 0 else 'below'} the published {found.published_l0:g}: "
+            "is it the right subject, hookpoint and precision?"
+        )
+    for variant in sorted((v for v in found.variants if v.better), key=lambda v: v.fvu or 0):
+        warnings.append(
+            f"{variant.what}: FVU {_number(variant.fvu)} is better than {_number(found.fvu)}; {variant.remedy}"
+        )
+    for warning in warnings:
+        yield click.style(warning, fg="red")
+    if not warnings:
+        yield click.style(_peace(found), fg="green")
+
+
+def _peace(found: Check) -> str:
+    if found.variants:
+        return "No wrong reading reconstructs better."
+    return "There is nothing to compare it with." if found.published_l0 is None else "L0 is as published."
