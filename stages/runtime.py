@@ -26,6 +26,9 @@ class Runtime(Section):
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     """Tokens that go through the subject at once; by default what fits into the GPU, or 8,192 without one."""
 
+    embed_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of text that are embedded at once; by default 2,048 on a CPU and 65,536 on another device."""
+
     workers: Annotated[int, Field(ge=1)] | None = None
     """Processes that cache at once; by default one for every visible GPU, or one."""
 

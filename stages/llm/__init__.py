@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -11,7 +13,9 @@ from stages.errors import GlossaError, nearest
 from stages.llm.request import Answer, Request
 
 PROVIDERS = {
+    "openai": "stages.llm.openai",
     "pattern": "stages.llm.pattern",
+    "transformers": "stages.llm.transformers",
 }
 
 
@@ -33,4 +37,19 @@ def load(key: str, entry: dict[str, Any]) -> Model:
         raise GlossaError(
             f"params.yaml: {key}.provider is {provider!r}, which is unknown; {nearest(provider, PROVIDERS)}"
         )
-    return params.parse(import_module(PROVIDERS[provider]).Options, entry, key)
+    model = params.parse(import_module(PROVIDERS[provider]).Options, entry, key)
+    make = _stand_in.get()
+    return model if make is None else make(model)
+
+
+_stand_in: ContextVar[Callable[[Model], Model] | None] = ContextVar("stand_in", default=None)
+
+
+@contextmanager
+def standing_in(make: Callable[[Model], Model]) -> Iterator[None]:
+    """While it lasts, ``load`` returns what ``make`` makes of a model, such as one that only notes what it is asked."""
+    before = _stand_in.set(make)
+    try:
+        yield
+    finally:
+        _stand_in.reset(before)

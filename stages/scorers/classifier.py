@@ -1,24 +1,27 @@
-"""What detection and fuzzing share: examples in shuffled batches, one request a batch, verdicts into scores."""
+"""What detection and fuzzing share: examples in shuffled batches, one request a batch, verdicts into scores.
+
+All requests of a stage begin with the same words, and those of a latent, which follow each other, also have the explanation in
+common: servers that keep what they computed for a common beginning compute it once.
+"""
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import tee
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from stages import llm
-from stages.llm import labels
+from stages.llm import labels, probabilities
 from stages.llm.request import Message, Request
+from stages.llm.sanitise import quoted
 from stages.progress import bar
 from stages.scorers import Item, Scored, metrics
 from stages.scorers.shown import Example, verdict
 from stages.scorers.table import by_item, scores_schema, verdicts_schema
-
-REQUESTS_AT_ONCE = 4096
 
 
 class Batch(NamedTuple):
@@ -27,6 +30,8 @@ class Batch(NamedTuple):
     item: Item
     examples: list[Example]
     request: Request
+    is_last: bool
+    """Whether it is the last one of its item."""
 
 
 def score(
@@ -38,16 +43,21 @@ def score(
     An answer that can't be read leaves its examples unscored, with the reason.
     """
     rows: list[dict[str, Any]] = []
-    batches = _batches(items, examples_of, system, examples_per_prompt, seed)
+    facts: Counter[str] = Counter()
+    models: set[str] = set()
+    # The model draws as many batches ahead as it needs; tee holds those until their answers come.
+    batches, ahead = tee(_batches(items, examples_of, system, examples_per_prompt, seed))
+    answers = model.answer(batch.request for batch in ahead)
     with bar("judge", total=len(items), unit="explanation") as progress:
-        while part := list(islice(batches, REQUESTS_AT_ONCE)):
-            answers = model.answer(batch.request for batch in part)
-            for batch, answer in zip(part, answers, strict=True):
-                rows.extend(_verdicts(batch, answer))
-            progress.update(len({(batch.item.control, batch.item.examples.latent) for batch in part}))
+        for batch, answer in zip(batches, answers, strict=True):
+            rows.extend(_verdicts(batch, answer, facts))
+            models.update([answer.model] if answer.model else [])
+            progress.update(batch.is_last)
     rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
     verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
-    return Scored(verdicts, _scores(verdicts, seed), "balanced_accuracy", {})
+    told: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
+    told |= {"probabilities": dict(sorted(facts.items()))} if facts else {}
+    return Scored(verdicts, _scores(verdicts, seed), "balanced_accuracy", told)
 
 
 def _batches(
@@ -59,28 +69,25 @@ def _batches(
         order = generator.permutation(len(examples))
         for start in range(0, len(order), examples_per_prompt):
             chosen = [examples[place] for place in order[start : start + examples_per_prompt]]
-            lines = [f"{key}: {_quoted(example.text)}" for key, example in zip(labels.KEYS, chosen, strict=False)]
-            user = f"Explanation: {_quoted(item.text)}\n\nExamples:\n" + "\n".join(lines)
+            lines = [f"{key}: {quoted(example.text)}" for key, example in zip(labels.KEYS, chosen, strict=False)]
+            user = f"Explanation: {quoted(item.text)}\n\nExamples:\n" + "\n".join(lines)
             messages = (Message("system", system), Message("user", user))
-            yield Batch(item, chosen, Request(messages, labels.schema(len(chosen))))
+            request = Request(messages, labels.schema(len(chosen)), logprobs=True)
+            yield Batch(item, chosen, request, start + examples_per_prompt >= len(order))
 
 
-def _quoted(text: str) -> str:
-    """A JSON string on one line: whatever the corpus holds stays inside its quotes."""
-    return (
-        json.dumps(text, ensure_ascii=False)
-        .replace("\u2028", "\\u2028")
-        .replace("\u2029", "\\u2029")
-        .replace("\x85", "\\u0085")
-    )
-
-
-def _verdicts(batch: Batch, answer: llm.Answer) -> Iterator[dict[str, Any]]:
+def _verdicts(batch: Batch, answer: llm.Answer, facts: Counter[str]) -> Iterator[dict[str, Any]]:
+    """The rows of one batch; counts in ``facts`` what is known of the verdicts' probabilities."""
     found = labels.read(answer.content, len(batch.examples))
     reason = answer.reason or found.reason
     for place, example in enumerate(batch.examples):
         predicted = None if found.verdicts is None else found.verdicts[place]
-        yield verdict(batch.item, example, predicted, reason=reason, request=batch.request.key)
+        value = None
+        if answer.probabilities is not None:
+            bounds = answer.probabilities.get(labels.KEYS[place])
+            value = probabilities.value(bounds)
+            facts["missing" if value is None else "exact" if bounds and bounds.low == bounds.high else "bounded"] += 1
+        yield verdict(batch.item, example, predicted, value, reason, answer.key or batch.request.key)
 
 
 def _scores(verdicts: pa.Table, seed: int) -> pa.Table:

@@ -1,0 +1,192 @@
+"""``glossa batch``: questions out to files that others answer, and the answers in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stages import params, paths, runtime
+from stages.errors import GlossaError, nearest
+from stages.outputs import new_directory
+
+if TYPE_CHECKING:
+    from stages.foresight.pending import Stage
+    from stages.llm.results import Imported, Kind
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+@click.group("batch")
+def command() -> None:
+    """Have language models answer from files: OpenAI's Batch API, vllm run-batch, a cluster.
+
+    Export the questions of a stage, have the files answered, import the answers, and run dvc repro: the stage finds every answer
+    in the journal. Where questions rest on earlier answers, export again after each import, until nothing is left.
+    """
+
+
+@command.command("export")
+@click.argument("stage", nargs=-1, required=True, metavar="STAGE…")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@click.option("--lines", type=click.IntRange(min=1), default=50_000, show_default=True, help="Of a file at most.")
+@click.option("--megabytes", type=click.IntRange(min=1), default=200, show_default=True, help="Of a file at most.")
+@AS_JSON
+def export(stage: tuple[str, ...], out: Path, lines: int, megabytes: int, as_json: bool) -> None:
+    """Write the questions of a stage, such as explain CODER EXPLAINER or score CODER EXPLAINER SCORER, that have no answer yet."""
+    from stages.llm.batch import Writer
+    from stages.llm.journal import Journal
+
+    p = params.load()
+    chosen = _stage(p, stage)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise GlossaError(
+            f"expected {out} to be a new or an empty folder, but there is something; name another with --out"
+        )
+    with Journal.at_home() as journal, new_directory(out) as folder:
+        writer = Writer(folder, lines, megabytes * 1_000_000)
+        known = _ask(p, chosen, journal, writer)
+        writer.finish(chosen.words)
+    if not writer.requests:
+        shutil.rmtree(out)
+    told = {"requests": writer.requests, "known": known, "folder": str(out) if writer.requests else None}
+    if as_json:
+        click.echo(json.dumps(told))
+    elif not writer.requests:
+        click.echo(f"All {known:,} questions that {' '.join(chosen.words)} can ask now have an answer; run dvc repro")
+    else:
+        click.echo(f"{writer.requests:,} questions are in {out}, {known:,} more have an answer already")
+        click.echo(
+            f"Next: have its .jsonl files answered, glossa batch import the results, and export {' '.join(chosen.words)} again: "
+            "what can't be read is asked anew, and some questions rest on these answers"
+        )
+
+
+@command.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--requests",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="The folder of the export; otherwise the nearest above the first of FILES.",
+)
+@AS_JSON
+def bring_in(files: tuple[Path, ...], requests: Path | None, as_json: bool) -> None:
+    """Take the answers out of result FILES, in any order, whole or in part; lines that can't be used are named and left out."""
+    from stages.llm import results
+    from stages.llm.batch import MANIFEST, Exported
+    from stages.llm.journal import Journal
+
+    exported = Exported((requests or _nearest(files[0], MANIFEST)) / MANIFEST)
+    prices = {
+        (name, model): price
+        for name, endpoint in runtime.load().endpoints.items()
+        for model, price in endpoint.prices.items()
+    }
+    with Journal.at_home() as journal:
+        found = results.bring_in(journal, exported, files, prices)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=1))
+        return
+    for text, is_good in _report(found, len(exported.places)):
+        click.echo(text, err=not is_good)
+
+
+def _stage(p: params.Params, words: tuple[str, ...]) -> Stage:
+    from stages.foresight import rehearse
+    from stages.foresight.pending import Stage
+
+    sections: dict[str, tuple[tuple[str, Any], ...]] = {
+        "explain": (("coder", p.coders), ("explainer", p.explainers)),
+        "score": (("coder", p.coders), ("explainer", p.explainers), ("scorer", p.scorers)),
+    }
+    parts = sections.get(words[0])
+    if parts is None or len(words) != len(parts) + 1:
+        raise GlossaError(
+            f"expected explain CODER EXPLAINER or score CODER EXPLAINER SCORER, found {' '.join(words)}; name one stage"
+        )
+    for (what, known), name in zip(parts, words[1:], strict=True):
+        if name not in known:
+            raise GlossaError(f"{paths.PARAMS} has no {what} {name}; {nearest(name, known)}")
+    entry = parts[-1][1][words[-1]]
+    if not rehearse.asks(entry):
+        raise GlossaError(f"{' '.join(words)} asks no language model, so there is nothing to export; run dvc repro")
+    return Stage(*words[1:])
+
+
+def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
+    """Writes what the stage would ask; returns how many questions have an answer already."""
+    from stages.corpus.tokens import Tokens
+    from stages.examples.table import Examples
+    from stages.explainers.table import texts
+    from stages.foresight import rehearse
+    from stages.llm.openai import Options as Server
+    from stages.llm.rehearsal import Noted, NothingAskedError, Rehearsal
+
+    seen: dict[str, bool] = {}
+
+    def note(noted: Noted) -> None:
+        if not isinstance(noted.options, Server):
+            raise GlossaError(
+                f"{noted.options.model} answers in this process, so there is nothing to export; run dvc repro"
+            )
+        if noted.key not in seen:
+            seen[noted.key] = noted.call is not None
+            if noted.call is None:
+                writer.add(noted)
+
+    examples, tokens, rehearsal = Examples.open(paths.examples(stage.coder)), Tokens.open(), Rehearsal(journal, note)
+    try:
+        if stage.scorer is None:
+            kept = examples.latents.filter(examples.latents["dropped"].is_null())["latent"].to_pylist()
+            rehearse.explain(p, stage, rehearsal, examples, kept, tokens)
+        else:
+            explained = texts(paths.explanations(stage.coder, stage.explainer))
+            rehearse.score(p, stage, rehearsal, examples, explained, tokens.vocabulary)
+    except NothingAskedError:
+        raise GlossaError(
+            f"{' '.join(stage.words)} computes in this process, so there is nothing to export; run dvc repro"
+        ) from None
+    return sum(seen.values())
+
+
+def _nearest(file: Path, name: str) -> Path:
+    """The folder above a file that holds ``name``."""
+    folders = file.absolute().parents
+    found = next((folder for folder in folders if (folder / name).is_file()), None)
+    if found is None:
+        raise GlossaError(
+            f"expected the {name} of the export beside {file} or in a folder above it, but there is none; name the folder that glossa "
+            "batch export wrote with --requests"
+        )
+    return found
+
+
+def _report(found: Imported, questions: int) -> Iterator[tuple[str, bool]]:
+    """Lines, and whether they say what is good."""
+    by = ", ".join(f"{n:,} by {model}" for model, n in sorted(found.models.items()))
+    yield f"{found.new:,} answers are new{f' ({by})' if by else ''}, {found.known:,} were known", True
+    for kind, said in (
+        (found.repeated, "answer a question again"),
+        (found.foreign, "answer no question of this export"),
+        (found.failed, "hold no answer"),
+        (found.damaged, "are damaged"),
+    ):
+        yield from _named(kind, said)
+    if found.missing:
+        yield (
+            f"{found.missing:,} of {questions:,} questions have no answer yet; have them answered, or let dvc repro ask",
+            True,
+        )
+    else:
+        yield f"All {questions:,} questions have an answer", True
+
+
+def _named(kind: Kind, said: str) -> Iterator[tuple[str, bool]]:
+    if kind.n:
+        more = ", …" if kind.n > len(kind.examples) else ""
+        yield f"{kind.n:,} lines {said} and were left out: {', '.join(kind.examples)}{more}", False

@@ -1,0 +1,52 @@
+"""``glossa probe``: what the server of a model really does, found out anew."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from stages import llm, params
+from stages.errors import GlossaError, nearest
+
+SAID = {
+    "schema": "answers in the form of a JSON schema",
+    "logprobs": "reports log-probabilities",
+    "usage": "counts tokens",
+    "limit": "keeps to the limit of tokens",
+    "seed": "repeats itself for the same seed",
+    "repeats": "repeats itself at temperature 0",
+}
+
+
+@click.command("probe")
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+def command(model: str, as_json: bool) -> None:
+    """Find out with a few small calls what the server of MODEL, an entry of models in params.yaml, really does."""
+    from stages.llm import session
+    from stages.llm.openai import Options
+
+    known = params.load().models
+    if model not in known:
+        raise GlossaError(f"params.yaml has no model {model}; {nearest(model, known)}")
+    options = llm.load(f"models.{model}", known[model])
+    if not isinstance(options, Options):
+        raise GlossaError(f"the model {model} is built in, there is no server to probe; name one with provider: openai")
+    found = session.find_out(options)
+    if as_json:
+        click.echo(json.dumps(found._asdict()))
+        return
+    click.echo(f"{options.model} at {options.endpoint}, {options.at().base_url}")
+    for name, said in SAID.items():
+        value = getattr(found, name)
+        shown = (
+            "not tried"
+            if value is None
+            else "no"
+            if not value
+            else "yes"
+            if value is True
+            else f"the {value} likeliest"
+        )
+        click.echo(f"  {said:<40} {shown}")

@@ -1,0 +1,1 @@
+"""What the explain and score stages would ask of language models, before anything is sent."""

@@ -1,0 +1,86 @@
+"""Which stages ``dvc repro`` would run, and whose inputs are not there yet."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from itertools import product
+from typing import Any, NamedTuple
+
+from stages.errors import GlossaError
+from stages.params import Params
+
+
+class Stage(NamedTuple):
+    """An explain stage or, with a scorer, a score stage."""
+
+    coder: str
+    explainer: str
+    scorer: str | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As ``glossa`` is told."""
+        return ("explain", *self[:2]) if self.scorer is None else ("score", self.coder, self.explainer, self.scorer)
+
+    @property
+    def dvc(self) -> str:
+        """As DVC calls it."""
+        return f"{self.words[0]}@{'-'.join(self.words[1:])}"
+
+
+def stages_of(p: Params) -> list[Stage]:
+    """Returns the stages that params.yaml describes, in the order in which they run."""
+    explains = [Stage(*pair) for pair in product(p.coders, p.explainers)]
+    return explains + [Stage(*triple) for triple in product(p.coders, p.explainers, p.scorers)]
+
+
+class Pending:
+    """What DVC says of the pipeline."""
+
+    def __init__(self, status: dict[str, Any]):
+        self._status = status
+
+    @classmethod
+    def from_dvc(cls) -> Pending:
+        """Asks DVC, which compares every input with what it was when the stage last ran.
+
+        Raises:
+            GlossaError: DVC can't tell.
+        """
+        command = [sys.executable, "-m", "dvc", "status", "--json"]
+        environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        try:
+            status = json.loads(done.stdout or "{}")
+        except ValueError:
+            status = None
+        if done.returncode or not isinstance(status, dict):
+            said = " ".join(done.stderr.split()) or "it says nothing"
+            raise GlossaError(
+                f"expected dvc status to tell which stages would run, but it fails: {said.rstrip('.')}; mend that"
+            )
+        return cls(status)
+
+    def runs(self, stage: Stage) -> bool:
+        """Whether ``dvc repro`` would run a stage, or may, because it would run one that it depends on."""
+        return stage.dvc in self._status or self.is_changed(stage)
+
+    def is_changed(self, stage: Stage) -> bool:
+        """Whether what a stage writes would be other than it was."""
+        before = stage.scorer is not None and self.is_changed(Stage(stage.coder, stage.explainer))
+        return before or self.samples_change(stage.coder) or self._is_changed(stage.dvc)
+
+    def samples_change(self, coder: str) -> bool:
+        """Whether a coder would get other examples than it has."""
+        return any(map(self._is_changed, ("tokenize", f"cache@{coder}", f"sample@{coder}")))
+
+    def tokens_change(self) -> bool:
+        """Whether the corpus would become other tokens."""
+        return self._is_changed("tokenize")
+
+    def _is_changed(self, name: str) -> bool:
+        """Whether a stage would write something else; one whose outputs are merely gone makes the same again."""
+        return any(not (isinstance(one, dict) and set(one) == {"changed outs"}) for one in self._status.get(name, []))

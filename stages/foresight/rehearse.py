@@ -1,0 +1,86 @@
+"""An explain or score stage as it would run, with models that ask nobody; it writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from stages import explainers, llm, scorers
+from stages.corpus.tokens import Tokens, Vocabulary
+from stages.examples.table import LatentExamples
+from stages.explainers.table import Explanation
+from stages.foresight.pending import Stage
+from stages.llm.rehearsal import Rehearsal
+from stages.params import Params
+from stages.scorers import Item, Scored, run
+
+
+class Sample(Protocol):
+    """What is needed of ``Examples``."""
+
+    def of(self, latents: Sequence[int]) -> Iterator[LatentExamples]:
+        """Yields those latents, in increasing order."""
+
+
+def asks(entry: dict[str, Any]) -> bool:
+    """Whether an entry of explainers or scorers names a language model other than the built-in one."""
+    return any(isinstance(value, dict) and value.get("provider", "pattern") != "pattern" for value in entry.values())
+
+
+def explain(
+    p: Params, stage: Stage, rehearsal: Rehearsal, sample: Sample, latents: Sequence[int], tokens: Tokens
+) -> list[Explanation]:
+    """Returns what the stage's explainer would say of ``latents``."""
+    unit = explainers.load(stage.explainer, p.explainers[stage.explainer])
+    with llm.standing_in(rehearsal):
+        return list(unit.explain(sample.of(latents), tokens))
+
+
+def score(
+    p: Params,
+    stage: Stage,
+    rehearsal: Rehearsal,
+    sample: Any,
+    texts: dict[int, str],
+    vocabulary: Vocabulary,
+    most: int | None = None,
+) -> tuple[int, int]:
+    """Has the stage's scorer judge the explanations ``texts``, or no more than ``most`` of them.
+
+    Returns how many were judged, of how many; those of other latents, which make the floor, count as well.
+    """
+    assert stage.scorer is not None
+    scorer = scorers.load(stage.scorer, p.scorers[stage.scorer])
+    unit = _Part(scorer, most, scorer.latents)
+    with llm.standing_in(rehearsal), contextlib.suppress(_JudgedError):
+        run.run(unit, sample, texts, vocabulary, p.seed)
+    return unit.judged, unit.of
+
+
+@dataclass
+class _Part:
+    """A scorer that judges a part of what it is given."""
+
+    unit: Any
+    most: int | None
+    latents: int | None
+    judged: int = 0
+    of: int = 0
+
+    def score(self, items: list[Item], vocabulary: Vocabulary, seed: int) -> Scored:
+        self.of = len(items)
+        if self.most is not None and len(items) > self.most:
+            chosen = np.random.default_rng(0).choice(len(items), self.most, replace=False)
+            items = [items[place] for place in sorted(chosen)]
+        self.judged = len(items)
+        if items:
+            self.unit.score(items, vocabulary, seed)
+        raise _JudgedError  # nothing is to be made of the verdicts
+
+
+class _JudgedError(Exception):
+    """Everything has been asked."""

@@ -1,0 +1,175 @@
+"""One call until it is answered: looked up, reserved, sent, tried again, written down."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from stages.endpoint import Endpoint
+from stages.errors import GlossaError
+from stages.llm import budget, canonical, faults
+from stages.llm.call import Call
+from stages.llm.client import Client
+from stages.llm.concurrency import Gate
+from stages.llm.faults import AttemptError
+from stages.llm.journal import Attempt, Cost, Journal, Limits
+from stages.llm.meter import Meter
+from stages.llm.reply import Reply
+
+FIRST_CONTACT_SECONDS = 30.0
+"""How long a server that has not answered anything yet is waited for when it can't be reached."""
+
+
+class StoppedError(Exception):
+    """Another call has failed for good; this one is not tried any further."""
+
+
+class Caller:
+    """Gets answers from one endpoint for one model; make it and use it in one event loop."""
+
+    def __init__(self, name: str, endpoint: Endpoint, model: str, journal: Journal, meter: Meter):
+        self.name, self.endpoint, self.model, self.journal, self.meter = name, endpoint, model, journal, meter
+        self._price = endpoint.prices.get(model)
+        self._limits: Limits = budget.limits(endpoint, name, model)
+        self._client: Client | None = None
+        self._gate = Gate(endpoint.concurrency)
+        self._under_way: dict[str, asyncio.Future[tuple[Call, Reply]]] = {}
+        self._attempts = 0
+        self._settled = asyncio.Condition()
+        self._stopping = asyncio.Event()
+        self._reached = False
+        self._jitter = random.Random()  # how long one waits is no result
+
+    def stop(self) -> None:
+        """Lets attempts that are under way end, and begins no other."""
+        self._stopping.set()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        if self._client is not None:
+            await self._client.close()
+
+    async def get(
+        self, body: bytes, sample: int, max_tokens: int, ready: Callable[[], Awaitable[None]]
+    ) -> tuple[Call, Reply]:
+        """Returns the answer to ``body``, from the journal if it is there; ``ready`` is awaited before anything is sent.
+
+        Raises:
+            GlossaError: the server will not answer, or the budget does not allow to ask it.
+            StoppedError: another call got that error.
+        """
+        key = canonical.key(self.name, body, sample)
+        if (known := self.journal.get(key)) is not None:
+            self.meter.known += 1
+            return known, faults.read(known.status, {}, known.response)
+        if (other := self._under_way.get(key)) is not None:
+            return await asyncio.shield(other)
+        future = self._under_way[key] = asyncio.get_running_loop().create_future()
+        try:
+            await ready()
+            answered = await self.send(key, body, sample, max_tokens)
+        except BaseException as error:
+            future.set_exception(StoppedError() if isinstance(error, asyncio.CancelledError) else error)
+            future.exception()  # it is raised here; nobody else need have waited for it
+            raise
+        else:
+            future.set_result(answered)
+            return answered
+        finally:
+            del self._under_way[key]
+
+    async def send(self, key: str, body: bytes, sample: int, max_tokens: int, keep: bool = True) -> tuple[Call, Reply]:
+        """Asks the server until it answers, without looking into the journal; raises as ``get`` does."""
+        if self._client is None:
+            self._client = Client(self.endpoint, self.endpoint.api_key(self.name))
+        most = budget.most(body, max_tokens, self._price)
+        tried = 0.0  # seconds, without those in which others had their turn
+        n = garbled = 0
+        while True:
+            n += 1
+            async with self._gate.slot():
+                attempt = await self._begin(key, most)
+                begun = time.monotonic()
+                try:
+                    answered = await self._attempt(self._client, attempt, key, body, sample, keep)
+                except AttemptError as error:
+                    fault = error
+                else:
+                    self._gate.answered()
+                    return answered
+            garbled = garbled + 1 if fault.kind == "garbled" else 0
+            tried += time.monotonic() - begun
+            wait = faults.pause(fault, n, self._jitter)
+            self._give_up_on(fault, garbled, tried, wait)
+            await self._sleep(wait)
+            tried += wait
+
+    async def _begin(self, key: str, most: Cost) -> Attempt:
+        """Writes down that an attempt is made, as soon as the budget allows it."""
+        while not self._stopping.is_set():
+            attempt = self.journal.begin(key, self.name, self.model, most, self._limits)
+            if attempt is not None:
+                self._attempts += 1
+                return attempt
+            if not self._attempts:
+                raise budget.exhausted(self.name, self.journal.spent(self.name), most, self._limits)
+            async with self._settled:  # what is in flight may cost less than was taken for it
+                await self._settled.wait()
+        raise StoppedError
+
+    async def _attempt(
+        self, client: Client, attempt: Attempt, key: str, body: bytes, sample: int, keep: bool
+    ) -> tuple[Call, Reply]:
+        try:
+            received = await client.send(body)
+            reply = faults.read(received.status, received.headers, received.body)
+        except AttemptError as fault:
+            self.journal.fail(attempt, fault.status, fault.reason, fault.billed)
+            self.meter.failed += 1
+            self.meter.waiting = fault.reason
+            if fault.kind == "busy":
+                self._gate.busy()
+            else:
+                self._gate.troubled()
+            raise
+        else:
+            call = Call(key, self.name, canonical.CHAT, sample, received.status, body, received.body)
+            cost = budget.actual(reply.usage, self._price)
+            self.journal.finish(attempt, call, reply.usage, cost, keep)
+            self.meter.answered(reply.usage, cost)
+            self._reached = True
+            return call, reply
+        finally:
+            self._attempts -= 1
+            if self._limits != Limits():
+                async with self._settled:
+                    self._settled.notify_all()
+
+    def _give_up_on(self, fault: AttemptError, garbled: int, tried: float, wait: float) -> None:
+        asked = f"asked the endpoint {self.name} at {self.endpoint.base_url} for {self.model}"
+        kept = "what was answered is kept"
+        if fault.kind == "fatal":
+            raise GlossaError(f"{asked}, but got {fault.reason} ({kept})")
+        if garbled >= faults.GARBLED_ATTEMPTS:
+            raise GlossaError(
+                f"{asked}, but {garbled} times got {fault.reason}; check base_url in runtime.yaml and the "
+                f"server's log, then run this again ({kept})"
+            )
+        patience = self.endpoint.patience
+        if fault.kind == "down" and fault.status is None and not self._reached:
+            patience = min(patience, FIRST_CONTACT_SECONDS)
+        if tried + wait > patience:
+            asks = f" and wants to be left alone for {fault.wait:,.0f} s" if fault.wait is not None else ""
+            raise GlossaError(
+                f"{asked} for {tried:,.0f} s, but got {fault.reason}{asks}; see that it runs, or raise "
+                f"endpoints.{self.name}.patience in runtime.yaml, then run this again ({kept})"
+            )
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+        raise StoppedError

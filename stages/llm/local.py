@@ -1,0 +1,345 @@
+"""A causal language model in this process: what it generates, and how likely it finds given texts.
+
+Texts of different lengths go through it together, filled up on the left, the longest first and as many as fit. Log-probabilities
+come from one forward pass over a whole text, never from key-value pairs that were kept from another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from inspect import signature
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from stages import hub, params, runtime
+from stages.errors import GlossaError
+from stages.outputs import file_sha256, fingerprint
+from stages.subject.load import causal_lm, pick_device
+
+KEY = "models.*"
+"""Where in params.yaml its options are."""
+
+DECIDING = frozenset({".bin", ".jinja", ".json", ".model", ".safetensors", ".txt"})
+"""Suffixes of the files that decide what a model in a folder says: weights, configuration, tokenizer, chat template."""
+
+GPU_TOKENS, CPU_TOKENS = 65_536, 8192
+"""Tokens that go through at once, answers included, unless runtime.yaml says or memory runs out."""
+
+LOGITS_AT_ONCE = 2**26
+"""Logits that are turned into log-probabilities at once."""
+
+PLAIN_STOP = "\n\nuser:"
+"""Where an answer ends that was asked for without a chat template: where the next turn would begin."""
+
+
+class Row(NamedTuple):
+    """Tokens that are read, and the places of which the log-probability of a token is wanted."""
+
+    ids: list[int]
+    wanted: list[tuple[int, int]]
+    """(place, token): how likely ``token`` is behind ``ids[:place]``, which is at least one token."""
+
+
+class Generated(NamedTuple):
+    """What was generated behind a prompt."""
+
+    text: str
+    tokens: int
+    whole: bool
+    """Whether it came to its end, and not to the most tokens that it may have."""
+
+
+class Local:
+    """A model and its tokenizer."""
+
+    def __init__(self, name: str, model: Any, tokenizer: Any, batch_tokens: int):
+        self.name, self.model, self.tokenizer, self._budget = name, model, tokenizer, batch_tokens
+        self.device = model.get_input_embeddings().weight.device
+        self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        own = model.generation_config.eos_token_id
+        ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+        self._ends = sorted(ends)
+        self._takes = signature(model.forward).parameters.keys() & {"position_ids", "logits_to_keep"}
+        from transformers import GenerationConfig
+
+        # What a model's own file says of sampling would be taken wherever we say nothing.
+        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
+        model.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self._pad)
+
+    def encode(self, text: str) -> list[int]:
+        """The tokens of a text, without those that a tokenizer would put around it."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def after(self, before: str, text: str) -> list[int]:
+        """The tokens of ``text`` where it follows ``before``; on their own, many tokenizers would read them as a beginning."""
+        head, whole = self.encode(before), self.encode(before + text)
+        return whole[len(head) :] if whole[: len(head)] == head else self.encode(text)
+
+    def chat(self, messages: Sequence[dict[str, Any]], variables: dict[str, Any]) -> str:
+        """The text of a chat up to where the model's answer begins; see ``chat``."""
+        return chat(self.tokenizer, self.name, messages, variables)
+
+    def log_probabilities(
+        self, prompts: Sequence[str], continuations: Sequence[str]
+    ) -> list[tuple[list[int], NDArray[np.float32]]]:
+        """Returns, for every prompt, the tokens of its continuation and the natural logarithm of the probability of each.
+
+        A token's probability is the one it has behind the prompt and the continuation's tokens before it. A prompt begins with
+        whatever the tokenizer puts in front of a text, such as BOS.
+
+        Raises:
+            GlossaError: a prompt has no token, or is longer, with its continuation, than the model reads.
+        """
+        rows = []
+        for prompt, continuation in zip(prompts, continuations, strict=True):
+            head = self._beginning() + self.encode(prompt)
+            if not head:
+                raise GlossaError(f"a prompt for {self.name} should have a token, found none; begin it with a text")
+            tail = self.after(prompt, continuation)
+            rows.append(Row(head + tail[:-1], [(len(head) + i, token) for i, token in enumerate(tail)]))
+        return [([token for _, token in row.wanted], found) for row, found in zip(rows, self.read(rows), strict=True)]
+
+    def read(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        """Returns the log-probabilities that every row wants, in its order."""
+        found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
+        for row in rows:
+            self.check_fits(len(row.ids))
+
+        def work(places: list[int]) -> None:
+            for place, values in zip(places, self._read([rows[place] for place in places]), strict=True):
+                found[place] = values
+
+        wanting = [place for place, row in enumerate(rows) if row.wanted]
+        self.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        return found
+
+    def generate(
+        self,
+        prompts: Sequence[list[int]],
+        limits: Sequence[int],
+        temperature: float,
+        draws: Sequence[NDArray[np.float64]],
+    ) -> list[Generated]:
+        """Returns what the model says behind prompts that go through it at once, at most ``limits`` tokens each.
+
+        At temperature 0 every token is the likeliest. Above, it is the one that the prompt's own draw, from 0 to 1, hits: there
+        is one for each of its tokens, so that it does not matter what else goes through.
+        """
+        from transformers import GenerationConfig, LogitsProcessorList
+
+        most = max(limits)
+        processors = LogitsProcessorList([_Draw(draws, temperature)] if temperature else [])
+        plain = {} if self.tokenizer.chat_template else {"stop_strings": [PLAIN_STOP]}
+        ids, mask = self._filled(prompts)
+        with torch.inference_mode():
+            output = self.model.generate(
+                ids,
+                attention_mask=mask,
+                generation_config=GenerationConfig(max_new_tokens=most, do_sample=False, num_beams=1, **plain),
+                logits_processor=processors,
+                tokenizer=self.tokenizer if plain else None,
+            )
+        said = output[:, ids.shape[1] :].tolist()
+        return [self._told(tokens, limit) for tokens, limit in zip(said, limits, strict=True)]
+
+    def in_batches(
+        self, items: Sequence[int], length: Callable[[int], int], work: Callable[[list[int]], object]
+    ) -> None:
+        """Calls ``work`` on all items, the longest first, as many at once as the memory holds.
+
+        Raises:
+            GlossaError: a single one is too much.
+        """
+        ordered = sorted(items, key=lambda item: (-length(item), item))
+        start = 0
+        while start < len(ordered):
+            n = max(1, self._budget // max(1, length(ordered[start])))
+            try:
+                work(ordered[start : start + n])
+            except RuntimeError as error:
+                if not _is_out_of_memory(error):
+                    raise
+                n = min(n, len(ordered) - start)
+            else:
+                start += n
+                continue
+            self._halve(n, length(ordered[start]))  # here, where nothing holds on to the tensors of before
+
+    def check_fits(self, tokens: int) -> None:
+        """Raises GlossaError if so many tokens are more than the model reads."""
+        if self.limit is not None and tokens > self.limit:
+            raise GlossaError(
+                f"the model {self.name} reads at most {self.limit:,} tokens, but a prompt with its answer has {tokens:,}; show it "
+                "fewer or shorter examples, lower max_tokens, or use another model"
+            )
+
+    def _beginning(self) -> list[int]:
+        """What the tokenizer puts in front of a text."""
+        whole, bare = self.tokenizer("a")["input_ids"], self.encode("a")
+        return whole[: next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)]
+
+    def _filled(self, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
+        """[rows, longest] tokens, filled up on the left, and where they are tokens of the rows."""
+        longest = max(map(len, rows))
+        ids = torch.full((len(rows), longest), self._pad, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, row in enumerate(rows):
+            ids[i, longest - len(row) :] = torch.tensor(row)
+            mask[i, longest - len(row) :] = 1
+        return ids.to(self.device), mask.to(self.device)
+
+    def _read(self, rows: list[Row]) -> Iterator[NDArray[np.float32]]:
+        ids, mask = self._filled([row.ids for row in rows])
+        longest = ids.shape[1]
+        keep = max(len(row.ids) - min(place for place, _ in row.wanted) + 1 for row in rows)
+        options = {"position_ids": (mask.cumsum(1) - 1).clamp(min=0), "logits_to_keep": keep}
+        taken = {name: value for name, value in options.items() if name in self._takes}
+        with torch.inference_mode():
+            logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False, **taken).logits[:, -keep:]
+        wanted = [
+            (i, keep - longest + (longest - len(row.ids)) + place - 1, token)
+            for i, row in enumerate(rows)
+            for place, token in row.wanted
+        ]
+        parts = []
+        for at in torch.tensor(wanted, device=logits.device).split(max(1, LOGITS_AT_ONCE // logits.shape[-1])):
+            chosen = logits[at[:, 0], at[:, 1]].float().log_softmax(-1)
+            parts.append(chosen.gather(1, at[:, 2:]).squeeze(1).cpu())
+        values = torch.cat(parts).numpy()
+        if np.isnan(values).any():
+            raise GlossaError(
+                f"the model {self.name} gives numbers that are none in this type; set its dtype to bfloat16 or float32"
+            )
+        return iter(np.split(values, np.cumsum([len(row.wanted) for row in rows])[:-1]))
+
+    def _told(self, tokens: list[int], limit: int) -> Generated:
+        end = next((i for i, token in enumerate(tokens) if token in self._ends), None)
+        whole = end is not None and end < limit
+        said = tokens[: end if whole else limit]
+        text = self.tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if not self.tokenizer.chat_template and PLAIN_STOP in text:
+            text, whole = text.partition(PLAIN_STOP)[0], True
+        return Generated(text, len(said) + (end is not None and whole), whole)
+
+    def _halve(self, n: int, length: int) -> None:
+        if n == 1:
+            raise GlossaError(
+                f"expected memory for {length:,} tokens through the model {self.name}, but there is not enough; use a smaller dtype "
+                "or model, or a device with more memory"
+            )
+        self._budget = n * length // 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        click.echo(
+            f"out of memory with {n * length:,} tokens at once; going on with {self._budget:,} (batch_tokens in runtime.yaml sets it)",
+            err=True,
+        )
+
+
+@lru_cache(maxsize=1)
+def load(model: str, revision: str | None, dtype: str) -> Local:
+    """Loads a model and its tokenizer from a folder or the Hub.
+
+    Raises:
+        GlossaError: it is no causal language model, or has no tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    knobs = runtime.load()
+    section = params.Subject.model_validate({"model": model, "revision": revision, "dtype": dtype})
+    loaded, commit = causal_lm(section, 0, pick_device(knobs.device), knobs.device_map, KEY)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=commit)
+    except (OSError, ValueError, ImportError) as error:
+        why = " ".join(str(error).split("\n")[0].split())
+        raise GlossaError(f"{KEY}.model should have a tokenizer, but that of {model} can't be loaded: {why}") from None
+    tokens = knobs.batch_tokens or (GPU_TOKENS if loaded.device.type == "cuda" else CPU_TOKENS)
+    return Local(model, loaded, tokenizer, tokens)
+
+
+@lru_cache
+def identity(model: str, revision: str | None, dtype: str) -> str:
+    """Returns the sha256 of all that decides what a model says: its files, or its repository and commit, and its type.
+
+    Raises:
+        GlossaError: there is neither such a folder nor such a repository.
+    """
+    from huggingface_hub.errors import HTTPError
+
+    folder = Path(model)
+    if folder.is_dir():
+        files = sorted(file for file in folder.iterdir() if file.suffix in DECIDING)
+        return fingerprint({"dtype": dtype, "files": {file.name: file_sha256(file) for file in files}})
+    try:
+        return fingerprint({"dtype": dtype, "repository": model, "commit": hub.pin(model, revision)})
+    except (OSError, ValueError, HTTPError) as error:
+        why = hub.reason(error, model, revision) or " ".join(str(error).split("\n")[0].split())
+        raise GlossaError(f"{KEY}.model should be a causal language model, but {model} is not here: {why}") from None
+
+
+def tokenizer_of(model: str, revision: str | None) -> Any:
+    """Returns the tokenizer in a folder or, if it has been fetched before, of a repository on the Hub; None if neither."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    try:
+        return AutoTokenizer.from_pretrained(model, revision=revision, local_files_only=True)
+    except (OSError, ValueError, ImportError):
+        return None
+
+
+def chat(tokenizer: Any, name: str, messages: Sequence[dict[str, Any]], variables: dict[str, Any]) -> str:
+    """Returns the text of a chat up to where the answer begins.
+
+    By the tokenizer's template with ``variables``; without one, the turns as ``role: content`` with empty lines between them.
+
+    Raises:
+        GlossaError: the template refuses the chat; ``name`` is the model that it names.
+    """
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        turns = "".join(f"{message['role']}: {message['content']}\n\n" for message in messages)
+        return f"{tokenizer.bos_token or ''}{turns}assistant:"
+    for turned in (messages, _without_system(messages)):
+        with suppress(TemplateError):
+            return tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True, **variables)
+    raise GlossaError(
+        f"the chat template of {name} should take a user's message behind a system's, but refuses it; use another model"
+    )
+
+
+class _Draw:
+    """Replaces the scores of every row by the token that its next draw hits."""
+
+    def __init__(self, draws: Sequence[NDArray[np.float64]], temperature: float):
+        self._draws, self._temperature, self._step = draws, temperature, 0
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        share = (scores.float() / self._temperature).softmax(-1).cumsum(-1)
+        draw = torch.tensor([[row[self._step] if self._step < len(row) else 0.0] for row in self._draws]).to(share)
+        self._step += 1
+        chosen = torch.searchsorted(share, draw * share[:, -1:], right=True).clamp(max=share.shape[-1] - 1)
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
+
+
+def _without_system(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chat with what the system says at the beginning of the user's first message, for templates without a system."""
+    said = [message["content"] for message in messages if message["role"] == "system"]
+    others = [dict(message) for message in messages if message["role"] != "system"]
+    if others:
+        others[0]["content"] = "\n\n".join([*said, others[0]["content"]])
+    return others
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,135 @@
+"""What a server really does: servers ignore what they do not know and answer 200, so it is tried before it is relied on.
+
+Two to four small calls, made before the first real one and then remembered in the journal for the endpoint, its address, the
+model and the options. What the options count on and the server ignores ends the stage; nothing falls back by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from stages.errors import GlossaError
+from stages.llm import answers, canonical, probabilities
+from stages.llm.reply import Reply
+from stages.llm.request import Message, Request
+from stages.outputs import fingerprint
+
+if TYPE_CHECKING:
+    from stages.llm.calls import Caller
+    from stages.llm.openai import Options
+
+VERSION = 1
+
+SHORT = 16
+"""Tokens that a story may have."""
+
+FORM = {
+    "type": "object",
+    "properties": {"a": {"type": "boolean"}, "b": {"type": "boolean"}},
+    "required": ["a", "b"],
+    "additionalProperties": False,
+}
+SENTENCE = (Message("user", "Write one plain sentence about the sea. Do not write JSON."),)
+"""To be answered in ``FORM``, which no model does unless it is made to."""
+
+STORY = (Message("user", "Tell a long story about a lighthouse, without a plan or a preamble. Begin at once."),)
+
+
+class Found(NamedTuple):
+    """What a server does; None for what was not tried."""
+
+    schema: bool | None
+    """Answers in the form of a JSON schema."""
+    logprobs: int | None
+    """Likeliest tokens reported at each place; 0 for no log-probabilities."""
+    usage: bool
+    """Counts tokens."""
+    limit: bool | None
+    """Keeps to the limit of tokens; None when it counts none."""
+    seed: bool | None
+    """The same seed gives the same text; None if another seed does too."""
+    repeats: bool | None
+    """Temperature 0 gives the same text twice."""
+
+
+async def check(options: Options, caller: Caller) -> None:
+    """Makes sure that the server does all that ``options`` count on.
+
+    Raises:
+        GlossaError: it does not, or it does not answer at all.
+    """
+    found = await find_out(options, caller)
+    if missing := _missing(options, found):
+        what, instead = missing
+        raise GlossaError(
+            f"the model {options.model} at the endpoint {options.endpoint} should {what}, but the server ignores that; "
+            f"{instead}, or use a server that does"
+        )
+
+
+async def find_out(options: Options, caller: Caller, anew: bool = False) -> Found:
+    """Returns what the server does, as the journal remembers it or, if it does not or ``anew``, by trying."""
+    asked = options.model_dump(exclude={"provider", "reasks"})
+    key = fingerprint({"version": VERSION, "base_url": caller.endpoint.base_url, **asked})
+    known = None if anew else caller.journal.probed(key)
+    if known is None:
+        found = await _try(options, caller)
+        caller.journal.keep_probe(key, found._asdict())
+        return found
+    return Found(**known)
+
+
+def _missing(options: Options, found: Found) -> tuple[str, str] | None:
+    """What is counted on and not done, and what to change."""
+    if found.schema is False:
+        return "answer in the form of a JSON schema", "set structured: none in params.yaml"
+    if found.logprobs == 0:
+        return "report log-probabilities", "set logprobs: 0 in params.yaml"
+    if found.limit is False:
+        other = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}[options.limit]
+        return f"keep to {options.limit}", f"set limit: {other} in params.yaml"
+    if found.seed is False:
+        return "give the same answer for the same seed", "leave seed out of params.yaml"
+    return None
+
+
+async def _try(options: Options, caller: Caller) -> Found:
+    form = Request(SENTENCE, FORM, logprobs=True)
+    story = Request(STORY, max_tokens=SHORT, logprobs=True)
+    first = await _ask(options, caller, form)
+    if first.finish == "length":
+        raise GlossaError(
+            f"the model {options.model} at the endpoint {options.endpoint} should answer within max_tokens: "
+            f"{options.max_tokens}, but a single sentence was cut off; raise that, or turn its reasoning off in extra"
+        )
+    schema = None
+    if options.structured == "schema":
+        schema = answers.read(first, FORM).value is not None
+    told = await _ask(options, caller, story)
+    seed = repeats = None
+    if options.temperature == 0:
+        repeats = (await _ask(options, caller, story)).content == told.content
+    elif options.seed is not None:
+        same = await _ask(options, caller, story)
+        other = await _ask(options, caller, Request(STORY, max_tokens=SHORT, logprobs=True, sample=1))
+        seed = same.content == told.content and (other.content != told.content or None)
+    tops = None
+    if options.logprobs:
+        tops = max(map(probabilities.tops, [*(first.tokens or []), *(told.tokens or [])]), default=0)
+    completion = told.usage.completion
+    return Found(
+        schema=schema,
+        logprobs=tops,
+        usage=completion is not None and told.usage.prompt is not None,
+        limit=None if completion is None else completion <= SHORT,
+        seed=seed,
+        repeats=repeats,
+    )
+
+
+async def _ask(options: Options, caller: Caller, request: Request) -> Reply:
+    body, number = options.body(request), options.number(request)
+    key = canonical.key(options.endpoint, body, number)
+    # Not kept: nothing is made of these answers, and a server that has moved has to be tried itself.
+    _, reply = await caller.send(key, body, number, options.limit_of(request), keep=False)
+    return reply

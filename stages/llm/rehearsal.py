@@ -1,0 +1,115 @@
+"""Models that ask nobody: they note what would be asked, and answer what the journal knows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from stages.llm import Model, canonical, faults
+from stages.llm.call import Call
+from stages.llm.exchange import Question, exchange
+from stages.llm.journal import Journal
+from stages.llm.openai import Options as Server
+from stages.llm.request import Answer, Request
+from stages.llm.transformers import Options as Local
+
+UNANSWERED = "not answered yet"
+
+TEXT = "a placeholder for what a model will say, of about the length that explanations have, which is a sentence or two, number"
+"""What is assumed to be said where nothing has been: 120 characters and a number that tells it from others."""
+
+
+class Noted(NamedTuple):
+    """One question as it would be asked."""
+
+    options: Server | Local
+    request: Request
+    question: Question
+    key: str
+    call: Call | None
+    """Its answer, if the journal has it."""
+
+    @property
+    def assumed(self) -> bool:
+        """Whether it holds what a placeholder said, in the place of what a model will say."""
+        return TEXT.encode() in self.question.body
+
+
+class Rehearsal:
+    """Makes, of a model, one that asks nobody; the built-in one stays as it is."""
+
+    def __init__(self, journal: Journal, note: Callable[[Noted], Any], placeholders: bool = False):
+        """``note`` is told of every question; with ``placeholders`` those that nobody has answered are answered by one.
+
+        Without, they are unanswered, and whatever depends on them is not asked.
+        """
+        self.journal, self.note, self.placeholders = journal, note, placeholders
+        self.given = 0
+
+    def __call__(self, model: Model) -> Model:
+        """Returns what stands in for ``model``."""
+        return _Rehearsed(model, self) if isinstance(model, Server | Local) else model
+
+
+class _Rehearsed:
+    def __init__(self, options: Server | Local, rehearsal: Rehearsal):
+        self._options, self._rehearsal = options, rehearsal
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._options, name)
+
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Yields what the journal knows, at once."""
+        return map(self._answer, requests)
+
+    def log_probabilities(self, prompts: Any, continuations: Any) -> Any:
+        raise NothingAskedError
+
+    local = log_probabilities
+
+    def _answer(self, request: Request) -> Answer:
+        options, rehearsal = self._options, self._rehearsal
+        asking = exchange(options, request)
+        question = next(asking)
+        while True:
+            key = canonical.key(options.endpoint, question.body, question.number)
+            call = rehearsal.journal.get(key)
+            rehearsal.note(Noted(options, request, question, key, call))
+            if call is None:
+                if not rehearsal.placeholders:
+                    return Answer(None, UNANSWERED)
+                rehearsal.given += 1
+                return Answer(_placeholder(request, rehearsal.given))
+            try:
+                question = asking.send((call, faults.read(call.status, {}, call.response)))
+            except StopIteration as end:
+                return end.value.answer
+
+
+class NothingAskedError(Exception):
+    """A model computes something else than answers, which is no call."""
+
+
+def _placeholder(request: Request, number: int) -> str:
+    """An answer as one may come, so that what follows from it can be rehearsed as well."""
+    text = f"{TEXT} {number}"
+    return text if request.schema is None else json.dumps(_value(request.schema, text))
+
+
+def _value(schema: dict[str, Any], text: str) -> Any:
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema["type"]:
+        case "object":
+            return {key: _value(part, text) for key, part in schema["properties"].items()}
+        case "array":
+            return [_value(schema["items"], text)]
+        case "boolean":
+            return False
+        case "integer" | "number":
+            return 0
+        case "null":
+            return None
+        case _:
+            return text

@@ -1,0 +1,92 @@
+"""One chat completion, as a server sent it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+from stages.llm.call import Usage
+from stages.llm.sanitise import line
+
+SHOWN = 200
+"""Characters of a server's message that are shown."""
+
+
+class UnreadableError(ValueError):
+    """The body is no chat completion; the message says what it is."""
+
+
+class Reply(NamedTuple):
+    """The first choice of a chat completion."""
+
+    content: str | None
+    finish: str | None
+    refused: bool = False
+    tokens: list[Any] | None = None
+    """``logprobs.content``, as the server sent it; None without."""
+    usage: Usage = Usage()
+    model: str | None = None
+
+
+def parse(body: bytes) -> Reply | tuple[Any, str]:
+    """Returns the reply, or the code and message of an error that came as a success.
+
+    Raises:
+        UnreadableError: the body is neither.
+    """
+    try:
+        value = json.loads(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise UnreadableError("a body that is no UTF-8") from None
+    except (ValueError, RecursionError):
+        start = body.lstrip()[:1]
+        raise UnreadableError("an HTML page" if start == b"<" else "a body that is no whole JSON") from None
+    if not isinstance(value, dict):
+        raise UnreadableError("JSON that is no object")
+    if value.get("error"):
+        error = value["error"]
+        if not isinstance(error, dict):
+            return None, shown(error)
+        return error.get("code"), shown(error.get("message"))
+    choices = value.get("choices")
+    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise UnreadableError("no choices")
+    choice = choices[0]
+    message, finish = choice.get("message"), choice.get("finish_reason")
+    if not isinstance(message, dict):
+        raise UnreadableError("a choice without a message")
+    if choice.get("error") or finish == "error":
+        raise UnreadableError("a choice that is an error")
+    content, model, logprobs = message.get("content"), value.get("model"), choice.get("logprobs")
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return Reply(
+        content if isinstance(content, str) else None,
+        finish if isinstance(finish, str) else None,
+        bool(message.get("refusal")),
+        tokens if isinstance(tokens, list) else None,
+        _usage(value.get("usage")),
+        line(model, SHOWN) if isinstance(model, str) else None,
+    )
+
+
+def shown(message: object) -> str:
+    """A server's message, fit to be shown: one short line."""
+    return line(str(message), SHOWN) if message else ""
+
+
+def _usage(value: Any) -> Usage:
+    if not isinstance(value, dict):
+        return Usage()
+
+    def count(part: Any, name: str) -> int | None:
+        found = part.get(name) if isinstance(part, dict) else None
+        return found if type(found) is int and 0 <= found < 2**40 else None
+
+    dollars: Any = value.get("cost")
+    return Usage(
+        count(value, "prompt_tokens"),
+        count(value, "completion_tokens"),
+        count(value.get("prompt_tokens_details"), "cached_tokens"),
+        count(value.get("completion_tokens_details"), "reasoning_tokens"),
+        float(dollars) if type(dollars) in (int, float) and 0 <= dollars < 1e6 else None,
+    )

@@ -1,0 +1,102 @@
+"""Requests in, answers out, in order: what lies between a model's options and the calls to its server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from stages.llm import probe, transcript
+from stages.llm.calls import Caller
+from stages.llm.dispatch import in_order
+from stages.llm.exchange import Asked, exchange
+from stages.llm.journal import Journal
+from stages.llm.meter import Meter
+from stages.llm.request import Answer, Request
+from stages.progress import bar
+
+if TYPE_CHECKING:
+    from stages.llm.openai import Options
+
+WINDOW = 1024
+"""Answers that may wait for an earlier one, at least."""
+
+SHOWN_EVERY = 2.0
+"""Seconds between two looks at the counts."""
+
+
+def answer(options: Options, requests: Iterable[Request]) -> Iterator[Answer]:
+    """Yields one answer for every request, in their order; every call that was used goes into the transcript."""
+    endpoint = options.at()
+    meter = Meter()
+    recorder = transcript.current()
+    workers = endpoint.concurrency
+    with Journal.at_home() as journal, asyncio.Runner() as runner:
+        session = _Session(options, Caller(options.endpoint, endpoint, options.model, journal, meter), meter)
+        runner.run(session.open())
+        try:
+            window = max(WINDOW, 8 * workers)
+            for answer, keys, _ in in_order(runner, requests, session.ask, workers, window, session.caller.stop):
+                if recorder is not None:
+                    for key in keys:
+                        recorder.record(journal[key])
+                session.progress.update()
+                yield answer
+        finally:
+            runner.run(session.close())
+
+
+class _Session:
+    def __init__(self, options: Options, caller: Caller, meter: Meter):
+        self.options, self.caller, self.meter = options, caller, meter
+        self.progress: tqdm = bar(f"{options.model} at {options.endpoint}", unit="answer")
+        self._lock = asyncio.Lock()
+        self._probed = False
+
+    async def open(self) -> None:
+        self._showing = asyncio.create_task(self._show())
+
+    async def close(self) -> None:
+        self._showing.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._showing
+        await self.caller.close()
+        self.progress.close()
+
+    async def ask(self, request: Request) -> Asked:
+        """Asks until an answer can be read, but no more often than the options say."""
+        asking = exchange(self.options, request)
+        question = next(asking)
+        while True:
+            answered = await self.caller.get(question.body, question.number, question.max_tokens, self._ready)
+            try:
+                question = asking.send(answered)
+            except StopIteration as done:
+                asked: Asked = done.value
+                self.meter.unread += asked.unread
+                return asked
+
+    async def _ready(self) -> None:
+        """Finds out, once, whether the server does what the options count on."""
+        async with self._lock:
+            if not self._probed:
+                await probe.check(self.options, self.caller)
+                self._probed = True
+
+    async def _show(self) -> None:
+        while True:
+            await asyncio.sleep(SHOWN_EVERY)
+            self.progress.set_postfix_str(str(self.meter))
+
+
+def find_out(options: Options) -> probe.Found:
+    """Returns what the server of a model does, found out anew."""
+    with Journal.at_home() as journal, asyncio.Runner() as runner:
+        caller = Caller(options.endpoint, options.at(), options.model, journal, Meter())
+        try:
+            return runner.run(probe.find_out(options, caller, anew=True))
+        finally:
+            runner.run(caller.close())

@@ -1,0 +1,139 @@
+"""transcript.parquet: request and response of every call that a stage used, in the order in which it used them.
+
+It lies next to the stage's results, so whoever has these can read what was asked and answered, read it anew by other
+rules, and give the answers back to a journal. It is written as the answers come, and holds what the journal holds and no
+time, so a stage that is run again writes the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.errors import GlossaError
+from stages.llm.call import Call
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+NAME = "transcript.parquet"
+ROWS = 128
+"""Calls in a row group: what is held in memory until it is written. Few, as everything waits while they are written."""
+
+
+def schema() -> pa.Schema:
+    """One row for every call."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("key", pa.string()),  # canonical.key of the next three and the request
+            ("endpoint", pa.string()),  # its name in params.yaml
+            ("path", pa.string()),
+            ("sample", pa.int64()),
+            ("status", pa.int16()),  # of HTTP
+            ("request", pa.string()),  # canonical JSON
+            ("response", pa.string()),  # as received
+        ],
+        metadata={"schema": "glossa/transcript", "version": "1"},
+    )
+
+
+class Recorder:
+    """Writes down the calls that are made while it is the current one."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._rows: list[Call] = []
+        self._writer: Any = None
+        self.calls = 0
+
+    def record(self, call: Call) -> None:
+        """Appends one call."""
+        self._rows.append(call)
+        self.calls += 1
+        if len(self._rows) == ROWS:
+            self._flush()
+
+    def save(self, directory: Path) -> None:
+        """Puts the finished file into ``directory``; does nothing if there was no call."""
+        if not self.calls:
+            return
+        self._flush()
+        self._writer.close()
+        self._path.replace(directory / NAME)
+
+    def discard(self) -> None:
+        """Closes and removes what was not saved."""
+        if self._writer is not None:
+            self._writer.close()
+        self._path.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._writer is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._writer = pq.ParquetWriter(
+                self._path,
+                schema(),
+                compression="zstd",
+                compression_level=3,
+                version="2.6",
+                use_dictionary=["endpoint"],
+            )
+        if self._rows:
+            columns = zip(schema(), zip(*self._rows, strict=True), strict=True)
+            arrays = [
+                pa.array(values, pa.binary() if isinstance(values[0], bytes) else field.type).cast(field.type)
+                for field, values in columns
+            ]
+            self._writer.write_table(pa.table(arrays, schema=schema()), row_group_size=ROWS)
+            self._rows.clear()
+
+
+_current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
+
+
+def current() -> Recorder | None:
+    """Returns the recorder of the stage that is running, if it has one."""
+    return _current.get()
+
+
+@contextmanager
+def recording(directory: Path) -> Iterator[Recorder]:
+    """Records the calls made in the block, beside ``directory`` until they are saved into it."""
+    recorder = Recorder(directory.with_name(f".{directory.name}.{NAME}"))
+    before = _current.set(recorder)
+    try:
+        yield recorder
+    finally:
+        _current.reset(before)
+        recorder.discard()
+
+
+def read(path: Path) -> Iterator[Call]:
+    """Yields the calls of a transcript.
+
+    Raises:
+        GlossaError: it is no transcript, or of a version that this code does not know.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(schema(), check_metadata=True):
+                raise GlossaError(
+                    f"expected a transcript of version 1 in {path}, found other columns; name a {NAME} that Glossa wrote"
+                )
+            for batch in file.iter_batches(1024):
+                for row in batch.to_pylist():
+                    yield Call(**{**row, "request": row["request"].encode(), "response": row["response"].encode()})
+    except (OSError, pa.ArrowInvalid) as error:
+        why = " ".join(str(error).split())
+        raise GlossaError(f"expected a transcript in {path}, but it can't be read ({why}); pull it again") from None

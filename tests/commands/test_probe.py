@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stages.cli import main
+from tests.llm.asking import JUDGE, runtime_yaml
+from tests.llm.scripted_server import Server
+
+
+@pytest.fixture
+def server(workplace: Path) -> Iterator[Server]:
+    models = {"judge": {**JUDGE, "logprobs": 3}, "built_in": {"provider": "pattern"}}
+    with Path("params.yaml").open("a") as file:
+        file.write(f"models: {json.dumps(models)}\n")
+    with Server() as server:
+        runtime_yaml(server.url)
+        yield server
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, ["probe", *arguments])
+
+
+def test_it_says_what_the_server_does_and_tries_it_each_time(server: Server) -> None:
+    result = run("judge")
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines() == [
+        f"m at lab, {server.url}",
+        "  answers in the form of a JSON schema     yes",
+        "  reports log-probabilities                the 3 likeliest",
+        "  counts tokens                            yes",
+        "  keeps to the limit of tokens             yes",
+        "  repeats itself for the same seed         not tried",
+        "  repeats itself at temperature 0          yes",
+    ]
+    assert len(server.calls) == 3
+    assert json.loads(run("judge", "--json").output)["logprobs"] == 3
+    assert len(server.calls) == 6
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("juge", "params.yaml has no model juge; did you mean judge?"), ("built_in", "is built in, there is no server")],
+)
+def test_a_model_without_a_server_is_named(server: Server, model: str, said: str) -> None:
+    result = run(model)
+    assert result.exit_code == 1
+    assert said in result.output

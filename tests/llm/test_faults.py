@@ -1,0 +1,236 @@
+"""Every way in which a server can fail to answer has one outcome."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import random
+import socket
+import time
+from email.utils import formatdate
+
+import pytest
+
+from stages.errors import GlossaError
+from stages.llm import faults
+from stages.llm.faults import AttemptError
+from stages.llm.journal import Journal
+from tests.llm.asking import ask, judge, question, runtime_yaml
+from tests.llm.conftest import Serve
+from tests.llm.scripted_server import Action, Asked, Script, chance, completion, error, faulty, good, verdicts
+
+pytestmark = pytest.mark.usefixtures("unprobed")
+
+
+@pytest.fixture(autouse=True)
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr("stages.llm.calls.FIRST_CONTACT_SECONDS", 0.5)
+
+
+def first(action: Action) -> Script:
+    """Does ``action`` once for every body, then answers."""
+    return lambda asked: action if asked.n == 1 else good(asked)
+
+
+BROKEN = completion(Asked("0" * 64, {"messages": [], "model": "m"}, 1, {})).body[:-20]
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (error(429, "slow down"), "429 (slow down)"),
+        (error(429, "slow down", retry_after="0.02"), "429 (slow down)"),
+        (error(408), "408"),
+        (error(409), "409"),
+        (error(500, "oh"), "500 (oh)"),
+        (error(503, "loading", retry_after="0.02"), "503 (loading)"),
+        (Action(502, b"<html>bad gateway</html>"), "502"),
+        (Action(hang=True), "no answer within 0.3 s"),
+        (completion(Asked("0" * 64, {"messages": [], "model": "m"}, 1, {}))._replace(cut=300), "the answer broke off"),
+        (Action(cut=0), "the connection broke before an answer came"),
+        (Action(body=b"<!doctype html>"), "200 with an HTML page"),
+        (Action(body=b'{"choices": []}'), "200 with no choices"),
+        (Action(body=b'{"choices": null}'), "200 with no choices"),
+        (Action(body=b'{"choices": [{"index": 0}]}'), "200 with a choice without a message"),
+        (
+            Action(body=b'{"choices": [{"message": {}, "finish_reason": "error"}]}'),
+            "200 with a choice that is an error",
+        ),
+        (Action(body=BROKEN), "200 with a body that is no whole JSON"),
+        (Action(body=b"[" * 100_000), "200 with a body that is no whole JSON"),
+        (Action(body=b"[1]"), "200 with JSON that is no object"),
+        (Action(body=b'{"a": "\xff"}'), "200 with a body that is no UTF-8"),
+        (Action(body=b'{"error": {"code": 429, "message": "upstream"}}'), "429 (upstream)"),
+        (Action(body=b'{"error": {"code": 502, "message": "upstream"}}'), "502 (upstream)"),
+        (Action(body=b'{"error": {"message": "what"}}'), "200 with the error what"),
+        (Action(body=b'{"error": "what"}'), "200 with the error what"),
+        (Action(body=b"x" * (17 * 2**20)), "an answer of more than 16,777,216 bytes"),
+        (
+            Action(body=gzip.compress(b" " * 2**20), headers={"content-encoding": "gzip"}),
+            "an answer of compressed bytes, which nobody asked for",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_passing_fault_is_written_down_and_asked_again(serve: Serve, action: Action, said: str) -> None:
+    server = serve(first(action), timeout=0.3 if action.hang else 600)
+    (answer,) = ask()
+    assert json.loads(answer.content or "") == verdicts(server.calls[0])
+    assert len(server.calls) == 2
+    with Journal.at_home() as journal:
+        errors = journal._db.execute("SELECT error FROM attempt WHERE error IS NOT NULL").fetchall()
+        assert errors == [(said,)]
+        assert [(line["answers"], line["failed"], line["unfinished"]) for line in journal.ledger()] == [(1, 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("action", "said"),
+    [
+        (error(400, "no such field"), "400 (no such field); mend the options of the model in params.yaml"),
+        (error(401, "bad key"), "401 (bad key); check the key in the environment variable that api_key_env names"),
+        (error(403), "403; check that the key may use this model"),
+        (error(404, "no model"), "404 (no model); check base_url in runtime.yaml and the model in params.yaml"),
+        (Action(422, b'{"detail": "unknown"}'), "422 (unknown); leave the options that this server does not know"),
+        (error(429, "pay", code="insufficient_quota"), "429 (pay); the account has no quota left"),
+        (Action(302, headers={"location": "http://127.0.0.1:9/v1"}), "302, a redirect; set base_url"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_fault_for_good_ends_the_stage_at_once_in_one_sentence(serve: Serve, action: Action, said: str) -> None:
+    server = serve(lambda _: action, concurrency=1)
+    with pytest.raises(GlossaError) as caught:
+        ask(20)
+    assert len(server.calls) == 1
+    assert f"asked the endpoint lab at {server.url} for m, but got {said}" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_is_never_ready_ends_the_stage_and_is_not_hammered(serve: Serve) -> None:
+    server = serve(lambda _: error(429, "busy", retry_after="0.05"), patience=0.4, concurrency=16)
+    with pytest.raises(GlossaError, match=r"but got 429 \(busy\) and wants to be left alone for 0 s.*patience"):
+        ask(40)
+    assert len(server.calls) <= 16 * 9  # 16 calls at a time, each waiting 50 ms at least in 400 ms
+
+
+def test_a_retry_after_beyond_the_patience_ends_the_stage_without_waiting(serve: Serve) -> None:
+    server = serve(lambda _: error(429, retry_after="7200"), patience=600)
+    began = time.monotonic()
+    with pytest.raises(GlossaError, match=r"wants to be left alone for 7,200 s; .*raise endpoints\.lab\.patience"):
+        ask()
+    assert time.monotonic() - began < 5
+    assert len(server.calls) == 1
+
+
+def test_a_retry_after_within_the_patience_is_waited_for(serve: Serve) -> None:
+    server = serve(first(error(429, retry_after="1.2")))
+    times: list[float] = []
+    script = server.script
+    server.script = lambda asked: (times.append(time.monotonic()), script(asked))[1]
+    ask()
+    assert times[1] - times[0] >= 1.2
+
+
+def test_nonsense_again_and_again_ends_the_stage(serve: Serve) -> None:
+    server = serve(lambda _: Action(body=b"<html>"))
+    with pytest.raises(GlossaError, match="but 5 times got 200 with an HTML page; check base_url"):
+        ask()
+    assert len(server.calls) == 5
+
+
+def test_a_server_that_is_not_there_is_not_waited_for_long(serve: Serve) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        serve()
+        runtime_yaml(f"http://127.0.0.1:{taken.getsockname()[1]}/v1")
+        with pytest.raises(GlossaError, match=r"but got no connection \(Connect call failed .*\); see that it runs"):
+            ask()
+    with Journal.at_home() as journal:
+        assert journal.spent("lab") == (0, 0, 0)
+
+
+def test_what_was_answered_before_a_fault_is_kept(serve: Serve) -> None:
+    server = serve(lambda asked: error(401) if "Question 7" in str(asked.body) else good(asked), concurrency=1)
+    with pytest.raises(GlossaError, match="401"):
+        ask(20)
+    before = len(server.calls)
+    server.script = good
+    assert all(answer.content for answer in ask(20))
+    assert len(server.calls) == before + 13
+
+
+def test_calls_in_flight_are_finished_when_another_fails_for_good(serve: Serve) -> None:
+    def script(asked: Asked) -> Action:
+        return error(401) if "Question 0" in str(asked.body) else good(asked)._replace(delay=0.3)
+
+    serve(script, concurrency=4)
+    with pytest.raises(GlossaError, match="401"):
+        ask(4)
+    with Journal.at_home() as journal:
+        assert len(journal) == 3
+
+
+def test_a_filtered_prompt_is_an_answer(serve: Serve) -> None:
+    server = serve(lambda _: error(400, "filtered", code="content_filter"))
+    for _ in range(2):
+        (answer,) = ask()
+        assert (answer.content, answer.reason) == (None, "the model refused")
+    assert len(server.calls) == 1
+
+
+@pytest.mark.parametrize("reasks", [0, 2])
+def test_seven_per_cent_429_and_ten_per_cent_malformed_lose_and_invent_nothing(serve: Serve, reasks: int) -> None:
+    server = serve(faulty(busy=0.07, malformed=0.10))
+    options = judge(reasks=reasks)
+    answers = ask(1000, reasks=reasks)
+    expected, bodies = [], 0
+    for number in range(1000):
+        content = reason = None
+        for again in range(reasks + 1):
+            body = options.body(question(number), again, reason)
+            digest = hashlib.sha256(body).hexdigest()
+            bodies += 1
+            content, reason = None, "the answer is no JSON"
+            if chance(digest, "malformed") >= 0.10:
+                content, reason = json.dumps(verdicts(Asked(digest, json.loads(body), 1, {}))), None
+                break
+        expected.append((content, reason))
+    assert [(answer.content, answer.reason) for answer in answers] == expected
+    unread = sum(content is None for content, _ in expected)
+    assert 70 < unread < 130 if reasks == 0 else unread < 10
+    assert len(server.counts) == bodies
+    assert len(server.calls) == bodies + sum(chance(digest, "busy") < 0.07 for digest in server.counts)
+
+
+NOW = 1_750_000_000
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "86400"}, 86400.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": formatdate(NOW + 60, usegmt=True)}, 60.0),
+        ({"retry-after": formatdate(NOW - 60, usegmt=True)}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+    ],
+)
+def test_retry_after_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+    assert faults.retry_after(headers, NOW) == seconds
+
+
+def test_the_wait_doubles_up_to_a_minute_and_is_never_shorter_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "FIRST_WAIT", 0.5)
+    generator = random.Random(0)
+    for n, longest in ((1, 0.5), (2, 1.0), (5, 8.0), (8, 60.0), (40, 60.0)):
+        waits = [faults.pause(AttemptError("down", ""), n, generator) for _ in range(200)]
+        assert longest / 2 <= min(waits) < max(waits) <= longest
+    waits = [faults.pause(AttemptError("busy", "", wait=40.0), 1, generator) for _ in range(200)]
+    assert 40 <= min(waits) < max(waits) <= 42.1

@@ -1,0 +1,171 @@
+"""The key is sent to the server and is nowhere else."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stages.errors import GlossaError
+from stages.llm.journal import Journal
+from tests.clones import ROOT
+from tests.llm.asking import ask, runtime_yaml
+from tests.llm.conftest import Serve
+from tests.llm.scripted_server import Action, Asked, Server, completion, error, good
+
+CANARY = "sk-canary-4f1d9c27b8"
+PROGRAM = """
+from pathlib import Path
+from stages.llm.transcript import recording
+from stages.outputs import new_directory
+from tests.llm.asking import ask
+with recording(Path("out")) as transcript:
+    ask(300, logprobs=2)
+    with new_directory(Path("out")) as partial:
+        transcript.save(partial)
+"""
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEY", CANARY)
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def parrot(asked: Asked) -> Action:
+    """Repeats the header in its answer, as careless servers do when they complain."""
+    return completion(asked, model_says=asked.headers["authorization"])
+
+
+def test_it_is_sent_and_it_is_in_no_file_not_even_when_the_server_repeats_it(serve: Serve, tmp_path: Path) -> None:
+    server = serve(parrot, api_key_env="LAB_KEY")
+    (answer,) = ask()
+    assert answer.content
+    assert {call.headers["authorization"] for call in server.calls} == {f"Bearer {CANARY}"}
+    assert CANARY.encode() not in everything(tmp_path)
+    assert b"canary" not in everything(tmp_path)
+
+
+def test_it_is_in_no_message_when_the_server_refuses_it(serve: Serve, tmp_path: Path) -> None:
+    serve(lambda asked: error(401, f"bad {asked.headers['authorization']}"), api_key_env="LAB_KEY")
+    with pytest.raises(GlossaError) as caught:
+        ask()
+    assert r"401 (bad Bearer [key])" in str(caught.value)
+    chain: list[BaseException | None] = [caught.value, caught.value.__cause__, caught.value.__context__]
+    assert not any("canary" in repr(error) for error in chain)
+    assert b"canary" not in everything(tmp_path)
+
+
+def test_it_is_not_logged_at_any_level(serve: Serve) -> None:
+    serve(parrot, api_key_env="LAB_KEY")
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    logging.getLogger("openai").setLevel(logging.DEBUG)
+    try:
+        ask(3)
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        logging.getLogger("openai").setLevel(logging.NOTSET)
+    assert "HTTP Request" in stream.getvalue()
+    assert "canary" not in stream.getvalue()
+
+
+@pytest.mark.parametrize("ending", ["kill", "interrupt", "fault", "crash"])
+def test_it_is_in_no_file_and_no_stream_after_a_crash(tmp_path: Path, ending: str) -> None:
+    def script(asked: Asked) -> Action:
+        if ending == "fault" and "Question 40" in str(asked.body):
+            return error(403, f"no {asked.headers['authorization']}")
+        return parrot(asked)._replace(delay=0.01)
+
+    with Server(script) as server:
+        workplace = tmp_path / "workplace"
+        workplace.mkdir()
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "OPENAI_LOG": "debug",
+            "GLOSSA_HOME": str(workplace / "home"),
+        }
+        program = PROGRAM
+        if ending == "crash":
+            program = PROGRAM.replace("ask(300", "next(iter([])) if ask(50) else ask(300")
+        here = Path.cwd()
+        os.chdir(workplace)
+        try:
+            runtime_yaml(server.url, api_key_env="LAB_KEY", concurrency=4)
+        finally:
+            os.chdir(here)
+        process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-c", program],
+            cwd=workplace,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        while len(server.calls) < 30 and process.poll() is None:
+            time.sleep(0.01)
+        if ending in ("kill", "interrupt"):
+            process.send_signal(signal.SIGKILL if ending == "kill" else signal.SIGINT)
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert len(server.calls) >= 30
+    said = {"interrupt": b"KeyboardInterrupt", "fault": b"GlossaError", "crash": b"StopIteration", "kill": b""}[ending]
+    assert said in printed
+    assert b"canary" not in printed
+    assert b"canary" not in everything(workplace)
+    assert (workplace / "home" / "journal.sqlite").stat().st_size > 0
+
+
+def test_without_a_key_none_is_sent(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.setenv(variable, CANARY)
+    server = serve(good)
+    ask()
+    assert not any("authorization" in call.headers or CANARY in str(call.headers) for call in server.calls)
+
+
+def test_a_key_that_is_not_set_is_named_by_its_variable(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAB_KEY")
+    server = serve(api_key_env="LAB_KEY")
+    with pytest.raises(
+        GlossaError, match="the key of the endpoint lab in the environment variable LAB_KEY, but it is not"
+    ):
+        ask()
+    assert not server.calls
+    with Journal.at_home() as journal:
+        assert journal.spent("lab") == (0, 0, 0)
+
+
+def test_an_address_from_the_environment_is_not_followed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Server()
+    with other:
+        monkeypatch.setenv("OPENAI_BASE_URL", other.url)
+        monkeypatch.setenv("HTTP_PROXY", other.url)
+        monkeypatch.setenv("http_proxy", other.url)
+        server = serve()
+        ask()
+    assert server.calls
+    assert not other.calls
+
+
+def test_a_redirect_is_not_followed(serve: Serve) -> None:
+    with Server() as other:
+        serve(lambda _: Action(307, headers={"location": f"{other.url}/chat/completions"}), api_key_env="LAB_KEY")
+        with pytest.raises(GlossaError, match="307, a redirect"):
+            ask()
+    assert not other.calls
