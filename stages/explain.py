@@ -9,6 +9,7 @@ from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples
 from stages.explainers import table
+from stages.llm.transcript import recording
 from stages.progress import bar
 
 
@@ -24,8 +25,10 @@ def command(coder: str, explainer: str) -> None:
     unit = explainers.load(explainer, entry)
     examples = Examples.open(paths.examples(coder))
     latents = bar(f"explain {coder}", total=examples.meta["kept"], unit="latent", iterable=examples)
-    found = list(unit.explain(latents, Tokens.open()))
     meta = {"coder": coder, "explainer": explainer, "options": entry, "tokens_sha256": examples.meta["tokens_sha256"]}
-    table.write(paths.explanations(coder, explainer), found, meta)
+    out = paths.explanations(coder, explainer)
+    with recording(out) as transcript:
+        found = list(unit.explain(latents, Tokens.open()))
+        table.write(out, found, meta, transcript)
     explained = sum(explanation.text is not None for explanation in found)
     click.echo(f"explain {coder} {explainer}: {explained} of {len(found)} latents explained")

@@ -13,6 +13,13 @@ from stages.examples.table import LatentExamples
 from stages.explainers.table import Explanation
 
 KINDS = {
+    "best_of": "stages.explainers.best_of",
+    "combined": "stages.explainers.combined",
+    "contrastive": "stages.explainers.contrastive",
+    "cot": "stages.explainers.cot",
+    "default": "stages.explainers.default",
+    "none": "stages.explainers.none",
+    "output": "stages.explainers.output",
     "pattern": "stages.explainers.pattern",
 }
 

@@ -46,9 +46,9 @@ def explain(latent: LatentExamples, table: lexicon.Lexicon, tokens: Tokens) -> E
     strong = train.activations >= STRONG * train.activations.max(axis=1, keepdims=True)
     strong &= train.activations > 0
     rows, columns = np.nonzero(strong)
-    fires = np.sort(train.numbers[rows] * table.window + columns)
+    fires = np.sort(train.starts[rows] + columns)
     share_strong = strong.sum() / max(1, (train.activations > 0).sum())
-    evidence = Evidence(fires, np.sort(train.numbers), facts["count"] * share_strong, facts["n_windows"])
+    evidence = Evidence(fires, np.unique(fires // table.window), facts["count"] * share_strong, facts["n_windows"])
     rule = best_rule(table, evidence)
     promoted = _promoted(latent, tokens)
     if rule is None:

@@ -59,7 +59,7 @@ class Evidence:
     fires: NDArray[np.int64]
     """Flat positions of the train windows on which it fires strongly, increasing."""
     windows: NDArray[np.int64]
-    """Numbers of the train windows, increasing."""
+    """Numbers of the windows of the lexicon in which they are, increasing."""
     corpus_fires: float
     """Estimated number of such positions in the corpus."""
     corpus_windows: int

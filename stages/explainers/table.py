@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from stages.llm.transcript import Recorder
 from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
 
-SCHEMA, VERSION = "glossa/explanations", 1
+SCHEMA, VERSION = "glossa/explanations", 2
 
 
 class Explanation(NamedTuple):
@@ -21,17 +22,22 @@ class Explanation(NamedTuple):
     reason: str | None
     evidence: dict[str, Any]
     """What the explainer went by, for people and audits."""
+    request: str | None = None
+    """The journal's key of the call that brought it; None when no model was asked."""
 
 
-def write(directory: Path, explanations: list[Explanation], meta: dict[str, Any]) -> None:
-    """Writes the explanations in the order of their latents."""
-    ordered = sorted(explanations)
+def write(
+    directory: Path, explanations: list[Explanation], meta: dict[str, Any], transcript: Recorder | None = None
+) -> None:
+    """Writes the explanations in the order of their latents and, if a model was called, the transcript."""
+    ordered = sorted(explanations, key=lambda explanation: explanation.latent)
     table = pa.table(
         {
             "latent": pa.array([e.latent for e in ordered], pa.int32()),
             "explanation": pa.array([e.text for e in ordered], pa.string()),
             "reason": pa.array([e.reason for e in ordered], pa.string()),
             "evidence": pa.array([json.dumps(e.evidence, sort_keys=True) for e in ordered], pa.string()),
+            "request": pa.array([e.request for e in ordered], pa.string()),
         }
     )
     missing: dict[str, int] = {}
@@ -48,10 +54,12 @@ def write(directory: Path, explanations: list[Explanation], meta: dict[str, Any]
     with new_directory(directory) as partial:
         write_table(partial / "explanations.parquet", table)
         write_meta(partial, SCHEMA, VERSION, content)
+        if transcript is not None:
+            transcript.save(partial)
 
 
 def read(directory: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Returns the table (latent, explanation, reason, evidence) and the meta of an explainer's output."""
+    """Returns the table (latent, explanation, reason, evidence, request) and the meta of an explainer's output."""
     meta = read_meta(directory, SCHEMA, VERSION)
     return read_table(directory / "explanations.parquet"), meta
 

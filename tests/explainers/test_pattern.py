@@ -34,9 +34,9 @@ def corpus(folder: Path, fires: Any, n_windows: int = 400, seed: int = 0) -> tup
     where = np.array([fires(block) for block in blocks])
     active = np.flatnonzero(where.any(axis=1))
     chosen = active[:40]
-    train = Windows(
-        chosen, np.ones(len(chosen), np.int8), blocks[chosen], where[chosen].astype(np.float32), [None] * len(chosen)
-    )
+    kinds: list[str | None] = [None] * len(chosen)
+    deciles, values = np.ones(len(chosen), np.int8), where[chosen].astype(np.float32)
+    train = Windows(chosen * WINDOW, deciles, blocks[chosen], values, kinds)
     facts = {"count": int(where.sum()), "n_windows": len(active), "mean": 1.0, "top_tokens": None, "top_values": None}
     return Tokens.open(folder / "tokens"), LatentExamples(3, facts, train, train, train)
 

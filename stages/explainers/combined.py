@@ -1,0 +1,26 @@
+"""``combined``: texts on which the latent fires and the tokens that it promotes, in one prompt (arXiv 2501.08319, the ensemble)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from stages.corpus.tokens import Vocabulary
+from stages.examples.table import LatentExamples
+from stages.explainers import shown
+from stages.explainers.asking import AskingOfTexts
+from stages.explainers.output import MISSING
+
+
+class Options(AskingOfTexts):
+    """The entry ``{kind: combined, model: …}``."""
+
+    PROMPT: ClassVar[Path] = Path(__file__).with_name("combined.md")
+
+    kind: Literal["combined"]
+
+    def _show(self, latent: LatentExamples, vocabulary: Vocabulary) -> list[str] | str:
+        lines = super()._show(latent, vocabulary)
+        if isinstance(lines, str):
+            return lines
+        return [*lines, *shown.output(latent.facts, vocabulary)] if latent.facts["top_tokens"] else MISSING

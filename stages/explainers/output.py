@@ -1,0 +1,24 @@
+"""``output``: a language model reads what a latent does to the next token, not where it fires (arXiv 2501.08319, VocabProj)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from stages.corpus.tokens import Vocabulary
+from stages.examples.table import LatentExamples
+from stages.explainers import shown
+from stages.explainers.asking import Asking
+
+MISSING = "it is not known what the latent promotes"
+
+
+class Options(Asking):
+    """The entry ``{kind: output, model: …}``."""
+
+    PROMPT: ClassVar[Path] = Path(__file__).with_name("output.md")
+
+    kind: Literal["output"]
+
+    def _show(self, latent: LatentExamples, vocabulary: Vocabulary) -> list[str] | str:
+        return shown.output(latent.facts, vocabulary) if latent.facts["top_tokens"] else MISSING

@@ -1,0 +1,74 @@
+"""What an explainer shows a model of a latent, line by line: texts on which it fires, texts on which not, what it promotes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from stages.corpus.tokens import Vocabulary
+from stages.examples.marks import Unit, marked, units
+from stages.examples.table import Windows
+from stages.llm.sanitise import quoted
+
+FIRING = "Firing: "
+
+MOST_LISTED = 10
+"""Tokens of a text whose strength is listed, the strongest; a latent that fires everywhere would fill the prompt."""
+
+
+def firing(windows: Windows, places: Sequence[int], vocabulary: Vocabulary, threshold: float, peak: float) -> list[str]:
+    """Returns two lines for each of the windows at ``places``: its text, and how strongly the latent fires in it.
+
+    Tokens above ``threshold`` times their window's maximum are marked, and listed with their ``strength``.
+    """
+    lines = []
+    for number, place in enumerate(places, 1):
+        shown = units(windows.tokens[place], windows.activations[place], vocabulary)
+        least = float(threshold * windows.activations[place].max())
+        lines.append(f"Text {number}: {quoted(marked(shown, (unit.activation > least for unit in shown)))}")
+        named = [unit for unit in shown if unit.activation > least]
+        kept = sorted(range(len(named)), key=lambda i: (-named[i].activation, i))[:MOST_LISTED]
+        lines.append(FIRING + ", ".join(_listed(named[i], peak) for i in sorted(kept)))
+    return lines
+
+
+def silent(windows: Windows, places: Sequence[int], vocabulary: Vocabulary) -> list[str]:
+    """Returns a line for each of the windows at ``places``, in which the latent does not fire."""
+    lines = []
+    for number, place in enumerate(places, 1):
+        shown = units(windows.tokens[place], windows.activations[place], vocabulary)
+        lines.append(f"Silent text {number}: {quoted(marked(shown, [False] * len(shown)))}")
+    return lines
+
+
+def output(facts: dict[str, Any], vocabulary: Vocabulary) -> list[str]:
+    """Returns two lines: the tokens that the latent promotes and suppresses most, each with its share of the first, 0 to 10."""
+
+    def listed(tokens: list[int], values: list[float]) -> Iterator[str]:
+        for token, value in zip(tokens, values, strict=True):
+            yield f"{quoted(vocabulary.strings[token])} {strength(abs(value), abs(values[0]))}"
+
+    return [
+        "Promoted: " + ", ".join(listed(facts["top_tokens"], facts["top_values"])),
+        "Suppressed: " + ", ".join(listed(facts["bottom_tokens"], facts["bottom_values"])),
+    ]
+
+
+def strength(activation: float, peak: float) -> int:
+    """Returns ``activation`` in whole tenths of ``peak``, rounded down: 10 is the latent's maximum, 0 less than a tenth.
+
+    Both are float32, and so is the quotient: 0.7 of 1 is 7, though the nearest float32 is below 0.7.
+    """
+    return max(0, min(10, int(np.float32(10 * activation / peak)))) if peak > 0 else 0
+
+
+def spread(n: int, most: int | None) -> list[int]:
+    """Returns ``most`` of the places 0 to n - 1, or all, evenly spread: windows are ordered by strength."""
+    most = n if most is None else min(n, most)
+    return [place * n // most for place in range(most)]
+
+
+def _listed(unit: Unit, peak: float) -> str:
+    return f"{quoted(unit.text)} {strength(unit.activation, peak)}"
