@@ -183,24 +183,45 @@ AnyCoder = Annotated[
 ]
 
 
+class Negatives(Section):
+    """How many windows without the latent are taken, by the way they are found."""
+
+    random: Annotated[int, Field(ge=0)] = 0
+    """Anywhere."""
+    neighbour: Annotated[int, Field(ge=0)] = 0
+    """Where latents fire that often fire together with this one."""
+    semantic: Annotated[int, Field(ge=0)] = 0
+    """Nearest in meaning to the windows in which it fires."""
+    surface: Annotated[int, Field(ge=0)] = 0
+    """Holding the token on which it fires most."""
+
+
+class TestNegatives(Negatives):
+    """The negatives that scorers are given: the paper's unless said."""
+
+    random: Annotated[int, Field(ge=0)] = 100
+
+
 class Train(Section):
     """The windows shown to an explainer."""
 
     strategy: Literal["quantile", "random", "top", "mix"] = "quantile"
     n: Annotated[int, Field(ge=1)] = 40
+    negatives: Negatives = Negatives()
 
 
-class Negatives(Section):
-    """How many non-activating windows of each kind are tested."""
+class Validation(Section):
+    """The windows among which an explainer may choose between its explanations; spread over the deciles."""
 
-    random: Annotated[int, Field(ge=0)] = 100
+    n: Annotated[int, Field(ge=0)] = 0
+    negatives: Negatives = Negatives()
 
 
 class Test(Section):
     """The windows held out for the scorers."""
 
     per_decile: Annotated[int, Field(ge=1)] = 10
-    negatives: Negatives = Negatives()
+    negatives: TestNegatives = TestNegatives()
 
 
 class Sampling(Section):
@@ -209,14 +230,62 @@ class Sampling(Section):
     latents: Annotated[Choice, BeforeValidator(_read_choice)]
     min_activations: Annotated[int, Field(ge=1)] = 200
     window: Annotated[int, Field(ge=4)] = 32
+    centre: Annotated[int, Field(ge=0)] | None = None
+    """The column of a window at which its strongest token stands; by default rows are cut into blocks."""
+    across_documents: bool = True
+    """Whether a window may hold the end of a document and the beginning of another."""
     train: Train = Train()
+    validation: Validation = Validation()
     test: Test = Test()
+    embedder: str = "all-MiniLM-L6-v2"
+    """By whose sentence embeddings semantic negatives are found."""
+
+
+def _read_pairs(value: Any) -> Any:
+    """``pairs`` may be written as ``all`` or as a list of two names each."""
+    if value == "all":
+        return None
+    if isinstance(value, list) and all(isinstance(p, list) and len(p) == 2 == len(set(map(str, p))) for p in value):
+        return tuple(map(tuple, value))
+    raise PydanticCustomError("pairs", "should be all, or a list of pairs of different coders such as [one, two]")
+
+
+class Other(Section):
+    """A sparse coder of another project, such as one of another subject."""
+
+    path: str
+    """The folder that holds the other project's data/."""
+    coder: str
+    """What it is called there."""
 
 
 class Compare(Section):
-    """How explanations of different coders are compared."""
+    """How sparse coders are compared."""
 
     embedder: str = "all-MiniLM-L6-v2"
+    """A sentence-transformers model: a folder, a packaged model or a repository on the Hub."""
+    prompt: str | None = None
+    """Name of the embedder's prompt for explanations; by default the one for sentence similarity, if it has one."""
+    pairs: Annotated[tuple[tuple[str, str], ...] | None, BeforeValidator(_read_pairs)] = None
+    """Which coders are compared with which; None is every two."""
+    match: Literal["decoder", "encoder", "both", "activations", "meaning"] = "decoder"
+    """Which similarity decides what latents are matched."""
+    activations: bool = False
+    """Whether the stores of activations are read, for correlations on the shared tokens."""
+    ceiling: Annotated[int, Field(ge=0)] = 0
+    """Latents of every coder that are explained anew from either half of their train windows."""
+    others: dict[str, Other] = {}
+    """Coders of other projects, compared by meaning, by the names they have here."""
+
+    @property
+    def reads_stores(self) -> bool:
+        """Whether anything asked for needs the stores of activations."""
+        return self.activations or self.match == "activations"
+
+    def place(self, coder: str) -> tuple[Path, str]:
+        """Returns the folder of the project that a coder belongs to, and what it is called there."""
+        other = self.others.get(coder)
+        return (Path(), coder) if other is None else (Path(other.path), other.coder)
 
 
 class Report(Section):
@@ -267,6 +336,11 @@ def load(path: Path = paths.PARAMS) -> Params:
         raise GlossaError(
             f"{path}: sampling.window should divide corpus.context_length, found {window} and {length}; "
             "choose one that does"
+        )
+    if (centre := params.sampling.centre) is not None and centre >= window:
+        raise GlossaError(
+            f"{path}: sampling.centre should be a column of the window, 0 to {window - 1}, found {centre}; "
+            "choose one, or null"
         )
     return params
 

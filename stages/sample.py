@@ -19,24 +19,27 @@ def command(coder: str) -> None:
     p = params.load()
     store = LatentStore.open(paths.latents(coder))
     tokens = Tokens.open()
-    sampled = sample(store, tokens, p.sampling, p.seed, coder)
-    kept = len(sampled.latents) - sum(sampled.dropped.values())
-    meta = {
-        "coder": store.meta["coder"],
-        "subject": store.meta["subject"],
-        "hookpoint": store.meta["hookpoint"],
-        "n_latents": store.shape[0],
-        "n_events": store.meta["n_events"],
-        "dead": int((store.statistic("count") == 0).sum()),
-        "tokens_sha256": tokens.sha256,
-        "window": p.sampling.window,
-        "chosen": len(sampled.latents),
-        "kept": kept,
-        "dropped": sampled.dropped,
-    }
     with new_directory(paths.examples(coder)) as partial:
+        with table.WindowsWriter(partial / "windows.parquet") as windows:
+            sampled = sample(store, tokens, p.sampling, p.seed, coder, windows.add)
+        kept = len(sampled.latents) - sum(sampled.dropped.values())
+        meta = {
+            "coder": store.meta["coder"],
+            "subject": store.meta["subject"],
+            "hookpoint": store.meta["hookpoint"],
+            "n_latents": store.shape[0],
+            "n_events": store.meta["n_events"],
+            "dead": int((store.statistic("count") == 0).sum()),
+            "tokens_sha256": tokens.sha256,
+            "window": p.sampling.window,
+            "chosen": len(sampled.latents),
+            "kept": kept,
+            "dropped": sampled.dropped,
+            **sampled.facts,
+        }
         write_table(partial / "latents.parquet", sampled.latents)
-        write_table(partial / "windows.parquet", sampled.windows)
         write_meta(partial, table.SCHEMA, table.VERSION, meta)
     reasons = "".join(f"; {n} {reason}" for reason, n in sorted(sampled.dropped.items()))
-    click.echo(f"sample {coder}: {kept} of {len(sampled.latents)} latents, {len(sampled.windows):,} windows{reasons}")
+    click.echo(f"sample {coder}: {kept} of {len(sampled.latents)} latents, {windows.rows:,} windows{reasons}")
+    for name, n in sampled.facts["fewer"].items():
+        click.echo(f"  {n} of them have fewer {name} windows than were asked for")

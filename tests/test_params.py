@@ -66,6 +66,7 @@ PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bit
         ("context_length:", "contex_length:", "corpus has no key 'contex_length'; did you mean context_length?"),
         ("per_decile:", "per_decil:", "sampling.test has no key 'per_decil'; did you mean per_decile?"),
         ("{random: 10}", "{randoms: 10}", "sampling.test.negatives has no key 'randoms'; did you mean random?"),
+        ("n: 6", "n: 6, negatives: {surfaces: 1}", "sampling.train.negatives has no key 'surfaces'; did you mean surface?"),
         ("hookpoint: layers.1", "hook: layers.1", "coders.two has no key 'hook'; did you mean hookpoint?"),
         ("path: texts,", "path: texts, zzz: 1,", "corpus has no key 'zzz'; known are"),
         # wrong types: nothing is converted
@@ -112,6 +113,8 @@ PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bit
         ("  pattern:", "  a b:", "the name explainers.a b should hold only a-z, 0-9 and _; rename it"),
         # the window
         ("window: 8", "window: 12", "sampling.window should divide corpus.context_length, found 12 and 32; choose one"),
+        ("window: 8", "window: 8\n  centre: 8", "sampling.centre should be a column of the window, 0 to 7, found 8; choose one"),
+        ("window: 8", "window: 8\n  centre: -1", "sampling.centre should be greater than or equal to 0, found -1"),
         # which latents
         ("latents: all", "latents: al", f"{CHOICE}, whole numbers from 0 up, found 'al'"),
         ("latents: all", "latents: {last: 3}", CHOICE),

@@ -68,7 +68,7 @@ def _find(examples: Examples, coder: str, latent: int) -> LatentExamples:
         )
     if dropped[latent] is not None:
         raise GlossaError(f"latent {latent} of {coder} was sampled but dropped: {dropped[latent]}")
-    return next(example for example in examples if example.latent == latent)
+    return next(examples.of([latent]))
 
 
 def _facts(found: results.CoderResults, example: LatentExamples) -> Iterator[str]:
@@ -125,7 +125,7 @@ def _windows(windows: list[ShownWindow], maximum: float, shade: Shade) -> Iterat
     for window in windows:
         source = f"max {window.maximum:.3g}, decile {window.decile}, {window.role}, {window.document}"
         yield f"  {click.style(source, dim=True)}"
-        yield "  " + "".join(shade(text, value / maximum) if value else text for text, value, _ in window.segments)
+        yield "  " + "".join(shade(text, value / maximum) if value > 0 else text for text, value, _ in window.segments)
 
 
 def _coloured(text: str, level: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,24 +12,42 @@ from numpy.typing import NDArray
 from stages import params
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
+from stages.examples.batches import Events, batches
+from stages.examples.centre import centred
 from stages.examples.choose import choose
-from stages.examples.table import latents_schema, windows_schema
-from stages.examples.windows import firing, gather, generator_of, silent_windows, split
+from stages.examples.facts import Facts
+from stages.examples.grid import Grid, grid
+from stages.examples.hashing import keys
+from stages.examples.negatives import KINDS, Batch, Setting, load
+from stages.examples.rows import counts, firing_rows, silent_rows, windows_table
+from stages.examples.split import rank, split
+from stages.examples.windows import blocks, busy, firing
 from stages.latents.store import LatentStore
 from stages.progress import bar
 
 
 class Sampled(NamedTuple):
-    """What the sample stage writes."""
+    """What was found, beside the windows."""
 
     latents: pa.Table
-    windows: pa.Table
+    """``latents_schema``."""
     dropped: dict[str, int]
     """How many latents were dropped for each reason."""
+    facts: dict[str, Any]
+    """What else belongs into the meta."""
 
 
-def sample(store: LatentStore, tokens: Tokens, sampling: params.Sampling, seed: int, coder: str) -> Sampled:
-    """Chooses latents and their windows.
+def sample(
+    store: LatentStore,
+    tokens: Tokens,
+    sampling: params.Sampling,
+    seed: int,
+    coder: str,
+    write: Callable[[pa.Table], None],
+) -> Sampled:
+    """Chooses latents and their windows, which go to ``write`` in parts of whole latents (``windows_schema``).
+
+    What is chosen for a latent depends on (seed, coder, latent), the store and the corpus alone.
 
     Raises:
         GlossaError: the activations were made from other tokens than those in data/tokens.
@@ -37,105 +56,64 @@ def sample(store: LatentStore, tokens: Tokens, sampling: params.Sampling, seed: 
         raise GlossaError(
             f"the activations in {store.path} were made from other tokens than {tokens.directory}; run dvc repro"
         )
-    window = sampling.window
-    blocks = tokens.matrix.reshape(-1, window)
-    per_row = tokens.context_length // window
-    ordinary = tokens.matrix.size - tokens.meta["special_positions"]
-    counts = store.statistic("count")
-    statistics = {name: store.statistic(name) for name in ("max", "sum", "histogram")}
-    outputs = {name: store.output(name) for name in ("top_tokens", "top_values", "bottom_tokens", "bottom_values")}
-    rows: list[dict[str, Any]] = []
-    parts: list[pa.Table] = []
-    dropped: dict[str, int] = {}
-    for latent in bar(
-        f"sample {coder}", unit="latent", iterable=choose(sampling.latents, store.shape[0], seed, coder).tolist()
-    ):
-        count = int(counts[latent])
-        facts: dict[str, Any] = {
-            "latent": latent,
-            "count": count,
-            "density": count / max(1, ordinary),
-            "max": statistics["max"][latent],
-            "mean": float(statistics["sum"][latent]) / count if count else 0.0,
-            "histogram": statistics["histogram"][latent],
-            "n_windows": 0,
-            "n_train": 0,
-            "n_test": 0,
-            "n_negative": 0,
-            **{name: None if array is None else array[latent] for name, array in outputs.items()},
-        }
-        rows.append(facts)
-        if count < sampling.min_activations:
-            reason = "never fires" if not count else "fires on fewer tokens than sampling.min_activations"
-            facts["dropped"] = reason
-            dropped[reason] = dropped.get(reason, 0) + 1
-            continue
-        positions, values = store.latent(latent)
-        found = firing(positions, values, window)
-        generator = generator_of(seed, coder, latent)
-        chosen = split(found, sampling.train, sampling.test.per_decile, generator)
-        silent = silent_windows(sampling.test.negatives.random, len(blocks), found.windows, generator)
-        facts |= {
-            "n_windows": len(found.windows),
-            "n_train": len(chosen.train),
-            "n_test": len(chosen.test),
-            "n_negative": len(silent),
-        }
-        rows[-1] = facts
-        if not len(chosen.test):
-            reason = "fires in a single window"
-            facts["dropped"] = reason
-            dropped[reason] = dropped.get(reason, 0) + 1
-            continue
-        for role, indices in (("train", chosen.train), ("test", chosen.test)):
-            parts.append(
-                _table(
-                    latent,
-                    role,
-                    None,
-                    found.deciles[indices],
-                    found.windows[indices],
-                    blocks,
-                    per_row,
-                    positions,
-                    values,
-                )
-            )
-        kind = "random"
-        parts.append(
-            _table(latent, "negative", kind, np.zeros(len(silent), np.int8), silent, blocks, per_row, positions, values)
-        )
-    table = pa.Table.from_pylist([{"dropped": None, **row} for row in rows], schema=latents_schema())
-    windows = pa.concat_tables(parts) if parts else windows_schema().empty_table()
-    return Sampled(table, windows, dropped)
+    latents = choose(sampling.latents, store.shape[0], seed, coder)
+    facts = Facts(latents, store.statistic("count")[latents], sampling.min_activations)
+    left = np.flatnonzero(facts.kept)
+    cut = grid(tokens, sampling.window, sampling.across_documents)
+    setting = Setting(store, tokens, cut, latents[left], sampling, seed)
+    wanted = _wanted(sampling)
+    sources = {kind: load(kind, setting) for kind in KINDS if any(kind == one.kind for one in wanted)}
+    with bar(f"sample {coder}", total=len(left), unit="latent") as progress:
+        for events in batches(store, latents[left]):
+            batch, n_windows = _batch(events, cut, sampling, keys(seed, coder, events.latents))
+            candidates = np.diff(batch.windows.bounds)
+            rows = firing_rows(batch)
+            for place, (role, kind, n) in enumerate(wanted, 1):
+                silent = sources[kind].find(batch, n)
+                rows.append(silent_rows(role, kind, silent.of(candidates > 1), cut.window))
+                if place < len(wanted):
+                    batch = batch._replace(busy=batch.busy.add(silent.owners, silent.blocks))
+            write(windows_table(batch, rows, cut.window))
+            here, left = left[: len(candidates)], left[len(candidates) :]
+            facts.fill(here, candidates, {"n_windows": n_windows, **counts(rows, len(candidates))})
+            progress.update(len(candidates))
+    told = {
+        "windows": cut.n_usable,
+        "windows_across_documents": cut.n_blocks - cut.n_usable,
+        "fewer": facts.fewer(sampling),
+        "negatives": {kind: source.facts for kind, source in sources.items()},
+    }
+    return Sampled(facts.table(store, tokens), facts.dropped, told)
 
 
-def _table(
-    latent: int,
-    role: str,
-    kind: str | None,
-    deciles: NDArray[np.int8],
-    windows: NDArray[np.int64],
-    blocks: NDArray[np.int32],
-    per_row: int,
-    positions: NDArray,
-    values: NDArray[np.float32],
-) -> pa.Table:
-    n, length = len(windows), blocks.shape[1]
-    activations = gather(windows, positions, values, length)
-    offsets = np.arange(0, (n + 1) * length, length, dtype=np.int32)
-    return pa.table(
-        {
-            "latent": np.full(n, latent, np.int32),
-            "role": pa.array([role] * n, pa.string()),
-            "kind": pa.array([kind] * n, pa.string()),
-            "decile": deciles,
-            "window": windows,
-            "row": (windows // per_row).astype(np.int32),
-            "start": (windows % per_row * length).astype(np.int32),
-            "max": activations.max(axis=1, initial=0.0),
-            "tokens": pa.ListArray.from_arrays(offsets, blocks[windows].ravel()),
-            "activations": pa.ListArray.from_arrays(offsets, activations.ravel()),
-        },
-        schema=windows_schema(),
-    )
+class Wanted(NamedTuple):
+    """Negatives of one kind for one role."""
+
+    role: str
+    kind: str
+    n: int
+
+
+def _wanted(sampling: params.Sampling) -> list[Wanted]:
+    """The negatives in the order in which they are chosen: the test's first, lest they depend on those of others."""
+    parts: dict[str, params.Negatives] = {
+        "test": sampling.test.negatives,
+        "validation": sampling.validation.negatives,
+        "train": sampling.train.negatives,
+    }
+    found = (Wanted(role, kind, getattr(part, kind)) for role, part in parts.items() for kind in KINDS)
+    return [wanted for wanted in found if wanted.n]
+
+
+def _batch(
+    events: Events, cut: Grid, sampling: params.Sampling, latent_keys: NDArray[np.uint64]
+) -> tuple[Batch, NDArray[np.int64]]:
+    """Returns the batch with its windows split, and in how many blocks each latent fires."""
+    found = blocks(events, cut.window)
+    windows = in_blocks = firing(found, cut)
+    if sampling.centre is not None:
+        windows = centred(events, found, cut, sampling.centre)
+    ranking = rank(windows)
+    chosen = split(windows, ranking, latent_keys, sampling)
+    batch = Batch(latent_keys, events, windows, ranking, chosen, busy(found, windows, cut))
+    return batch, np.diff(in_blocks.bounds)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.outputs import read_meta, read_table
+from stages.corpus.tokens import Tokens
+from stages.errors import GlossaError
+from stages.outputs import ROW_GROUP, read_meta, read_table
 
-SCHEMA, VERSION = "glossa/examples", 1
+SCHEMA, VERSION = "glossa/examples", 2
+ROLES = ("train", "validation", "test")
 
 
 def latents_schema() -> pa.Schema:
@@ -27,11 +32,15 @@ def latents_schema() -> pa.Schema:
             ("density", pa.float64()),  # share of the ordinary tokens on which it fires
             ("max", pa.float32()),
             ("mean", pa.float64()),  # over the tokens on which it fires
-            ("histogram", pa.list_(pa.int64())),  # equal bars from 0 to max
-            ("n_windows", pa.int64()),  # windows in which it fires
+            ("histogram", pa.list_(pa.int64())),  # equal bars from the smaller of 0 and its minimum to the maximum
+            ("n_windows", pa.int64()),  # blocks of the window's length in which it is above 0
             ("n_train", pa.int32()),
+            ("n_validation", pa.int32()),
             ("n_test", pa.int32()),
-            ("n_negative", pa.int32()),
+            ("n_random", pa.int32()),  # negatives of the test, by kind
+            ("n_neighbour", pa.int32()),
+            ("n_semantic", pa.int32()),
+            ("n_surface", pa.int32()),
             ("top_tokens", pa.list_(pa.int32())),  # output tokens it promotes most
             ("top_values", pa.list_(pa.float32())),  # … by how much, in logits per unit of activation
             ("bottom_tokens", pa.list_(pa.int32())),
@@ -41,29 +50,29 @@ def latents_schema() -> pa.Schema:
 
 
 def windows_schema() -> pa.Schema:
-    """One row for every sampled window, ordered by latent, role (train, test, negative), decile and place."""
+    """One row for every sampled window, ordered by latent, role, kind (null first) and decile.
+
+    The windows of a latent share no token, those of several kinds of negatives among each other included.
+    """
     return pa.schema(
         [
             ("latent", pa.int32()),
-            ("role", pa.string()),  # train, test or negative
-            ("kind", pa.string()),  # how a negative was found; null for the others
-            ("decile", pa.int8()),  # 1 strongest … 10; 0 for a negative
-            ("window", pa.int64()),  # flat position of its first token // window length; unique for a latent
-            ("row", pa.int32()),
-            ("start", pa.int32()),  # first column
+            ("role", pa.string()),  # train, validation or test
+            ("kind", pa.string()),  # how a window in which it is silent was found; null where it fires
+            ("decile", pa.int8()),  # 1 strongest … 10; 0 where it is silent
+            ("start", pa.int64()),  # flat position of the first token; unique for a latent
             ("max", pa.float32()),
-            ("tokens", pa.list_(pa.int32())),
-            ("activations", pa.list_(pa.float32())),
+            ("activations", pa.list_(pa.float32())),  # one for every token; null where it is silent on all
         ]
     )
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Windows of one latent and one role."""
+    """Windows of one latent and one purpose."""
 
-    numbers: NDArray[np.int64]
-    """[n] window numbers."""
+    starts: NDArray[np.int64]
+    """[n] flat position of the first token of each."""
     deciles: NDArray[np.int8]
     tokens: NDArray[np.int32]
     """[n, window]."""
@@ -72,12 +81,18 @@ class Windows:
     kinds: list[str | None]
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.starts)
+
+    @classmethod
+    def none(cls) -> Windows:
+        """No window at all."""
+        dense = np.empty((0, 0))
+        return cls(np.empty(0, np.int64), np.empty(0, np.int8), dense.astype(np.int32), dense.astype(np.float32), [])
 
 
 @dataclass(frozen=True)
 class LatentExamples:
-    """One latent with its facts and its windows."""
+    """One latent with its facts and its windows; where it fires, and where it does not."""
 
     latent: int
     facts: dict[str, Any]
@@ -85,6 +100,10 @@ class LatentExamples:
     train: Windows
     test: Windows
     negative: Windows
+    """Held out for the scorers, like ``test``."""
+    validation: Windows = field(default_factory=Windows.none)
+    validation_negative: Windows = field(default_factory=Windows.none)
+    train_negative: Windows = field(default_factory=Windows.none)
 
 
 @dataclass(frozen=True)
@@ -104,39 +123,132 @@ class Examples:
         """Every latent that was chosen, kept or dropped (``latents_schema``)."""
         return read_table(self.directory / "latents.parquet")
 
-    @cached_property
+    @property
     def windows(self) -> pa.Table:
         """Every sampled window (``windows_schema``)."""
         return read_table(self.directory / "windows.parquet")
 
     def __iter__(self) -> Iterator[LatentExamples]:
         """Yields the latents that were kept, in increasing order."""
-        kept = [row for row in self.latents.to_pylist() if row["dropped"] is None]
-        owners = self.windows["latent"].to_numpy()
-        length = self.meta["window"]
-        for facts in kept:
-            first, last = np.searchsorted(owners, [facts["latent"], facts["latent"] + 1])
-            part = self.windows.slice(first, last - first).combine_chunks()
-            yield LatentExamples(
-                facts["latent"], facts, *(_windows(part, role, length) for role in ("train", "test", "negative"))
+        return self.of(self._kept["latent"].to_pylist())
+
+    def of(self, latents: Sequence[int]) -> Iterator[LatentExamples]:
+        """Yields those of ``latents`` that were kept, in increasing order, and reads no more of the windows than it has to."""
+        kept = self._kept.filter(pc.is_in(self._kept["latent"], pa.array(latents, pa.int32())))
+        wanted = kept["latent"].to_numpy()
+        for group, (lowest, highest) in enumerate(self._groups):
+            first, last = np.searchsorted(wanted, lowest), np.searchsorted(wanted, highest, side="right")
+            if first < last:
+                windows = self._file.read_row_group(group).combine_chunks()
+                owners = windows["latent"].to_numpy()
+                for facts in kept.slice(first, last - first).to_pylist():
+                    begin, end = np.searchsorted(owners, [facts["latent"], facts["latent"] + 1])
+                    yield self._examples(facts, windows.slice(begin, end - begin))
+
+    @cached_property
+    def _kept(self) -> pa.Table:
+        return self.latents.filter(self.latents["dropped"].is_null())
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        path = self.directory / "windows.parquet"
+        try:
+            return pq.ParquetFile(path)
+        except FileNotFoundError:
+            raise GlossaError(f"expected the table {path}, but there is no such file; run dvc repro") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            why = " ".join(str(error).split())
+            raise GlossaError(f"expected a Parquet table in {path}, but it is damaged ({why}); run dvc repro") from None
+
+    @cached_property
+    def _groups(self) -> list[tuple[int, int]]:
+        """The lowest and the highest latent of every row group; a latent is in one."""
+        groups = [self._file.metadata.row_group(i) for i in range(self._file.metadata.num_row_groups)]
+        statistics = [group.column(0).statistics for group in groups if group.num_rows]
+        return [(found.min, found.max) for found in statistics]
+
+    @cached_property
+    def _tokens(self) -> NDArray[np.int32]:
+        tokens = Tokens.open()
+        if tokens.sha256 != self.meta["tokens_sha256"]:
+            raise GlossaError(
+                f"the windows in {self.directory} were taken from other tokens than {tokens.directory}; run dvc repro"
             )
+        return tokens.matrix.reshape(-1)
+
+    def _examples(self, facts: dict[str, Any], windows: pa.Table) -> LatentExamples:
+        silent = windows["kind"].is_valid()
+        part = {
+            (role, negative): self._windows(
+                windows.filter(pc.and_(pc.equal(windows["role"], role), silent if negative else pc.invert(silent)))
+            )
+            for role in ROLES
+            for negative in (False, True)
+        }
+        return LatentExamples(
+            facts["latent"],
+            facts,
+            part["train", False],
+            part["test", False],
+            part["test", True],
+            part["validation", False],
+            part["validation", True],
+            part["train", True],
+        )
+
+    def _windows(self, chosen: pa.Table) -> Windows:
+        places = chosen["start"].to_numpy()[:, None] + np.arange(self.meta["window"])
+        activations = np.zeros(places.shape, np.float32)
+        found = chosen["activations"].combine_chunks()
+        activations[found.is_valid().to_numpy(zero_copy_only=False)] = (
+            found.flatten().to_numpy().reshape(-1, places.shape[1])
+        )
+        return Windows(
+            chosen["start"].to_numpy(),
+            chosen["decile"].to_numpy(),
+            self._tokens[places],
+            activations,
+            chosen["kind"].to_pylist(),
+        )
 
 
-def _windows(part: pa.Table, role: str, length: int) -> Windows:
-    import pyarrow.compute as pc
+class WindowsWriter:
+    """Writes windows.parquet as windows come, in groups of whole latents, whatever the parts they come in."""
 
-    chosen = part.filter(pc.equal(part["role"], role)).combine_chunks()
-    n = len(chosen)
-    return Windows(
-        chosen["window"].to_numpy(),
-        chosen["decile"].to_numpy(),
-        _flat(chosen["tokens"], np.int32).reshape(n, length),
-        _flat(chosen["activations"], np.float32).reshape(n, length),
-        chosen["kind"].to_pylist(),
-    )
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetWriter(
+            path,
+            windows_schema(),
+            version="2.6",
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=["latent", "role", "kind", "decile"],
+            write_statistics=["latent"],
+        )
+        self._pending = windows_schema().empty_table()
+        self.rows = 0
+        """How many were added."""
 
+    def __enter__(self) -> WindowsWriter:
+        return self
 
-def _flat(column: pa.ChunkedArray, dtype: type) -> NDArray:
-    if not len(column):
-        return np.empty(0, dtype)
-    return np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
+    def __exit__(self, *_: object) -> None:
+        if len(self._pending):
+            self._write(len(self._pending))
+        self._file.close()
+
+    def add(self, windows: pa.Table) -> None:
+        """Takes the windows of further, whole latents; what has ``outputs.ROW_GROUP`` rows or more is written."""
+        self.rows += len(windows)
+        self._pending = pa.concat_tables([self._pending, windows])
+        owners = self._pending["latent"].to_numpy()
+        ends = np.append(np.flatnonzero(np.diff(owners)) + 1, len(owners))
+        done = 0
+        while (place := np.searchsorted(ends, done + ROW_GROUP)) < len(ends):
+            self._write(ends[place] - done)
+            done = ends[place]
+
+    def _write(self, n: int) -> None:
+        # In one piece, because Parquet's pages end where a piece does.
+        self._file.write_table(self._pending.slice(0, n).combine_chunks(), row_group_size=n)
+        self._pending = self._pending.slice(n)

@@ -1,122 +1,118 @@
-"""The windows of one latent: where it fires, ranked, split and gathered."""
+"""The windows in which latents fire, and those in which they are silent."""
 
 from __future__ import annotations
 
-import zlib
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import params
-
-DECILES = 10
+from stages.examples.batches import Events
+from stages.examples.grid import Grid
 
 
 class Firing(NamedTuple):
-    """The windows in which a latent fires, strongest first (ties by place in the corpus)."""
+    """The windows in which the latents of a batch fire, in the order of latent and place; none overlaps another."""
 
-    windows: NDArray[np.int64]
-    """Window numbers: flat position // window length."""
+    bounds: NDArray[np.int64]
+    """[latents + 1]: the windows of the i-th latent are bounds[i]:bounds[i + 1]."""
+    starts: NDArray[np.int64]
+    """[windows] flat position of the first token."""
     maxima: NDArray[np.float32]
-    deciles: NDArray[np.int8]
-    """1 … 10 by rank of the window's maximum, 1 the strongest; equal counts as far as they divide."""
+    """Above 0."""
+    first: NDArray[np.int64]
+    """The events of a window are first:last of the batch."""
+    last: NDArray[np.int64]
 
 
-class Split(NamedTuple):
-    """Indices into Firing: the windows to explain from and the windows to test with; no window is in both."""
+class Busy(NamedTuple):
+    """The blocks that can't show a latent's silence, because it is active there or they share tokens with its windows."""
 
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    """Increasing: place of the latent in the batch * n_blocks + block."""
+    n_blocks: int
 
+    def holds(self, owners: NDArray[np.int64], blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the block is one of the latent's; fast when both increase."""
+        wanted = owners * self.n_blocks + blocks
+        if not len(self.keys):
+            return np.zeros(len(wanted), bool)
+        place = np.searchsorted(self.keys, wanted)
+        return self.keys[np.minimum(place, len(self.keys) - 1)] == wanted
 
-def generator_of(seed: int, coder: str, latent: int) -> np.random.Generator:
-    """The only randomness of a latent's sample, so that it does not depend on which others are sampled."""
-    return np.random.default_rng([seed, zlib.crc32(coder.encode()), latent])
-
-
-def firing(positions: NDArray, values: NDArray[np.float32], window: int) -> Firing:
-    """Groups a latent's events, in the order of ``positions``, by window and ranks the windows by their maximum."""
-    numbers = positions.astype(np.int64) // window
-    starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-    if not len(starts):
-        return Firing(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int8))
-    maxima = np.maximum.reduceat(values, starts)
-    order = np.lexsort((numbers[starts], -maxima))
-    ranks = np.arange(len(order))
-    deciles = (ranks * DECILES // len(order) + 1).astype(np.int8)
-    return Firing(numbers[starts][order], maxima[order], deciles)
+    def add(self, owners: NDArray[np.int64], blocks: NDArray[np.int64]) -> Busy:
+        """Returns these and the blocks that are given."""
+        both = np.concatenate([self.keys, owners * self.n_blocks + blocks])
+        return Busy(np.sort(both, kind="stable"), self.n_blocks)  # of two ordered runs, so it is but a merge
 
 
-def split(found: Firing, train: params.Train, per_decile: int, generator: np.random.Generator) -> Split:
-    """Chooses test windows, evenly over the deciles, then train windows from the rest.
+class Blocks(NamedTuple):
+    """All blocks in which the latents of a batch have activations, in the order of latent and place."""
 
-    A latent with too few windows for both gets shares in the proportion that was asked for, at least one each.
-    """
-    n = len(found.windows)
-    wanted_test = DECILES * per_decile
-    if n < 2:
-        return Split(np.arange(n), np.empty(0, np.int64))
-    share = n * wanted_test // (wanted_test + train.n)
-    n_test = min(wanted_test, max(1, share))
-    shuffled = generator.permutation(n)
-    even = _round_robin(shuffled, found.deciles)
-    test = np.sort(even[:n_test])
-    free = np.setdiff1d(np.arange(n), test)
-    shuffled = free[generator.permutation(len(free))]
-    match train.strategy:
-        case "top":
-            chosen = free[: train.n]
-        case "random":
-            chosen = shuffled[: train.n]
-        case "quantile":
-            chosen = _round_robin(shuffled, found.deciles)[: train.n]
-        case "mix":
-            strongest = free[: (train.n + 1) // 2]
-            others = shuffled[~np.isin(shuffled, strongest)]
-            chosen = np.concatenate([strongest, _round_robin(others, found.deciles)])[: train.n]
-    return Split(np.sort(chosen), test)
+    bounds: NDArray[np.int64]
+    numbers: NDArray
+    maxima: NDArray[np.float32]
+    """May be below 0 where a latent is signed."""
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
 
 
-def _round_robin(indices: NDArray[np.int64], deciles: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Reorders ``indices`` so that any prefix holds the deciles as evenly as possible, keeping the order in each."""
-    groups = deciles[indices]
-    order = np.argsort(groups, kind="stable")
-    turn = np.empty(len(indices), np.int64)
-    counts = np.bincount(groups, minlength=DECILES + 1)
-    turn[order] = np.arange(len(indices)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return indices[np.lexsort((groups, turn))]
+def blocks(events: Events, window: int) -> Blocks:
+    """Groups events by latent and block."""
+    numbers = events.positions // window
+    is_first = np.ones(len(numbers), bool)
+    np.not_equal(numbers[1:], numbers[:-1], out=is_first[1:])
+    is_first[events.bounds[:-1][np.diff(events.bounds) > 0]] = True
+    first = np.flatnonzero(is_first)
+    maxima = np.maximum.reduceat(events.values, first) if len(first) else events.values
+    last = np.append(first[1:], len(numbers)) if len(first) else first
+    return Blocks(np.searchsorted(first, events.bounds), numbers[first], maxima, first, last)
 
 
-def silent_windows(
-    n: int, total: int, firing_windows: NDArray[np.int64], generator: np.random.Generator
-) -> NDArray[np.int64]:
-    """Draws up to ``n`` of the ``total`` windows, without replacement, in which the latent never fires."""
-    taken = np.sort(firing_windows)
-    free = total - len(taken)
-    n = min(n, free)
-    if free < 4 * n:
-        rest = np.setdiff1d(np.arange(total), taken, assume_unique=True)
-        return np.sort(rest[generator.permutation(free)[:n]])
-    chosen = np.empty(0, np.int64)
-    while len(chosen) < n:
-        drawn = generator.integers(total, size=2 * n)
-        place = np.searchsorted(taken, drawn)
-        fires = taken[np.minimum(place, len(taken) - 1)] == drawn if len(taken) else np.zeros(len(drawn), bool)
-        merged = np.concatenate([chosen, drawn[~fires]])
-        chosen = merged[np.sort(np.unique(merged, return_index=True)[1])][:n]
-    return np.sort(chosen)
+def firing(found: Blocks, grid: Grid) -> Firing:
+    """Returns the usable blocks in which a latent is above 0."""
+    windows = Firing(found.bounds, found.numbers.astype(np.int64), found.maxima, found.first, found.last)
+    chosen = found.maxima > 0
+    if grid.blocks is not None:
+        chosen &= grid.usable(windows.starts)
+    windows = windows if chosen.all() else select(windows, chosen)
+    return windows._replace(starts=windows.starts * grid.window)
 
 
-def gather(
-    windows: NDArray[np.int64], positions: NDArray, values: NDArray[np.float32], window: int
-) -> NDArray[np.float32]:
-    """Returns the latent's activation at every token of ``windows``, [windows, window]; 0 where it is silent."""
-    dense = np.zeros((len(windows), window), np.float32)
-    first = np.searchsorted(positions, windows * window)
-    last = np.searchsorted(positions, (windows + 1) * window)
-    lengths = last - first
-    rows = np.repeat(np.arange(len(windows)), lengths)
-    events = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-    dense[rows, positions[events] - windows[rows] * window] = values[events]
+def busy(found: Blocks, windows: Firing, grid: Grid) -> Busy:
+    """Returns every block that holds an activation, of whatever sign, or a token of a window."""
+    owners = np.repeat(np.arange(len(found.bounds) - 1), np.diff(found.bounds))
+    active = Busy(owners * grid.n_blocks + found.numbers, grid.n_blocks)
+    if not (windows.starts % grid.window).any():
+        return active
+    owners = np.repeat(np.arange(len(windows.bounds) - 1), np.diff(windows.bounds))
+    behind = (windows.starts + grid.window - 1) // grid.window
+    return active.add(owners, windows.starts // grid.window).add(owners, behind)
+
+
+def select(windows: Firing, chosen: NDArray[np.bool_]) -> Firing:
+    """Returns the windows that are ``chosen``."""
+    before = np.concatenate([[0], np.cumsum(chosen)])
+    return Firing(
+        before[windows.bounds],
+        windows.starts[chosen],
+        windows.maxima[chosen],
+        windows.first[chosen],
+        windows.last[chosen],
+    )
+
+
+def gather(windows: Firing, chosen: NDArray[np.int64], events: Events, length: int) -> NDArray[np.float32]:
+    """Returns the activations at every token of the windows with these numbers, [chosen, length]; 0 where silent."""
+    dense = np.zeros((len(chosen), length), np.float32)
+    first, lengths = windows.first[chosen], windows.last[chosen] - windows.first[chosen]
+    rows = np.repeat(np.arange(len(chosen)), lengths)
+    at = ranges(first, lengths)
+    dense[rows, events.positions[at] - windows.starts[chosen][rows]] = events.values[at]
     return dense
+
+
+def ranges(first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns first[0], first[0] + 1, … (lengths[0] of them), then the same for first[1], and so on."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(first - before, lengths) + np.arange(lengths.sum())

@@ -51,7 +51,7 @@ def windows(item: Item, vocabulary: Vocabulary, threshold: float, generator: np.
     found = []
     for place in range(len(test)):
         text = marked(test.tokens[place], marks[place], vocabulary)
-        found.append(Example(text, int(test.numbers[place]), "test", None, int(test.deciles[place]), True))
+        found.append(Example(text, int(test.starts[place]), "test", None, int(test.deciles[place]), True))
     for place in range(len(negative)):
         ordinary = ~vocabulary.special[negative.tokens[place]]
         fitting = marks & ordinary
@@ -59,7 +59,7 @@ def windows(item: Item, vocabulary: Vocabulary, threshold: float, generator: np.
         if len(usable):
             mask = fitting[generator.choice(usable)]
             text = marked(negative.tokens[place], mask, vocabulary)
-            found.append(Example(text, int(negative.numbers[place]), "negative", negative.kinds[place], 0, False))
+            found.append(Example(text, int(negative.starts[place]), "negative", negative.kinds[place], 0, False))
     return found
 
 

@@ -29,11 +29,10 @@ def run(
     # The floor: each latent gets the next one's explanation, in an order that means nothing.
     other = dict(zip(order, [*order[1:], *order[:1]], strict=True)) if len(order) > 1 else {}
     items = []
-    for latent in examples:
-        if latent.latent in set(order):
-            items.append(Item(latent, texts[latent.latent], OWN))
-            if latent.latent in other:
-                items.append(Item(latent, texts[other[latent.latent]], SHUFFLED))
+    for latent in examples.of(order):
+        items.append(Item(latent, texts[latent.latent], OWN))
+        if latent.latent in other:
+            items.append(Item(latent, texts[other[latent.latent]], SHUFFLED))
     scored = scorer.score(items, vocabulary, seed)
     overall = {control: _overall(scored.scores, control, seed) for control in (OWN, SHUFFLED)}
     facts = {

@@ -13,6 +13,7 @@ class Example(NamedTuple):
 
     text: str
     window: int
+    """Flat position of its first token."""
     role: str
     kind: str | None
     decile: int
@@ -27,7 +28,7 @@ def windows(item: Item, vocabulary: Vocabulary) -> list[Example]:
             text = vocabulary.text(part.tokens[place])
             found.append(
                 Example(
-                    text, int(part.numbers[place]), role, part.kinds[place], int(part.deciles[place]), role == "test"
+                    text, int(part.starts[place]), role, part.kinds[place], int(part.deciles[place]), role == "test"
                 )
             )
     return found

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from stages.llm.transcript import Recorder
 from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
 
 SCHEMA, VERSION = "glossa/scores", 1
@@ -24,7 +25,7 @@ def verdicts_schema() -> pa.Schema:
         [
             ("explanation", pa.string()),  # own or shuffled
             ("latent", pa.int32()),
-            ("window", pa.int64()),
+            ("window", pa.int64()),  # flat position of its first token
             ("role", pa.string()),  # test or negative
             ("kind", pa.string()),  # how the example was made or found; null for a plain test window
             ("decile", pa.int8()),
@@ -56,12 +57,16 @@ def scores_schema() -> pa.Schema:
     )
 
 
-def write(directory: Path, verdicts: pa.Table, scores: pa.Table, meta: dict[str, Any]) -> None:
-    """Writes both tables and the meta."""
+def write(
+    directory: Path, verdicts: pa.Table, scores: pa.Table, meta: dict[str, Any], transcript: Recorder | None = None
+) -> None:
+    """Writes both tables, the meta and, if a model was called, the transcript."""
     with new_directory(directory) as partial:
         write_table(partial / "verdicts.parquet", verdicts)
         write_table(partial / "scores.parquet", scores)
         write_meta(partial, SCHEMA, VERSION, meta)
+        if transcript is not None:
+            transcript.save(partial)
 
 
 def read(directory: Path) -> tuple[pa.Table, dict[str, Any]]:

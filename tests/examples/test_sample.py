@@ -1,23 +1,202 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
 
 from stages import params
 from stages.corpus import tokens as writing
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
-from stages.examples.sample import Sampled, sample
+from stages.examples import batches
+from stages.examples.negatives import KINDS, semantic
+from stages.examples.sample import sample
 from stages.latents import spec
 from stages.latents.merge import merge
 from stages.latents.store import LatentStore
+from tests.examples.made import World, fake_embedder, samplings, world, worlds
 from tests.latents.events import dense_of, write_run
 
 ROWS, LENGTH, WINDOW = 40, 32, 8
 POSITIONS = ROWS * LENGTH
+ROLES = ("train", "validation", "test")
+
+
+@pytest.fixture(autouse=True)
+def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stages.similarity.embedder.load", lambda name, device: fake_embedder())
+
+
+def sampling(latents: object = "all", min_activations: int = 5, **options: Any) -> params.Sampling:
+    values = {
+        "latents": latents,
+        "min_activations": min_activations,
+        "window": WINDOW,
+        "train": {"strategy": "quantile", "n": 6},
+        "test": {"per_decile": 1, "negatives": {"random": 10}},
+    }
+    return params.Sampling.model_validate(values | options)
+
+
+@settings(max_examples=100)
+@given(worlds, samplings)
+def test_what_is_true_of_every_sample(world: World, options: params.Sampling) -> None:
+    """Disjoint in tokens, inside a row and, unless asked for, a document; the truth about where the latent fires."""
+    found, rows = world.sample(options)
+    length, window = world.tokens.context_length, options.window
+    facts = {row["latent"]: row for row in found.latents.to_pylist()}
+    taken = np.zeros(world.dense.shape, bool)
+    for row in rows:
+        latent, start = row["latent"], row["start"]
+        inside = slice(start, start + window)
+        values = world.dense[latent, inside]
+        assert facts[latent]["dropped"] is None
+        assert start // length == (start + window - 1) // length
+        if options.centre is None or row["kind"]:
+            assert start % window == 0
+        if not options.across_documents:
+            assert len(set(world.document[inside].tolist()) - {-1}) <= 1
+        assert not taken[latent, inside].any()
+        taken[latent, inside] = True
+        assert row["max"] == max(0, values.max())
+        if row["kind"] is None:
+            assert row["activations"] == values.tolist()
+            assert 1 <= row["decile"] <= 10
+            assert row["max"] > 0
+        else:
+            assert not values.any()
+            assert (row["activations"], row["decile"]) == (None, 0)
+    keys = [(r["latent"], ROLES.index(r["role"]), [None, *KINDS].index(r["kind"]), r["decile"]) for r in rows]
+    assert keys == sorted(keys)
+    for latent, row in facts.items():
+        own = [r for r in rows if r["latent"] == latent]
+        for role in ROLES:
+            assert row[f"n_{role}"] == sum(r["role"] == role and r["kind"] is None for r in own)
+            asked = getattr(options, role).negatives
+            for kind in KINDS:
+                assert sum(r["role"] == role and r["kind"] == kind for r in own) <= getattr(asked, kind)
+        for kind in KINDS:
+            assert row[f"n_{kind}"] == sum(r["role"] == "test" and r["kind"] == kind for r in own)
+        if row["dropped"] is None:
+            assert row["n_train"] >= 1
+            assert row["n_test"] >= 1
+        else:
+            assert not own
+    fewer = {
+        "train": options.train.n,
+        "validation": options.validation.n,
+        "test": 10 * options.test.per_decile,
+        **{kind: getattr(options.test.negatives, kind) for kind in KINDS},
+    }
+    kept = [row for row in facts.values() if row["dropped"] is None]
+    counts = {name: sum(row[f"n_{name}"] < n for row in kept) for name, n in fewer.items()}
+    assert found.facts["fewer"] == {name: n for name, n in counts.items() if n}
+    assert sum(found.dropped.values()) == len(facts) - len(kept)
+
+
+@settings(max_examples=60)
+@given(worlds, samplings)
+def test_a_latent_s_sample_does_not_depend_on_the_others_nor_on_how_many_are_read_at_once(
+    world: World, options: params.Sampling
+) -> None:
+    found, rows = world.sample(options)
+    with (
+        mock.patch.multiple(batches, EVENTS=7, LATENTS=2),
+        mock.patch.object(semantic, "LATENTS", 1),
+    ):
+        again, others = world.sample(options)
+    assert others == rows
+    assert again.latents == found.latents
+    latent = len(world.dense) - 1
+    alone = params.Choice(how="list", latents=(latent,))
+    some, few = world.sample(options.model_copy(update={"latents": alone}))
+    assert few == [row for row in rows if row["latent"] == latent]
+    assert some.latents.to_pylist() == [row for row in found.latents.to_pylist() if row["latent"] == latent]
+
+
+@settings(max_examples=40)
+@given(worlds, samplings)
+def test_the_test_does_not_depend_on_the_negatives_of_other_roles(world: World, options: params.Sampling) -> None:
+    only = params.Negatives()
+    bare = options.model_copy(
+        update={
+            "train": options.train.model_copy(update={"negatives": only}),
+            "validation": options.validation.model_copy(update={"negatives": only}),
+            "test": options.test.model_copy(update={"negatives": params.TestNegatives(random=4)}),
+        }
+    )
+    random = options.model_copy(
+        update={"test": options.test.model_copy(update={"negatives": params.TestNegatives(random=4, surface=3)})}
+    )
+    expected, got = ([r for r in world.sample(o)[1] if r["role"] == "test"] for o in (bare, random))
+    assert [r for r in got if r["kind"] != "surface"] == expected
+
+
+def test_seed_and_coder_decide_the_sample() -> None:
+    here = world(4, 12, 24, 0.3, signed=False, seed=1)
+    options = sampling()
+    one, again, other = (here.sample(options, seed)[1] for seed in (0, 0, 1))
+    assert one == again != other
+
+
+def test_random_negatives_are_all_when_there_are_few_silent_windows() -> None:
+    here = world(1, 4, 8, 0.3, signed=False, seed=0)
+    dense = np.zeros((1, 32), np.float32)
+    dense[0, [1, 9, 17]] = 1
+    _, rows = replace(here, dense=dense).sample(sampling(min_activations=1))
+    assert [row["start"] for row in rows if row["kind"] == "random"] == [24]
+
+
+DEGENERATE = {
+    "fires once": ([5], "fires in a single window"),
+    "in one window only": ([8, 9, 10, 11], "fires in a single window"),
+    "never": ([], "never fires"),
+    "in two windows": ([8, 30], None),
+    "all windows in one document": (list(range(24, 48)), None),
+    "everywhere": ([p for p in range(240) if p % 24], None),
+}
+
+
+@pytest.mark.parametrize("centre", [None, 3])
+@pytest.mark.parametrize(("positions", "reason"), DEGENERATE.values(), ids=DEGENERATE)
+def test_degenerate_latents_give_windows_or_a_reason(
+    positions: list[int], reason: str | None, centre: int | None
+) -> None:
+    here = world(1, 10, 24, 0.3, signed=False, seed=0)
+    dense = np.zeros((1, 240), np.float32)
+    dense[0, positions] = 1
+    dense[0, here.tokens.matrix.reshape(-1) == 0] = 0
+    everything = dict.fromkeys(KINDS, 4)
+    options = sampling(min_activations=1, centre=centre, test={"per_decile": 1, "negatives": everything})
+    found, rows = replace(here, dense=dense).sample(options)
+    (row,) = found.latents.to_pylist()
+    assert row["dropped"] == reason
+    assert bool(rows) == (reason is None)
+    if positions[:1] == [1]:  # everywhere
+        assert {r["kind"] for r in rows} == {None}
+        assert found.facts["fewer"].keys() >= set(KINDS)
+
+
+def test_negative_activations_neither_fire_nor_are_silent() -> None:
+    here = world(1, 10, 24, 0.3, signed=False, seed=0)
+    dense = np.zeros((2, 240), np.float32)
+    dense[:, 1:200] = -1
+    dense[0, [50, 100, 150]] = [1, 2, 3]
+    found, rows = replace(here, dense=dense).sample(sampling(min_activations=1, test={"negatives": {"random": 99}}))
+    assert found.latents["dropped"].to_pylist() == [None, "never fires above 0 in a window that may be taken"]
+    assert {r["start"] for r in rows if not r["kind"]} == {48, 96, 144}
+    assert {r["start"] for r in rows if r["kind"]} == {200, 208, 216, 224, 232}
+    assert min(min(r["activations"]) for r in rows if not r["kind"]) == -1
+    assert found.latents["n_windows"].to_pylist() == [3, 0]
+
+
+# From here on with a corpus and a store on disk.
 
 
 def make_dense() -> np.ndarray:
@@ -57,33 +236,14 @@ def store(tmp_path_factory: pytest.TempPathFactory, tokens: Tokens) -> LatentSto
     return write_store(tmp_path_factory.mktemp("store"), tokens.sha256)
 
 
-def sampling(latents: object = "all", min_activations: int = 5, n: int = 6, negatives: int = 10) -> params.Sampling:
-    values = {
-        "latents": latents,
-        "min_activations": min_activations,
-        "window": WINDOW,
-        "train": {"strategy": "quantile", "n": n},
-        "test": {"per_decile": 1, "negatives": {"random": negatives}},
-    }
-    return params.Sampling.model_validate(values)
-
-
-@pytest.fixture(scope="module")
-def sampled(store: LatentStore, tokens: Tokens) -> Sampled:
-    return sample(store, tokens, sampling(), 0, "one")
-
-
-def test_latents_are_dropped_for_a_reason_that_is_counted(sampled: Sampled) -> None:
-    few = "fires on fewer tokens than sampling.min_activations"
-    assert sampled.dropped == {"never fires": 1, few: 1, "fires in a single window": 1}
-    reasons = sampled.latents["dropped"].to_pylist()
-    assert reasons == ["never fires", few, "fires in a single window", *[None] * 6]
-    assert set(sampled.windows["latent"].to_pylist()) == set(range(3, 9))
-
-
-def test_facts_of_every_latent(sampled: Sampled) -> None:
-    rows = sampled.latents.to_pylist()
+def test_facts_of_every_latent(store: LatentStore, tokens: Tokens) -> None:
+    found = sample(store, tokens, sampling(), 0, "one", lambda part: None)
+    rows = found.latents.to_pylist()
     assert [row["latent"] for row in rows] == list(range(9))
+    few = "fires on fewer tokens than sampling.min_activations"
+    assert [row["dropped"] for row in rows] == ["never fires", few, "fires in a single window", *[None] * 6]
+    assert found.dropped == {"never fires": 1, few: 1, "fires in a single window": 1}
+    assert found.facts["windows"] == POSITIONS // WINDOW
     for latent, row in enumerate(rows):
         live = DENSE[latent][DENSE[latent] != 0].astype(np.float64)
         assert row["count"] == len(live)
@@ -92,78 +252,25 @@ def test_facts_of_every_latent(sampled: Sampled) -> None:
         assert row["mean"] == pytest.approx(live.mean() if len(live) else 0)
         assert sum(row["histogram"]) == len(live)
         assert row["top_tokens"] == [2 * latent, 2 * latent + 1]
-    for latent in range(3, 9):
+        assert row["top_values"] == [2.0 * latent, 2.0 * latent + 1]
         n = int(np.any(DENSE[latent].reshape(-1, WINDOW) != 0, axis=1).sum())
-        part = [row for row in sampled.windows.to_pylist() if row["latent"] == latent]
-        found = {role: sum(row["role"] == role for row in part) for role in ("train", "test", "negative")}
-        row = rows[latent]
-        assert (row["n_windows"], row["n_train"], row["n_test"], row["n_negative"]) == (n, *found.values())
+        assert row["n_windows"] == (n if latent > 1 else 0)
+    assert [row["n_train"] + row["n_test"] for row in rows] == [0, 0, 0, *[16] * 6]
+    assert [row["n_random"] for row in rows[3:]] == [10] * 5 + [0]
 
 
-def test_windows_hold_what_the_corpus_and_the_store_say(sampled: Sampled, tokens: Tokens) -> None:
-    rows = sampled.windows.to_pylist()
-    assert rows
-    for row in rows:
-        first = row["window"] * WINDOW
-        assert row["row"] * LENGTH + row["start"] == first
-        assert row["start"] % WINDOW == 0
-        assert row["tokens"] == tokens.matrix.ravel()[first : first + WINDOW].tolist()
-        assert row["activations"] == DENSE[row["latent"], first : first + WINDOW].tolist()
-        assert row["max"] == max(row["activations"])
-        assert (row["role"] == "negative") == (row["max"] == 0) == (row["decile"] == 0) == (row["kind"] == "random")
-
-
-def test_windows_are_in_order_and_no_window_has_two_roles(sampled: Sampled) -> None:
-    rows = sampled.windows.to_pylist()
-    order = {"train": 0, "test": 1, "negative": 2}
-    keys = [(row["latent"], order[row["role"]], row["decile"]) for row in rows]
-    assert keys == sorted(keys)
-    places = [(row["latent"], row["window"]) for row in rows]
-    assert len(places) == len(set(places))
-
-
-def test_a_latent_that_always_fires_has_no_negatives(sampled: Sampled) -> None:
-    row = sampled.latents.to_pylist()[8]
-    assert row["dropped"] is None
-    assert row["n_negative"] == 0
-    assert row["n_test"] == 10
-
-
-def test_a_latent_s_windows_do_not_depend_on_which_others_are_sampled(
-    sampled: Sampled, store: LatentStore, tokens: Tokens
-) -> None:
-    for latents in ([5], [0, 5, 8], {"first": 6}):
-        other = sample(store, tokens, sampling(latents), 0, "one")
-        for table in ("latents", "windows"):
-            expected = [row for row in getattr(sampled, table).to_pylist() if row["latent"] == 5]
-            assert [row for row in getattr(other, table).to_pylist() if row["latent"] == 5] == expected
-
-
-def test_seed_and_coder_decide_the_sample(sampled: Sampled, store: LatentStore, tokens: Tokens) -> None:
-    again, other_seed, other_coder = (
-        sample(store, tokens, sampling(), seed, coder) for seed, coder in ((0, "one"), (1, "one"), (0, "two"))
-    )
-    assert again.windows == sampled.windows
-    assert again.latents == sampled.latents
-    assert other_seed.windows != sampled.windows != other_coder.windows
-
-
-def test_nothing_kept_is_an_empty_table(store: LatentStore, tokens: Tokens) -> None:
-    found = sample(store, tokens, sampling([0]), 0, "one")
-    assert (len(found.latents), len(found.windows), found.dropped) == (1, 0, {"never fires": 1})
-    assert found.windows.schema.names[0] == "latent"
-
-
-def test_no_negatives_when_none_are_asked_for(store: LatentStore, tokens: Tokens) -> None:
-    found = sample(store, tokens, sampling([5], negatives=0), 0, "one")
-    assert set(found.windows["role"].to_pylist()) == {"train", "test"}
+def test_nothing_kept_is_no_window(store: LatentStore, tokens: Tokens) -> None:
+    parts: list[pa.Table] = []
+    found = sample(store, tokens, sampling([0]), 0, "one", parts.append)
+    assert (len(found.latents), parts, found.dropped) == (1, [], {"never fires": 1})
 
 
 def test_what_a_latent_promotes_may_be_undefined(tmp_path: Path, tokens: Tokens) -> None:
-    found = sample(write_store(tmp_path, tokens.sha256, with_output=False), tokens, sampling([5]), 0, "one")
+    other = write_store(tmp_path, tokens.sha256, with_output=False)
+    found = sample(other, tokens, sampling([5]), 0, "one", lambda part: None)
     assert found.latents["top_tokens"].to_pylist() == [None]
 
 
 def test_activations_of_other_tokens_are_a_mistake(tmp_path: Path, tokens: Tokens) -> None:
     with pytest.raises(GlossaError, match=r"were made from other tokens than .*; run dvc repro"):
-        sample(write_store(tmp_path, "0" * 64), tokens, sampling(), 0, "one")
+        sample(write_store(tmp_path, "0" * 64), tokens, sampling(), 0, "one", lambda part: None)

@@ -1,5 +1,7 @@
 """A corpus of words and a latent that fires on one of them, for scorers whose right answer is known."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from stages.corpus.tokens import Vocabulary
@@ -34,3 +36,10 @@ def latent(number: int, fires_on: int, n: int = 20) -> LatentExamples:
     facts = {"latent": number, "count": 3 * n, "n_windows": 2 * n, "mean": 2.0, "top_tokens": None, "top_values": None}
     train, test = windows(n, fires_on, 0, number), windows(n, fires_on, n, number + 100)
     return LatentExamples(number, facts, train, test, windows(n, None, 2 * n, number + 200))
+
+
+class Sample(list[LatentExamples]):
+    """Latents that can be read like a sample on disk."""
+
+    def of(self, latents: Sequence[int]) -> Iterator[LatentExamples]:
+        return (latent for latent in self if latent.latent in latents)

@@ -107,7 +107,7 @@ def test_a_mistake_in_params_is_one_sentence(entry: dict[str, Any], message: str
 def test_the_floor_gives_every_latent_another_ones_explanation() -> None:
     from stages.scorers.run import run as run_scorer
 
-    latents = [planted.latent(number, fires_on=1 + number % 2) for number in range(6)]
+    latents = planted.Sample(planted.latent(number, fires_on=1 + number % 2) for number in range(6))
     texts = {number: RIGHT if number % 2 == 0 else WRONG for number in range(6)}
     scorer = scorers.load("x", {"kind": "detection", "model": MODEL})
     found, facts = run_scorer(scorer, latents, texts, planted.vocabulary(), 0)  # type: ignore[arg-type]

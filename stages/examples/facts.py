@@ -1,0 +1,88 @@
+"""What is known of every latent that was chosen: the latents table, filled in batch by batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from stages import params
+from stages.corpus.tokens import Tokens
+from stages.examples.negatives import KINDS
+from stages.examples.split import DECILES
+from stages.examples.table import ROLES, latents_schema
+from stages.latents.store import LatentStore
+
+REASONS = (
+    None,
+    "never fires",
+    "fires on fewer tokens than sampling.min_activations",
+    "never fires above 0 in a window that may be taken",
+    "fires in a single window",
+)
+"""Why a latent is dropped; the first stands for one that is kept."""
+KEPT, NEVER, RARE, NOWHERE, ONCE = range(len(REASONS))
+
+NUMBERS = ("n_windows", *(f"n_{role}" for role in ROLES), *(f"n_{kind}" for kind in KINDS))
+OUTPUT = ("top_tokens", "top_values", "bottom_tokens", "bottom_values")
+
+
+class Facts:
+    """Columns with a place for every chosen latent."""
+
+    def __init__(self, latents: NDArray[np.int64], counts: NDArray[np.int64], min_activations: int) -> None:
+        """``latents`` are increasing, ``counts`` the tokens on which they fire."""
+        self.latents, self.counts = latents, counts
+        self.reasons = np.where(counts == 0, NEVER, np.where(counts < min_activations, RARE, KEPT))
+        self.numbers = {name: np.zeros(len(latents), np.int64) for name in NUMBERS}
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Whether each latent is not dropped, as far as is known."""
+        return self.reasons == KEPT
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many latents were dropped for each reason."""
+        return {
+            str(reason): n for code, reason in enumerate(REASONS) if code and (n := int((self.reasons == code).sum()))
+        }
+
+    def fill(self, places: NDArray[np.int64], candidates: NDArray[np.int64], numbers: dict[str, NDArray]) -> None:
+        """Takes the ``NUMBERS`` of the latents at these places, and how many windows each could have been given."""
+        self.reasons[places[candidates == 0]] = NOWHERE
+        self.reasons[places[candidates == 1]] = ONCE
+        for name, values in numbers.items():
+            self.numbers[name][places] = values
+
+    def fewer(self, sampling: params.Sampling) -> dict[str, int]:
+        """Of how many kept latents there are fewer windows than were asked for, by what they are for."""
+        test = sampling.test
+        wanted = {"train": sampling.train.n, "validation": sampling.validation.n, "test": DECILES * test.per_decile}
+        wanted |= {kind: getattr(test.negatives, kind) for kind in KINDS}
+        found = {name: int((self.numbers[f"n_{name}"][self.kept] < n).sum()) for name, n in wanted.items()}
+        return {name: n for name, n in found.items() if n}
+
+    def table(self, store: LatentStore, tokens: Tokens) -> pa.Table:
+        """Returns the table (``latents_schema``)."""
+        ordinary = max(1, tokens.rows * tokens.context_length - tokens.meta["special_positions"])
+        columns: dict[str, object] = {
+            "latent": self.latents,
+            "dropped": pa.array(REASONS).take(pa.array(self.reasons)),
+            "count": self.counts,
+            "density": self.counts / ordinary,
+            "max": store.statistic("max")[self.latents],
+            "mean": store.statistic("sum")[self.latents] / np.maximum(1, self.counts),
+            "histogram": self._lists(store.statistic("histogram")),
+            **self.numbers,
+            **{name: self._lists(store.output(name)) for name in OUTPUT},
+        }
+        schema = latents_schema()
+        return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema)
+
+    def _lists(self, values: NDArray | None) -> object:
+        if values is None:
+            return [None] * len(self.latents)
+        chosen = np.ascontiguousarray(values[self.latents])
+        offsets = np.arange(0, chosen.size + 1, max(1, chosen.shape[1]), dtype=np.int32)
+        return pa.ListArray.from_arrays(offsets, chosen.ravel())
