@@ -1,55 +1,100 @@
-"""Stage ``compare``: data/explanations and the coders' weights -> data/similarity."""
+"""Stage ``compare``: data/explanations, data/examples and the coders' weights -> data/similarity."""
 
 from __future__ import annotations
 
-import click
-import torch
+from typing import Any
 
-from stages import coders, params, paths, runtime
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from stages import explainers, params, paths, runtime
+from stages.corpus.tokens import Tokens
+from stages.examples.table import Examples
 from stages.explainers.table import texts
+from stages.llm.transcript import recording
 from stages.outputs import file_sha256
-from stages.similarity import embedder, pairs, table
-from stages.subject import load
+from stages.similarity import ceiling, embedder, everything, reading, remembered, table
+from stages.subject.load import pick_device
+
+Halves = dict[str, dict[str, list[tuple[str, str]]]]
+"""{explainer: {coder: two explanations of each latent}}."""
 
 
 @click.command("compare")
 def command() -> None:
     """Match the latents of every two coders and compare what is said of them."""
     p = params.load()
-    folders = {
-        explainer: {coder: paths.explanations(coder, explainer) for coder in p.coders} for explainer in p.explainers
-    }
-    explanations = {
-        explainer: {coder: texts(folder) for coder, folder in of_coder.items()}
-        for explainer, of_coder in folders.items()
-    }
-    directions, identities = {}, {}
-    subject = None
-    if any(not isinstance(entry, params.Coder) for entry in p.coders.values()):  # controls are made from the subject
-        subject = load.load(p.subject, p.seed, load.pick_device(runtime.load().device))
-    for name, entry in p.coders.items():
-        loaded = coders.from_params(name, entry, p.seed, subject)  # one at a time: its encoder is not needed
-        decoder = torch.empty(loaded.n_latents, 0) if loaded.W_dec is None else loaded.W_dec
-        directions[name], identities[name] = decoder.float().numpy(), loaded.identity
-    del subject
-
-    matched = pairs.match_all(directions)
-    wanted = pairs.texts_to_embed(matched, explanations)
-    model = embedder.load(p.compare.embedder, runtime.load().device) if wanted else None
-    vectors = {} if model is None else dict(zip(wanted, model.encode(wanted), strict=True))
-    compared = pairs.compare(matched, explanations, vectors, p.seed)
-    meta = {
-        "coders": identities,
-        "explanations_sha256": {
-            explainer: {coder: file_sha256(folder / "explanations.parquet") for coder, folder in of_coder.items()}
-            for explainer, of_coder in folders.items()
-        },
-        "embedder": None if model is None else model.identity,  # null: there was nothing to embed
-        "pairs": compared.pairs,
-    }
-    table.write(paths.SIMILARITY, compared.matches, meta)
-    explained = sum(pair["n_explained"] for pair in compared.pairs)
+    wanted = everything.wanted(p)
+    knobs, tokens = runtime.load(), Tokens.open()
+    said = reading.said(p, texts)
+    with recording(paths.SIMILARITY) as transcript:
+        halves = _explain_halves(p, said, tokens)
+        every = reading.every(said) | {
+            text for of in halves.values() for two in of.values() for both in two for text in both
+        }
+        model, vectors = None, {}
+        if every:
+            model = embedder.load(p.compare.embedder, knobs.device, knobs.embed_tokens).comparing(p.compare.prompt)
+            vectors = remembered.embed(model, sorted(every))
+        sources = reading.sources(p, tokens, pick_device(knobs.device), p.compare.reads_stores)
+        coders = reading.coders(p, said, vectors, tokens)
+        compared = everything.compare_all(wanted, coders, sources, p.compare.match, p.seed)
+        meta = {
+            **_made_from(p),
+            "embedder": None if model is None else model.identity,  # null: there was nothing to embed
+            "pairs": compared.pairs,
+            "ceilings": _ceilings(p, halves, vectors),
+        }
+        explanations = {text: vectors[text] for text in reading.every(said)}
+        found = table.Similarity(compared.matches, compared.splits, compared.lists, explanations, meta)
+        table.write(paths.SIMILARITY, found, transcript)
+    n_explained = sum(pair["meaning"]["cosine"]["n"] for pair in compared.pairs)
     click.echo(
-        f"compare: {len(matched)} pairs of coders, {len(compared.matches):,} matches, "
-        f"{explained:,} of them explained on both sides, {len(wanted):,} texts embedded"
+        f"compare: {len(wanted)} pairs of coders, {len(compared.matches):,} matches, "
+        f"{n_explained:,} of them explained on both sides, {len(explanations):,} explanations"
     )
+
+
+def _explain_halves(p: params.Params, said: reading.Texts, tokens: Tokens) -> Halves:
+    """Explains some latents of every coder of this project twice, from disjoint windows."""
+    found: Halves = {}
+    for explainer, entry in p.explainers.items() if p.compare.ceiling else ():
+        chosen = {}
+        for name in p.coders:
+            generator = np.random.default_rng([p.seed, *name.encode(), 0xCE])
+            chosen[name] = ceiling.choose(list(said[explainer][name]), p.compare.ceiling, generator)
+        shown = (
+            half
+            for name, latents in chosen.items()
+            for half in ceiling.both(Examples.open(paths.examples(name)).of(latents))
+        )
+        explanations = explainers.load(explainer, entry).explain(shown, tokens)  # in the order of what it is shown
+        found[explainer] = {}
+        for name, latents in chosen.items():
+            two = [(next(explanations).text, next(explanations).text) for _ in latents]
+            found[explainer][name] = [(a, b) for a, b in two if a is not None and b is not None]
+    return found
+
+
+def _ceilings(p: params.Params, halves: Halves, vectors: dict[str, NDArray]) -> dict[str, Any]:
+    return {
+        explainer: {
+            name: ceiling.figure_of(two, vectors, np.random.default_rng(p.seed)) for name, two in of_coder.items()
+        }
+        for explainer, of_coder in halves.items()
+    }
+
+
+def _made_from(p: params.Params) -> dict[str, Any]:
+    """The identities of what is compared."""
+    return {
+        "coders": {name: Examples.open(reading.at(p, name, paths.examples)).meta["coder"] for name in reading.names(p)},
+        "explanations_sha256": {
+            explainer: {
+                name: file_sha256(reading.at(p, name, paths.explanations, explainer) / "explanations.parquet")
+                for name in reading.names(p)
+            }
+            for explainer in p.explainers
+        },
+    }

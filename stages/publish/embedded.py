@@ -98,7 +98,7 @@ def _segment(segment: Segment) -> str | list[Any]:
     """Silent text as it is, an activating token with its value, a special token as a list of its name."""
     if segment.special:
         return [segment.text]
-    return [segment.text, _short(segment.value)] if segment.value else segment.text
+    return [segment.text, _short(segment.value)] if segment.value > 0 else segment.text
 
 
 def _short(value: float) -> float:

@@ -42,15 +42,16 @@ DARK = Palette(
 
 def overview(records: Records, kind: Format, palette: Palette) -> bytes:
     """Draws the score of every coder, one panel per scorer, with its 95 % interval and its floor."""
-    return _picture(lambda: _overview(records, palette), kind, palette)
+    return picture(lambda: _overview(records, palette), kind, palette)
 
 
 def similarity(records: Records, kind: Format, palette: Palette) -> bytes:
     """Draws how alike the explanations of matched latents are, coder by coder, one panel per explainer."""
-    return _picture(lambda: _similarity(records, palette), kind, palette)
+    return picture(lambda: _similarity(records, palette), kind, palette)
 
 
-def _picture(draw: Callable[[], Figure], kind: Format, palette: Palette) -> bytes:
+def picture(draw: Callable[[], Figure], kind: Format, palette: Palette) -> bytes:
+    """Returns what ``draw`` makes, in the colours of a palette, without a time or a version in it."""
     metadata: dict[str, Any] = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     with _style(palette):
         figure = draw()
@@ -93,16 +94,16 @@ def _overview(records: Records, palette: Palette) -> Figure:
     scorers = _unique(records, "scorer")
     coders, explainers = _unique(records, "coder"), _unique(records, "explainer")
     if not scorers:
-        return _nothing("No scorers in params.yaml", palette)
+        return nothing("No scorers in params.yaml", palette)
     columns = min(PANELS_PER_ROW, len(scorers))
     rows = -(-len(scorers) // columns)
     spacing = 0.34 + 0.16 * (len(explainers) - 1)
-    figure = _figure(1.5 + 2.5 * columns, rows * (0.95 + spacing * len(coders)) + 0.45)
+    figure = canvas(1.5 + 2.5 * columns, rows * (0.95 + spacing * len(coders)) + 0.45)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, scorer in zip(panels, scorers, strict=False):
         chosen = [record for record in records if record["scorer"] == scorer]
         _score_panel(panel, chosen, coders, explainers, palette)
-        _heading(panel, scorer, chosen[0]["metric"], palette)
+        heading(panel, scorer, chosen[0]["metric"], palette)
     for panel in panels[len(scorers) :]:
         panel.set_visible(False)
     panels[0].set_yticks(range(len(coders)), coders)
@@ -164,14 +165,14 @@ def _similarity(records: Records, palette: Palette) -> Figure:
     explainers = _unique(records, "explainer")
     coders = list(dict.fromkeys(record[side] for record in records for side in ("a", "b")))
     if not coders:
-        return _nothing("A single coder: nothing to compare", palette)
+        return nothing("A single coder: nothing to compare", palette)
     size = max(2.6, 0.82 * len(coders))
-    figure = _figure(1.2 + (size + 0.3) * len(explainers), size + 1.1)
+    figure = canvas(1.2 + (size + 0.3) * len(explainers), size + 1.1)
     panels = figure.subplots(1, len(explainers), sharey=True, squeeze=False).ravel()
     ramp = LinearSegmentedColormap.from_list("cosine", palette.ramp)
     for panel, explainer in zip(panels, explainers, strict=True):
         _heatmap(panel, [r for r in records if r["explainer"] == explainer], coders, palette, ramp)
-        _heading(panel, explainer, "cosine of matched latents' explanations (floor)", palette)
+        heading(panel, explainer, "cosine of matched latents' explanations (floor)", palette)
     return figure
 
 
@@ -199,19 +200,22 @@ def _heatmap(panel: Axes, records: Records, coders: list[str], palette: Palette,
     panel.tick_params(length=0)
 
 
-def _heading(panel: Axes, title: str, subtitle: str, palette: Palette) -> None:
+def heading(panel: Axes, title: str, subtitle: str, palette: Palette) -> None:
+    """Writes a title above a panel, and below it what is measured."""
     panel.set_title(title, pad=20)
     panel.annotate(subtitle, (0, 1), (0, 7), "axes fraction", "offset points", color=palette.muted, fontsize=8.5)
 
 
-def _figure(width: float, height: float) -> Figure:
+def canvas(width: float, height: float) -> Figure:
+    """Returns an empty figure of this size in inches."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _nothing(message: str, palette: Palette) -> Figure:
-    figure = _figure(4, 1)
+def nothing(message: str, palette: Palette) -> Figure:
+    """Returns a figure that only says why there is nothing to see."""
+    figure = canvas(4, 1)
     figure.text(0.5, 0.5, message, ha="center", va="center", color=palette.muted)
     return figure
 

@@ -11,17 +11,21 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stages.publish import figures, plots
+from stages.outputs import write_table
+from stages.publish import distance, figures, plots, relations
 from stages.publish.embedded import embed, page_data
 from stages.publish.results import CoderResults, Results
 from stages.publish.text import visible
+from stages.similarity.table import MATCHED_BY, SAME
 
 HERE = Path(__file__).parent
 
 
 def write(directory: Path, results: Results, n_windows: int) -> None:
-    """Writes index.html and <coder>.html for every coder."""
+    """Writes index.html, <coder>.html for every coder, similar-latents.html and matches.parquet."""
     (directory / "index.html").write_text(index(results), encoding="utf-8")
+    (directory / "similar-latents.html").write_text(similar_latents(results), encoding="utf-8")
+    write_table(directory / "matches.parquet", relations.scored_matches(results))
     for coder in results.coders.values():
         (directory / f"{coder.name}.html").write_text(page(results, coder, n_windows), encoding="utf-8")
 
@@ -39,7 +43,25 @@ def index(results: Results) -> str:
         metrics={record["scorer"]: record["metric"] for record in scores},
         overview=_both_themes(figures.overview, scores) if scores else None,
         similarity=_both_themes(figures.similarity, pairs) if pairs else None,
+        matched_by=_matched_by(results),
         left_out=left_out(results),
+    )
+
+
+def similar_latents(results: Results) -> str:
+    """Returns the page on what the coders have in common."""
+    css = _source("page.css")
+    pairs = plots.similarity_records(results)
+    template = _environment().get_template("similar-latents.html")
+    return template.render(
+        csp=_policy(css),
+        css=Markup(css),
+        results=results,
+        matched_by=_matched_by(results),
+        has_ceiling=any(pair["ceiling"] is not None for pair in results.pairs),
+        distance=_both_themes(distance.draw, pairs) if pairs else None,
+        lists=relations.shown(results),
+        same=SAME,
     )
 
 
@@ -74,6 +96,10 @@ def left_out(results: Results) -> list[tuple[str, int, str]]:
                 if n := scores.overall("unscored_latents"):
                     found.append((coder.name, n, f"explained by {explainer}, unscored by {scorer}"))
     return found
+
+
+def _matched_by(results: Results) -> str:
+    return next((MATCHED_BY[pair["matched_by"]] for pair in results.pairs), "nothing")
 
 
 def _subject(results: Results) -> str:

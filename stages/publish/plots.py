@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.outputs import dumps
-from stages.publish import figures
+from stages.publish import distance, figures
 from stages.publish.metrics import rounded
 from stages.publish.results import Results
 
@@ -14,7 +14,7 @@ Records = list[dict[str, Any]]
 
 
 def write(directory: Path, results: Results) -> None:
-    """Writes scores.json, deciles.json and similarity.json, and overview and similarity as SVG and PNG."""
+    """Writes scores.json, deciles.json and similarity.json, and overview, similarity and distance as SVG and PNG."""
     scores, similarity = score_records(results), similarity_records(results)
     records = {"scores": scores, "deciles": decile_records(results), "similarity": similarity}
     for name, rows in records.items():
@@ -23,6 +23,7 @@ def write(directory: Path, results: Results) -> None:
     for kind in kinds:
         (directory / f"overview.{kind}").write_bytes(figures.overview(scores, kind, figures.LIGHT))
         (directory / f"similarity.{kind}").write_bytes(figures.similarity(similarity, kind, figures.LIGHT))
+        (directory / f"distance.{kind}").write_bytes(distance.draw(similarity, kind, figures.LIGHT))
 
 
 def score_records(results: Results) -> Records:
@@ -58,5 +59,16 @@ def decile_records(results: Results) -> Records:
 
 def similarity_records(results: Results) -> Records:
     """One record for every pair of coders and explainer."""
-    keys = ("a", "b", "explainer", "explanation_cosine", "floor", "decoder_cosine")
+    keys = (
+        "a",
+        "b",
+        "explainer",
+        "relation",
+        "layer_distance",
+        "explanation_cosine",
+        "low",
+        "high",
+        "floor",
+        "decoder_cosine",
+    )
     return [{key: pair[key] for key in keys} for pair in results.pairs]

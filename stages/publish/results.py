@@ -11,6 +11,7 @@ from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
 from stages.outputs import read_meta
+from stages.publish import similarity
 from stages.scorers import table as scores_table
 from stages.similarity import table as similarity_table
 
@@ -107,7 +108,9 @@ class Results:
     explainers: list[str]
     scorers: list[str]
     pairs: list[dict[str, Any]]
-    """How alike two coders are by one explainer, as data/similarity has it."""
+    """How alike two coders are by one explainer (``similarity.flat``)."""
+    lists: dict[str, Any]
+    """By explainer, the lists of data/similarity that people read."""
 
     @cached_property
     def ordinary_tokens(self) -> int:
@@ -127,8 +130,9 @@ def read(p: params.Params) -> Results:
         GlossaError: an output is missing, damaged or of another version.
     """
     coders = {name: read_coder(p, name) for name in p.coders}
-    pairs = read_meta(paths.SIMILARITY, similarity_table.SCHEMA, similarity_table.VERSION)["pairs"]
-    return Results(Tokens.open(), coders, list(p.explainers), list(p.scorers), pairs)
+    compared = read_meta(paths.SIMILARITY, similarity_table.SCHEMA, similarity_table.VERSION)
+    pairs = [similarity.flat(pair, compared["ceilings"]) for pair in compared["pairs"]]
+    return Results(Tokens.open(), coders, list(p.explainers), list(p.scorers), pairs, similarity.lists())
 
 
 def read_coder(p: params.Params, name: str) -> CoderResults:

@@ -40,19 +40,19 @@ class Documents:
 def shown_windows(example: LatentExamples, n: int, tokens: Tokens, documents: Documents) -> list[ShownWindow]:
     """Returns up to ``n`` of the train and test windows: a third are the strongest, the rest go down to the weakest."""
     ranked = sorted(
-        (-maximum, number, role, place)
+        (-maximum, start, role, place)
         for role, windows in (("train", example.train), ("test", example.test))
-        for place, (maximum, number) in enumerate(
-            zip(windows.activations.max(axis=1).tolist(), windows.numbers.tolist(), strict=True)
+        for place, (maximum, start) in enumerate(
+            zip(windows.activations.max(axis=1).tolist(), windows.starts.tolist(), strict=True)
         )
     )
     found = []
     for rank in spread(len(ranked), n):
-        _, number, role, place = ranked[rank]
+        _, start, role, place = ranked[rank]
         windows = example.train if role == "train" else example.test
         ids, activations = windows.tokens[place].tolist(), windows.activations[place].tolist()
         maximum = max(activations)
-        document = documents.at(number * len(ids) + activations.index(maximum))
+        document = documents.at(start + activations.index(maximum))
         shown = segments(ids, activations, tokens.vocabulary)
         found.append(ShownWindow(role, int(windows.deciles[place]), maximum, document, shown))
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,15 +11,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, nearest
 from stages.outputs import file_sha256, fingerprint
 from stages.progress import bar
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-BATCH_TOKENS = 2048
-"""Tokens embedded at once, padding included: more is slower on a CPU, whose cache it leaves."""
+BATCH_TOKENS = {"cpu": 2048}
+"""Tokens embedded at once by default, by kind of device: more is slower on a CPU, whose cache it leaves."""
+MANY_TOKENS = 65_536
+"""On any other device."""
+
+ALIKE = ("STS", "sts", "s2s_query", "text-matching", "similarity")
+"""What models call their prompt for telling whether two texts mean the same."""
+
+DECIDES = (".safetensors", ".json", ".txt", ".model")
+"""Kinds of files that decide what a model makes of a text."""
 
 ORGANISATION = "sentence-transformers"
 """Owner, on the Hub, of the models that are named without one."""
@@ -47,42 +55,72 @@ class Embedder:
 
     model: SentenceTransformer
     identity: dict[str, Any]
-    """Its name, the sha256 of every weights file, and one sha256 over those."""
+    """Its name, its prompt, the sha256 of every file that decides its vectors, and one sha256 over all but the name."""
+    prompt: str = ""
+    """What every text begins with."""
+    batch_tokens: int = 2048
+
+    def prompted(self, prompt: str) -> Embedder:
+        """The same model, every text beginning with ``prompt``."""
+        facts = {"files": self.identity["files"], "prompt": prompt}
+        identity = {"name": self.identity["name"], **facts, "sha256": fingerprint(facts)}
+        return replace(self, prompt=prompt, identity=identity)
+
+    def comparing(self, prompt: str | None) -> Embedder:
+        """The same model with its prompt for comparing meanings, if it has one, or with its prompt of the given name.
+
+        Raises:
+            GlossaError: it has no prompt of that name.
+        """
+        known = {key: text for key, text in self.model.prompts.items() if text}
+        if prompt is not None and prompt not in known:
+            raise GlossaError(
+                f"params.yaml: compare.prompt should be a prompt of the embedder {self.identity['name']}, found {prompt}; "
+                f"{nearest(prompt, known)}"
+            )
+        chosen = prompt or next((key for key in ALIKE if key in known), None)
+        return self if chosen is None else self.prompted(known[chosen])
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Returns [texts, width] vectors of unit norm.
-
-        Equal texts are embedded once, and batches hold texts of like length whatever the order of ``texts``: padding
-        is most of the cost of a careless batch, and a vector depends, in its last bits, on what it is batched with.
-        """
+        """Returns [texts, width] vectors of unit norm; equal texts are embedded once."""
         distinct = sorted(set(texts)) or [""]  # so that no text at all has the right width, too
-        places: list[int] = []
-        parts: list[NDArray[np.float32]] = []
-        with bar("embed", total=len(distinct), unit="text") as progress:
-            for batch in _batches(self._lengths(distinct)):
-                chosen = [distinct[place] for place in batch]
-                parts.append(
-                    self.model.encode(
-                        chosen, batch_size=len(chosen), show_progress_bar=False, normalize_embeddings=True
-                    ).astype(np.float32)
-                )
-                places += batch
-                progress.update(len(batch))
-        vectors = np.concatenate(parts)
-        row_of = {distinct[place]: row for row, place in enumerate(places)}
+        parts = list(self.stream(distinct))
+        vectors = np.concatenate([found for _, found in parts])
+        row_of = {text: row for row, text in enumerate(text for part, _ in parts for text in part)}
         return vectors[np.array([row_of[text] for text in texts], np.int64)]
 
-    def _lengths(self, texts: list[str]) -> list[int]:
+    def stream(self, distinct: Sequence[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Yields (texts, their vectors) until all have been embedded.
+
+        A batch holds texts of one length in tokens, so that nothing is padded: padding is most of the cost of a careless
+        batch, and lets a vector depend, in its last bits, on what it is batched with.
+        """
+        with bar("embed", total=len(distinct), unit="text") as progress:
+            for batch in _batches(self._lengths(distinct), self.batch_tokens):
+                chosen = [distinct[place] for place in batch]
+                found = self.model.encode(
+                    chosen,
+                    prompt=self.prompt,
+                    batch_size=len(chosen),
+                    show_progress_bar=False,
+                    normalize_embeddings=True,
+                )
+                yield chosen, found.astype(np.float32)
+                progress.update(len(batch))
+
+    def _lengths(self, texts: Sequence[str]) -> list[int]:
         limit = self.model.max_seq_length
-        found = self.model.tokenizer(texts, truncation=limit is not None, max_length=limit)
+        whole = [(self.prompt + text).strip() for text in texts]
+        found = self.model.tokenizer(whole, truncation=limit is not None, max_length=limit)
         return [len(ids) for ids in found["input_ids"]]
 
 
-def _batches(lengths: list[int]) -> Iterator[list[int]]:
-    """Yields the places of texts in groups of like length, each up to ``BATCH_TOKENS`` or a single text."""
+def _batches(lengths: list[int], tokens: int) -> Iterator[list[int]]:
+    """Yields the places of texts in groups of equal length, each up to ``tokens`` or a single text."""
     batch: list[int] = []
     for place in sorted(range(len(lengths)), key=lambda place: (lengths[place], place)):
-        if batch and (len(batch) + 1) * lengths[place] > BATCH_TOKENS:
+        length = lengths[place]
+        if batch and (length != lengths[batch[-1]] or (len(batch) + 1) * length > tokens):
             yield batch
             batch = []
         batch.append(place)
@@ -90,10 +128,10 @@ def _batches(lengths: list[int]) -> Iterator[list[int]]:
         yield batch
 
 
-def load(name: str, device: str) -> Embedder:
+def load(name: str, device: str, batch_tokens: int | None = None) -> Embedder:
     """Loads the model ``name``: a folder, else what an installed package carries, else a repository on the Hub.
 
-    ``device`` is ``auto`` or a torch device.
+    ``device`` is ``auto`` or a torch device, ``batch_tokens`` what is embedded at once.
 
     Raises:
         GlossaError: there is no such model, it can't be used, or its weights are not the known ones.
@@ -103,17 +141,22 @@ def load(name: str, device: str) -> Embedder:
         raise GlossaError(
             f"the embedder {name} should be a sentence-transformers model, but it has no modules.json; choose another"
         )
-    files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in sorted(folder.rglob("*.safetensors"))}
-    if not files:
+    found = sorted(file for file in folder.rglob("*") if file.suffix in DECIDES and file.is_file())
+    files = {file.relative_to(folder).as_posix(): file_sha256(file) for file in found}
+    weights = [sha256 for file, sha256 in files.items() if file.endswith(".safetensors")]
+    if not weights:
         raise GlossaError(
             f"the embedder {name} should have its weights in *.safetensors, but it has none; choose another"
         )
-    if known is not None and list(files.values()) != [known]:
+    if known is not None and weights != [known]:
         raise GlossaError(
-            f"the weights of the embedder {name} should have the sha256 {known}, found {', '.join(files.values())} "
+            f"the weights of the embedder {name} should have the sha256 {known}, found {', '.join(weights)} "
             f"in {folder}; install or fetch it again"
         )
-    return Embedder(_open(folder, name, device), {"name": name, "files": files, "sha256": fingerprint(files)})
+    model = _open(folder, name, device)
+    tokens = batch_tokens or BATCH_TOKENS.get(model.device.type, MANY_TOKENS)
+    plain = Embedder(model, {"name": name, "files": files}, "", tokens)
+    return plain.prompted(model.prompts.get(model.default_prompt_name or "") or "")
 
 
 def _find(name: str) -> tuple[Path, str | None]:

@@ -1,55 +1,101 @@
-"""One-to-one matching of two coders' latents by the cosine of their decoder directions."""
+"""One-to-one matching of two coders' latents by any similarity.
+
+While it fits, the assignment with the largest sum (Hungarian algorithm, ``scipy.optimize.linear_sum_assignment``); beyond,
+the pairs that are each other's nearest, found without the whole matrix.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from stages.errors import GlossaError
+from stages.similarity.blocks import Similarity
 
-MOST_CELLS = 2**30
-"""Largest matrix of cosines: 32,768 by 32,768, matched in some minutes with 13 GB."""
+MOST = 20_000
+"""Matrices of more cells than the square of this are not assigned; that many take 3.2 GB."""
 
 
 class Matches(NamedTuple):
-    """Matched latents in the order of ``latents_a``; the coder with fewer latents is matched whole."""
+    """Matched latents, in the order of ``latents_a``; no latent is in two pairs."""
 
     latents_a: NDArray[np.int32]
     latents_b: NDArray[np.int32]
-    cosines: NDArray[np.float32]
-    random_cosine: float | None
-    """Mean over all pairs of latents that are not matched to one another; None where there are none."""
+    method: Literal["assignment", "mutual"] | None
+    """By ``assignment`` the coder with fewer latents is matched whole; by ``mutual`` nearest neighbours it need not be. None
+    where nothing can be matched."""
 
 
-def unit(vectors: NDArray) -> NDArray[np.float32]:
-    """Returns ``vectors`` [n, width] at unit norm; a zero vector stays one."""
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
+class Nearest(NamedTuple):
+    """The nearest latent of the other coder; the first of several that are as near."""
+
+    of_a: NDArray[np.int64]
+    """[rows] the latent of B that is nearest to each of the similarity's rows."""
+    values_a: NDArray[np.float32]
+    of_b: NDArray[np.int64]
+    """[columns] the latent of A that is nearest to each of its columns."""
+    values_b: NDArray[np.float32]
 
 
-def match(a: NDArray, b: NDArray) -> Matches:
-    """Matches the rows of ``a`` [latents_a, width] and ``b`` [latents_b, width] so that the cosines add up to most.
+def match(similarity: Similarity) -> Matches:
+    """Matches latents one to one, by assignment while it fits, else by mutual nearest neighbours."""
+    if len(similarity.rows) * len(similarity.columns) <= MOST**2:
+        return assign(similarity)
+    return mutual(similarity, nearest(similarity))
 
-    Raises:
-        GlossaError: the widths differ, or the matrix of cosines would not fit in memory.
-    """
+
+def assign(similarity: Similarity) -> Matches:
+    """Matches as many latents as the smaller coder has, so that the similarities add up to most."""
     from scipy.optimize import linear_sum_assignment
 
-    if a.shape[1] != b.shape[1]:
-        raise GlossaError(
-            f"decoder directions should have the same width to be compared, found {a.shape[1]} and {b.shape[1]}; "
-            "compare coders that write to the same space"
-        )
-    if len(a) * len(b) > MOST_CELLS:
-        raise GlossaError(
-            f"at most {MOST_CELLS:,} pairs of latents can be weighed, found {len(a):,} by {len(b):,}; "
-            "compare smaller coders"
-        )
-    cosines = unit(a) @ unit(b).T
-    latents_a, latents_b = linear_sum_assignment(cosines, maximize=True)
-    matched = cosines[latents_a, latents_b]
-    others = cosines.size - len(matched)
-    rest = float(cosines.sum(dtype=np.float64) - matched.sum(dtype=np.float64)) / others if others else None
-    return Matches(latents_a.astype(np.int32), latents_b.astype(np.int32), matched, rest)
+    n, m = len(similarity.rows), len(similarity.columns)
+    cost = np.empty((min(n, m), max(n, m)))  # SciPy would copy float32, and a tall matrix
+    for row, column, values in similarity.blocks():
+        part = -values.cpu().numpy()
+        r, c = part.shape
+        if n <= m:
+            cost[row : row + r, column : column + c] = part
+        else:
+            cost[column : column + c, row : row + r] = part.T
+    short, long = linear_sum_assignment(cost)
+    rows, columns = (short, long) if n <= m else (long, short)
+    order = np.argsort(rows)
+    return _matches(similarity.rows[rows[order]], similarity.columns[columns[order]], "assignment")
+
+
+def mutual(similarity: Similarity, found: Nearest) -> Matches:
+    """Matches the latents of which each is the other's nearest."""
+    back = found.of_b[np.searchsorted(similarity.columns, found.of_a)]
+    both = back == similarity.rows
+    return _matches(similarity.rows[both], found.of_a[both], "mutual")
+
+
+def nearest(similarity: Similarity) -> Nearest:
+    """Finds the nearest latent of the other coder for every latent of either, in one pass over the blocks."""
+    n, m = len(similarity.rows), len(similarity.columns)
+    best_a, best_b = _Best(n), _Best(m)
+    for row, column, values in similarity.blocks():
+        best_a.take(row, column, *values.max(dim=1))
+        best_b.take(column, row, *values.max(dim=0))
+    return Nearest(similarity.columns[best_a.places], best_a.values, similarity.rows[best_b.places], best_b.values)
+
+
+class _Best:
+    """The largest values so far and where they were; earlier blocks, which hold lower places, win ties."""
+
+    def __init__(self, n: int) -> None:
+        self.values = np.full(n, -np.inf, np.float32)
+        self.places = np.zeros(n, np.int64)
+
+    def take(self, first: int, shift: int, values: Tensor, places: Tensor) -> None:
+        here = slice(first, first + len(values))
+        found = values.cpu().numpy()
+        better = found > self.values[here]
+        self.values[here][better] = found[better]
+        self.places[here][better] = places.cpu().numpy()[better] + shift
+
+
+def _matches(a: NDArray, b: NDArray, method: Literal["assignment", "mutual"]) -> Matches:
+    return Matches(a.astype(np.int32), b.astype(np.int32), method)

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from stages import outputs, paths
 from stages.corpus import tokens
+from stages.corpus.tokens import Tokens
 from stages.examples import table as examples
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
@@ -62,7 +63,11 @@ def furnish(folder: Path) -> None:
         "special_positions": 16,
         "tokenizer": {"model": "demo/subject", "revision": None, "size": 10},
     }
-    tokens.write(paths.TOKENS, np.full((10, 8), A, np.int32), documents, vocabulary(), meta)
+    matrix = np.full((20, 4), A, np.int32)
+    for windows in WINDOWS.values():
+        for number, ids, _ in windows:
+            matrix[number] = ids
+    tokens.write(paths.TOKENS, matrix.reshape(10, 8), documents, vocabulary(), meta)
     for place, coder in enumerate(("one", "two")):
         _examples(coder, f"layers.{place}")
         _explain(coder, "pattern", [(2, "the word cat", None), (7, None, "no rule fits")])
@@ -71,7 +76,9 @@ def furnish(folder: Path) -> None:
             _score(coder, explainer, "detection", "balanced_accuracy", 0.8 + place / 10)
             _score(coder, explainer, "embedding", "auroc", 0.6)
     pairs = [_pair("pattern", 0.512345), _pair("llm", None)]
-    similarity.write(paths.SIMILARITY, similarity.matches_schema().empty_table(), {"pairs": pairs})
+    ceilings = {"pattern": {"one": {"value": 0.75, "n": 3}, "two": {"value": 0.65, "n": 3}}}
+    found = similarity.Similarity(_matches(), similarity.splits_schema().empty_table(), _lists(), {}, {})
+    similarity.write(paths.SIMILARITY, found._replace(meta={"pairs": pairs, "ceilings": ceilings}))
 
 
 def _examples(coder: str, hookpoint: str) -> None:
@@ -83,17 +90,12 @@ def _examples(coder: str, hookpoint: str) -> None:
     rows = [dict.fromkeys(schema.names) | latent for latent in latents]
     windows = []
     for latent in (2, 7):
-        for role, found in WINDOWS.items():
-            for decile, (number, ids, values) in enumerate(found, 1):
-                row = {"latent": latent, "role": role, "decile": decile if role != "negative" else 0, "window": number}
-                row |= {
-                    "row": number // 2,
-                    "start": number % 2 * 4,
-                    "max": max(values),
-                    "tokens": ids,
-                    "activations": values,
-                }
-                windows.append({"kind": None, **row})
+        for part, found in WINDOWS.items():
+            for decile, (number, _, values) in enumerate(found, 1):
+                row = {"latent": latent, "role": part, "decile": decile, "start": 4 * number, "max": max(values)}
+                row["activations"] = values
+                silent = {"role": "test", "kind": "random", "decile": 0, "activations": None}
+                windows.append({"kind": None, **row, **(silent if part == "negative" else {})})
     meta: dict[str, Any] = {
         "hookpoint": hookpoint,
         "subject": {"model": "demo/subject", "weights": "trained"},
@@ -103,6 +105,7 @@ def _examples(coder: str, hookpoint: str) -> None:
         "window": 4,
         "chosen": 3,
         "kept": 2,
+        "tokens_sha256": Tokens.open().sha256,
         "dropped": {"never fires": 1},
     }
     with outputs.new_directory(paths.examples(coder)) as partial:
@@ -162,8 +165,62 @@ def _score(coder: str, explainer: str, scorer: str, metric: str, score: float) -
 
 
 def _pair(explainer: str, cosine: float | None) -> dict[str, Any]:
-    keys = ("decoder_cosine", "decoder_cosine_random", "low", "high", "floor", "floor_low", "floor_high")
-    numbers = dict.fromkeys(keys, None if cosine is None else 0.25)
-    reason = "too few latents are matched" if cosine is None else None
-    counts = {"n_matched": 2, "n_explained": 2, "explanation_cosine": cosine, "reason": reason}
-    return {"a": "one", "b": "two", "explainer": explainer, **numbers, **counts}
+    figure = {"n": 2, "reason": "too few latents are matched"} if cosine is None else _figure(0.25)
+    meaning = {"n": 2, "reason": "too few latents are matched"} if cosine is None else _figure(cosine)
+    unread = {"n": 0, "reason": "activations are not read"}
+    return {
+        "a": "one",
+        "b": "two",
+        "explainer": explainer,
+        "same_subject": True,
+        "same_place": True,
+        "layer_distance": 1,
+        "controls": [],
+        "matched_by": "decoder",
+        "method": "assignment",
+        "n_matched": 2,
+        "reason": None,
+        "similarity": {
+            **{
+                kind: {**figure, **({} if cosine is None else {"random": 0.125})}
+                for kind in ("decoder", "encoder", "both")
+            },
+            "pearson": unread,
+            "jaccard": unread,
+        },
+        "meaning": {
+            "cosine": meaning,
+            "floors": dict.fromkeys(("random", "shuffled", "density", "frequency"), figure),
+            "significance": {"classes_a": 1, "classes_b": 2, **({} if cosine is None else {"p": 0.04})},
+        },
+        "sets": {**dict.fromkeys(("best_a", "best_b", "energy"), figure), "cka": unread},
+        "firing": {"density_distance": figure, "density_correlation": figure},
+    }
+
+
+def _figure(value: float) -> dict[str, Any]:
+    return {"value": value, "low": value - 0.125, "high": value + 0.125, "n": 2}
+
+
+def _matches() -> pa.Table:
+    """Latent 2 of ``one`` is matched to 7 of ``two`` and 7 to 2."""
+    rows = [
+        {"coder_a": "one", "coder_b": "two", "explainer": "llm", "latent_a": a, "latent_b": b, "decoder_cosine": 0.9}
+        for a, b in ((2, 7), (7, 2))
+    ]
+    return pa.Table.from_pylist(rows, similarity.matches_schema())
+
+
+def _lists() -> dict[str, Any]:
+    pair = {"direction": 0.9, "meaning": 0.1, "latent_a": 2, "latent_b": 3}
+    pair |= {"explanation_a": HOSTILE, "explanation_b": "dogs"}
+    steps = [("one", 2, None, HOSTILE), ("two", 3, 0.8, None)]
+    chain = [dict(zip(("coder", "latent", "direction", "explanation"), step, strict=True)) for step in steps]
+    lonely = {"latent": 7, "explanation": "dogs", "nearest_coder": "two", "nearest_latent": 2, "direction": 0.2}
+    both = {"same_direction_different_meaning": [pair], "same_meaning_different_direction": []}
+    found = {
+        "pairs": [{"a": "one", "b": "two", "direction": "decoder", **both}],
+        "unique": {"one": [lonely], "two": []},
+        "chains": [{"coders": ["one", "two"], "counts": {"2": 1}, "chains": [chain]}],
+    }
+    return {"llm": found, "pattern": {"pairs": [], "unique": {}, "chains": []}}

@@ -7,8 +7,9 @@ import pytest
 from stages import params, paths
 from stages.errors import GlossaError
 from stages.outputs import dumps
-from stages.publish import results
+from stages.publish import results, similarity
 from stages.publish.metrics import metrics, rounded
+from tests.publish import furnished
 
 
 def test_every_number_has_its_place(found: results.Results) -> None:
@@ -38,13 +39,38 @@ def test_every_number_has_its_place(found: results.Results) -> None:
 
 def test_similarity_says_what_is_known_of_a_pair(found: results.Results) -> None:
     similarity = metrics(found)["similarity"]
-    assert similarity["pattern"]["one"]["two"]["explanation_cosine"] == 0.5123
-    assert "reason" not in similarity["pattern"]["one"]["two"]
-    assert similarity["llm"]["one"]["two"] == {
-        "n_matched": 2,
-        "n_explained": 2,
-        "reason": "too few latents are matched",
+    known = {"layer_distance": 1, "matched_by": "decoder", "n_matched": 2, "relation": "same place", "n_explained": 2}
+    assert similarity["pattern"]["one"]["two"] == {
+        **known,
+        "decoder_cosine": 0.25,
+        "encoder_cosine": 0.25,
+        "decoder_cosine_random": 0.125,
+        "explanation_cosine": 0.5123,
+        "low": 0.3873,
+        "high": 0.6373,
+        **dict.fromkeys(("floor", "floor_shuffled", "floor_density", "floor_frequency"), 0.25),
+        "floor_low": 0.125,
+        "floor_high": 0.375,
+        "ceiling": 0.7,
+        "p": 0.04,
+        **dict.fromkeys(("best_a", "best_b", "energy"), 0.25),
     }
+    assert similarity["llm"]["one"]["two"] == {**known, "reason": "too few latents are matched"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"same_subject": False, "controls": ["random"], "same_place": True}, "different subjects"),
+        ({"same_subject": True, "controls": ["random"], "same_place": True}, "with a control"),
+        ({"same_subject": True, "controls": [], "same_place": True}, "same place"),
+        ({"same_subject": True, "controls": [], "same_place": False}, "different places"),
+    ],
+)
+def test_how_two_coders_stand_to_each_other(facts: dict, expected: str) -> None:
+    pair = furnished._pair("pattern", 0.5) | facts
+    assert similarity.flat(pair, {})["relation"] == expected
+    assert similarity.flat(pair, {})["ceiling"] is None
 
 
 def test_floats_are_rounded_wherever_they_are() -> None:

@@ -4,14 +4,17 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from stages.publish import embedded, pages
+from stages.publish import embedded, pages, relations
 from stages.publish.results import Results
 from tests.folders import tree
+
+LOCAL = ("index.html", "one.html", "two.html", "similar-latents.html", "matches.parquet")
 
 
 class Page(HTMLParser):
@@ -74,13 +77,14 @@ def test_hostile_text_stays_text(coder_page: str) -> None:
 
 
 def test_nothing_is_loaded_from_elsewhere(found: Results, coder_page: str) -> None:
-    for html in (coder_page, pages.index(found)):
+    for html in (coder_page, pages.index(found), pages.similar_latents(found)):
         for tag, attributes in Page(html).elements:
             assert "style" not in attributes
             assert not any(name.startswith("on") for name in attributes)
             for name in ("src", "srcset", "href"):
                 target = attributes.get(name) or ""
-                local = target in ("index.html", "one.html", "two.html") or target.startswith(("data:", "#"))
+                file = target.partition("#")[0]
+                local = file in LOCAL or target.startswith(("data:", "#"))
                 assert not target or local, (tag, target)
         assert "url(" not in Page(html).raw["style"][0]
 
@@ -136,5 +140,41 @@ def test_pages_are_the_same_every_time(found: Results, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         pages.write(tmp_path / name, found, 3)
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
-    assert list(tree(tmp_path / "a")) == ["index.html", "one.html", "two.html"]
+    assert list(tree(tmp_path / "a")) == [
+        "index.html",
+        "matches.parquet",
+        "one.html",
+        "similar-latents.html",
+        "two.html",
+    ]
     assert str(tmp_path) not in (tmp_path / "a" / "one.html").read_text()
+
+
+def test_the_page_of_similar_latents_shows_pairs_lists_and_scores(found: Results) -> None:
+    page = Page(pages.similar_latents(found))
+    text = " ".join(" ".join(page.texts).split()).replace("\N{EN DASH}", "-")
+    assert "matched one to one by the directions they write" in text
+    numbers = "0.25 0.25 0.51 0.39 to 0.64 0.25 0.25 0.70 0.04 0.25 0.25"
+    assert f"one - two same place, 1 layer apart pattern 2 2 {numbers}" in text
+    assert "llm 2 2 - - - too few latents are matched - - - - - -" in text
+    assert "1 through 2 layers: matched from layer to layer at a cosine of at least 0.7" in text
+    assert "one 7 two 2 0.20 dogs" in text
+    hostile = '</script><img src=x onerror=alert(1)> "quoted"'
+    assert f"one 2 two 3 0.90 0.10 {hostile}" in text
+    assert "detection 0.80 embedding 0.60 dogs" in text
+    assert "script" not in {tag for tag, _ in page.elements}
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert "one.html#latent-2" in links
+    assert "two.html#latent-3" not in links, "that latent was not sampled, so it has no page"
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u2028\u2029\x1b]", pages.similar_latents(found))
+
+
+def test_the_matches_hold_the_scores_of_both_explanations(found: Results) -> None:
+    table = relations.scored_matches(found)
+    rows = table.select(["latent_a", "detection_a", "detection_b", "embedding_a", "embedding_b"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [(2, 0.8, None, 0.6, None), (7, None, 0.9, None, 0.6)]
+
+
+def test_a_single_coder_has_nothing_in_common(found: Results) -> None:
+    alone = replace(found, pairs=[], lists={})
+    assert "There is a single coder: nothing to compare." in pages.similar_latents(alone)

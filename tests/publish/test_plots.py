@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from matplotlib import rcParams
 
-from stages.publish import figures, plots
+from stages.publish import distance, figures, plots
 from stages.publish.results import Results
 from tests.folders import tree
 
@@ -38,7 +38,11 @@ def test_records_by_hand(found: Results) -> None:
         "a": "one",
         "b": "two",
         "explainer": "llm",
+        "relation": "same place",
+        "layer_distance": 1,
         "explanation_cosine": None,
+        "low": None,
+        "high": None,
         "floor": None,
         "decoder_cosine": None,
     }
@@ -56,6 +60,8 @@ def test_the_folder_is_the_same_every_time_and_whatever_the_user_prefers(
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
     names = [
         "deciles.json",
+        "distance.png",
+        "distance.svg",
         "overview.png",
         "overview.svg",
         "scores.json",
@@ -89,6 +95,7 @@ def test_pictures_without_anything_to_show_can_be_drawn() -> None:
     for records in ([], [unscored]):
         assert figures.overview(records, "svg", figures.DARK).startswith(b"<?xml")
     assert figures.similarity([], "svg", figures.DARK).startswith(b"<?xml")
+    assert b"No two coders whose layers are known" in distance.draw([], "svg", figures.DARK).replace(b"&#160;", b" ")
 
 
 @pytest.mark.parametrize("palette", [figures.LIGHT, figures.DARK])
@@ -105,3 +112,29 @@ def test_colours_can_be_read(palette: figures.Palette) -> None:
 def test_contrast_by_hand() -> None:
     assert figures.contrast("#000000", "#ffffff") == pytest.approx(21)
     assert figures.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def record(a: str, b: str, relation: str, layers: int | None, cosine: float | None = 0.5) -> dict:
+    ends = {"low": None, "high": None, "floor": None} if cosine is None else {"low": 0.4, "high": 0.6, "floor": 0.3}
+    measures = {"explanation_cosine": cosine, "decoder_cosine": 0.2}
+    return {"a": a, "b": b, "explainer": "e", "relation": relation, "layer_distance": layers, **measures, **ends}
+
+
+def test_pairs_of_one_distance_stand_side_by_side() -> None:
+    records = [record(*"ab", "with a control", 1), record(*"ac", "same place", 1), record(*"bc", "same place", 2)]
+    places = distance._places(records)
+    assert places == {("a", "c"): 0.875, ("a", "b"): 1.125, ("b", "c"): 2.0}
+
+
+def test_similarity_by_distance_leaves_out_what_is_unknown() -> None:
+    records = [
+        record(*"ab", "same place", 0),
+        record(*"ac", "with a control", 2, None),
+        record(*"bc", "different subjects", None),
+    ]
+    figure = distance._draw(records, figures.LIGHT)
+    above, below = figure.axes
+    assert [label.get_text() for label in below.get_xticklabels()] == ["0", "2"]
+    assert [len(line.get_xdata()) for line in above.lines] == [1, 1], "one point and its floor"
+    assert sorted(len(line.get_xdata()) for line in below.lines) == [1, 1]
+    assert distance.draw(records, "png", figures.DARK).startswith(b"\x89PNG")

@@ -10,7 +10,10 @@ WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "a", "cat", "dog", "ends", "
 
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random sentence-transformers model of width 8 that knows a few words; copy it before changing anything."""
+    """A sentence-transformers model of width 16 that knows a few words; copy it before changing anything.
+
+    Its words have random meanings, and a text means what its words do, whatever their order.
+    """
     import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
@@ -27,7 +30,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ).save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(WORDS),
-        hidden_size=8,
+        hidden_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=16,
@@ -36,7 +39,14 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        BertModel(config).save_pretrained(folder)
+        model = BertModel(config)
+    with torch.no_grad():
+        model.embeddings.position_embeddings.weight.zero_()
+        model.embeddings.token_type_embeddings.weight.zero_()
+        model.embeddings.word_embeddings.weight[[0, 3]] = 0
+        for part in (model.encoder.layer[0].attention.output, model.encoder.layer[0].output):
+            part.dense.weight.zero_()
+    model.save_pretrained(folder)
     kinds = {"": "Transformer", "1_Pooling": "Pooling"}
     modules = [
         {"idx": idx, "name": str(idx), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -45,6 +55,6 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 32, "do_lower_case": False}))
     (folder / "1_Pooling").mkdir()
-    pooling = {"word_embedding_dimension": 8, "pooling_mode_mean_tokens": True}
+    pooling = {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     return folder

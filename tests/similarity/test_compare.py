@@ -1,7 +1,10 @@
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
@@ -15,6 +18,7 @@ from tests.folders import tree
 
 ORDER = np.random.default_rng(7).permutation(24)
 KINDS = ["the cat", "a dog", "number of the word", "verb"]
+SIMILARITIES = ["decoder", "encoder", "both", "pearson", "jaccard"]
 
 
 def explain(coder: str, texts: dict[int, str | None], explainer: str = "pattern") -> None:
@@ -28,39 +32,68 @@ def change(old: str, new: str) -> None:
     Path("params.yaml").write_text(text.replace(old, new))
 
 
+def setting(**options: object) -> None:
+    """Adds to the section compare."""
+    text = Path("params.yaml").read_text()
+    said = "".join(f", {key}: {json.dumps(value)}" for key, value in options.items())
+    assert text.endswith("}\n")
+    Path("params.yaml").write_text(f"{text[:-2]}{said}}}\n")
+
+
 def weights(coder: str, **changed: np.ndarray) -> None:
     file = Path("coders") / coder / "sae.safetensors"
-    save_file(load_file(file) | changed, file)
+    save_file(load_file(file) | {key: np.ascontiguousarray(value) for key, value in changed.items()}, file)
+
+
+def another(name: str, like: str = "one", entry: str = "{path: coders/one, hookpoint: layers.1}") -> None:
+    """Adds a coder before the last, sampled like another one."""
+    change("  two:", f"  {name}: {entry}\n  two:")
+    shutil.copytree(paths.examples(like), paths.examples(name))
+    shutil.copytree(paths.latents(like), paths.latents(name))
 
 
 @pytest.fixture
-def planted(workplace: Path, model_folder: Path) -> Path:
+def planted(finished_workplace: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Coder ``two`` is ``one`` with its latents in another ORDER, and they are explained alike, save for two."""
-    directions = load_file("coders/one/sae.safetensors")["W_dec"]
-    weights("two", W_dec=directions[ORDER] * 2)
+    folder = tmp_path / "planted"
+    shutil.copytree(finished_workplace, folder)
+    monkeypatch.chdir(folder)
+    one = load_file("coders/one/sae.safetensors")
+    weights("two", **{"W_dec": one["W_dec"][ORDER] * 2, "encoder.weight": one["encoder.weight"][ORDER] * 3})
     explain("one", {latent: KINDS[latent % 4] for latent in range(24) if latent != 5})
     explain("two", {place: KINDS[latent % 4] if latent != 6 else None for place, latent in enumerate(ORDER.tolist())})
     with Path("params.yaml").open("a") as file:
         file.write(f"compare: {{embedder: {model_folder}}}\n")
-    return workplace
+    return folder
 
 
 def run() -> str:
-    result = CliRunner().invoke(main, ["compare"])
+    result = CliRunner().invoke(main, ["compare"], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.stdout
 
 
+def read() -> tuple[pa.Table, dict[str, Any]]:
+    return table.read(paths.SIMILARITY)
+
+
+def only() -> dict[str, Any]:
+    (found,) = read()[1]["pairs"]
+    return found
+
+
 def test_a_permuted_coder_is_found_again_and_means_the_same(planted: Path) -> None:
     said = run()
-    assert said == ("compare: 1 pairs of coders, 24 matches, 22 of them explained on both sides, 4 texts embedded\n")
-    matches, meta = table.read(paths.SIMILARITY)
+    assert said == "compare: 1 pairs of coders, 24 matches, 22 of them explained on both sides, 4 explanations\n"
+    matches, meta = read()
     assert matches.schema.equals(table.matches_schema())
     rows = matches.to_pylist()
     assert [row["latent_a"] for row in rows] == list(range(24))
     assert [ORDER[row["latent_b"]] for row in rows] == list(range(24))
     assert {(row["coder_a"], row["coder_b"], row["explainer"]) for row in rows} == {("one", "two", "pattern")}
     assert [row["decoder_cosine"] for row in rows] == pytest.approx([1] * 24, abs=1e-5)
+    assert [row["encoder_cosine"] for row in rows] == pytest.approx([1] * 24, abs=1e-5)
+    assert {row["activation_correlation"] for row in rows} == {None}
     assert (rows[5]["explanation_a"], rows[5]["explanation_b"]) == (None, "a dog")
     assert (rows[6]["explanation_a"], rows[6]["explanation_b"]) == ("number of the word", None)
     cosines = [row["explanation_cosine"] for row in rows]
@@ -69,40 +102,78 @@ def test_a_permuted_coder_is_found_again_and_means_the_same(planted: Path) -> No
 
     (pair,) = meta["pairs"]
     assert (pair["a"], pair["b"], pair["explainer"]) == ("one", "two", "pattern")
-    assert (pair["n_matched"], pair["n_explained"], pair["reason"]) == (24, 22, None)
-    assert pair["decoder_cosine"] == pytest.approx(1, abs=1e-5)
-    assert abs(pair["decoder_cosine_random"]) < 0.1
-    assert pair["explanation_cosine"] == pytest.approx(1, abs=1e-5)
-    assert pair["low"] == pytest.approx(1, abs=1e-5)
-    assert pair["floor_low"] < pair["floor"] < pair["floor_high"] < pair["low"]
+    assert (pair["n_matched"], pair["matched_by"], pair["method"], pair["reason"]) == (
+        24,
+        "decoder",
+        "assignment",
+        None,
+    )
+    assert (pair["same_subject"], pair["layer_distance"], pair["controls"]) == (True, 1, [])
+    for kind in ("decoder", "encoder", "both"):
+        assert pair["similarity"][kind]["value"] == pytest.approx(1, abs=1e-5)
+        assert abs(pair["similarity"][kind]["random"]) < 0.15
+    assert pair["similarity"]["pearson"] == {
+        "n": 0,
+        "reason": "activations are not read unless compare.activations is true",
+    }
+    meaning = pair["meaning"]
+    assert (meaning["cosine"]["n"], meaning["cosine"]["value"]) == (22, pytest.approx(1, abs=1e-5))
+    for floor in ("random", "shuffled", "density", "frequency"):
+        assert meaning["floors"][floor]["low"] < meaning["floors"][floor]["value"] < 0.95, floor
+    # four classes, exchanged in 24 ways, one of which is the observed one
+    assert meaning["significance"] == {"classes_a": 4, "classes_b": 4, "p": pytest.approx(1 / 24, abs=0.02)}
+    assert [pair["sets"][side]["value"] for side in ("best_a", "best_b")] == pytest.approx([1, 1], abs=1e-5)
+    assert pair["sets"]["energy"]["p"] > 0.5
+    assert pair["sets"]["cka"]["reason"].startswith("activations are not read")
+    assert -1 <= pair["firing"]["density_correlation"]["value"] <= 1
+    assert pair["firing"]["density_distance"]["value"] > 0
 
 
 def test_the_meta_says_what_it_was_made_from(planted: Path, model_folder: Path) -> None:
     run()
     meta = json.loads((paths.SIMILARITY / "meta.json").read_text())
-    assert (meta["schema"], meta["version"]) == ("glossa/similarity", 1)
+    assert (meta["schema"], meta["version"]) == ("glossa/similarity", 2)
     file = paths.explanations("two", "pattern") / "explanations.parquet"
     assert meta["explanations_sha256"]["pattern"]["two"] == file_sha256(file)
     assert meta["coders"]["one"]["weights_sha256"] == file_sha256(Path("coders/one/sae.safetensors"))
-    assert meta["embedder"]["files"] == {"model.safetensors": file_sha256(model_folder / "model.safetensors")}
+    assert meta["embedder"]["files"]["model.safetensors"] == file_sha256(model_folder / "model.safetensors")
 
 
-def test_the_same_bytes_run_after_run(planted: Path) -> None:
+def test_the_same_bytes_run_after_run_whatever_is_remembered(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run()
     before = tree(paths.SIMILARITY)
     run()
     assert tree(paths.SIMILARITY) == before
-    assert set(before) == {"matches.parquet", "meta.json"}
+    monkeypatch.setenv("GLOSSA_HOME", str(planted / "elsewhere"))
+    monkeypatch.setenv("GLOSSA_EMBED_TOKENS", "5")
+    run()
+    assert tree(paths.SIMILARITY) == before
+    assert set(before) == {"embeddings.parquet", "lists.json", "matches.parquet", "meta.json", "splits.parquet"}
+
+
+def test_only_changed_explanations_are_embedded_again(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.similarity.embedder import Embedder
+
+    run()
+    embedded = []
+    stream = Embedder.stream
+    monkeypatch.setattr(Embedder, "stream", lambda self, texts: embedded.extend(texts) or stream(self, texts))
+    explain("one", {latent: KINDS[latent % 4] if latent else "the dog" for latent in range(24)})
+    run()
+    assert embedded == ["the dog"]
+    vectors, _ = table.read_embeddings(paths.SIMILARITY)
+    assert sorted(vectors) == sorted([*KINDS, "the dog"])
+    assert np.linalg.norm(vectors["the dog"]) == pytest.approx(1)
 
 
 def test_every_two_coders_and_every_explainer_in_the_order_of_params(planted: Path) -> None:
-    change("  two:", "  a_third: {path: coders/one, hookpoint: layers.1}\n  two:")
+    another("a_third")
     change("  pattern: {kind: pattern}", "  pattern: {kind: pattern}\n  another: {kind: pattern}")
     explain("a_third", {latent: KINDS[latent % 4] for latent in range(24)})
     for coder in ("one", "a_third", "two"):
         explain(coder, {0: "the cat"}, "another")
     run()
-    matches, meta = table.read(paths.SIMILARITY)
+    matches, meta = read()
     expected = [
         (a, b, explainer)
         for a, b in (("one", "a_third"), ("one", "two"), ("a_third", "two"))
@@ -112,51 +183,197 @@ def test_every_two_coders_and_every_explainer_in_the_order_of_params(planted: Pa
     rows = matches.select(["coder_a", "coder_b", "explainer", "latent_a"]).to_pylist()
     assert [tuple(row.values()) for row in rows] == [(*key, latent) for key in expected for latent in range(24)]
     by_key = {(pair["a"], pair["b"], pair["explainer"]): pair for pair in meta["pairs"]}
-    assert by_key["one", "a_third", "another"]["reason"].startswith("only one matched pair has both explanations")
-    assert by_key["one", "a_third", "pattern"]["n_explained"] == 23
+    reason = by_key["one", "a_third", "another"]["meaning"]["cosine"]["reason"]
+    assert reason.startswith("only one matched pair has both explanations")
+    assert by_key["one", "a_third", "pattern"]["meaning"]["cosine"]["n"] == 23
+
+
+def test_only_the_pairs_that_are_asked_for(planted: Path) -> None:
+    another("third")
+    explain("third", {0: "verb"})
+    setting(pairs=[["two", "third"], ["one", "two"]])
+    run()
+    assert [(pair["a"], pair["b"]) for pair in read()[1]["pairs"]] == [("two", "third"), ("one", "two")]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        ([["one", "too"]], "compare.pairs names too, which is no coder; did you mean two?"),
+        ([["one", "one"]], "compare.pairs should be all, or a list of pairs of different coders"),
+        ("every", "compare.pairs should be all, or a list of pairs of different coders"),
+    ],
+)
+def test_pairs_that_can_not_be(planted: Path, pairs: object, said: str) -> None:
+    setting(pairs=pairs)
+    result = CliRunner().invoke(main, ["compare"])
+    assert result.exit_code == 1
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_pair_does_not_depend_on_the_others(planted: Path) -> None:
     run()
-    alone = table.read(paths.SIMILARITY)[1]["pairs"][0]
-    change("  two:", "  third: {path: coders/one, hookpoint: layers.1}\n  two:")
+    alone = only()
+    another("third")
     explain("third", {latent: KINDS[latent % 4] for latent in range(24)})
     run()
-    pairs = table.read(paths.SIMILARITY)[1]["pairs"]
+    pairs = read()[1]["pairs"]
     assert alone in pairs
     assert len(pairs) == 3
 
 
-def test_one_coder_has_nothing_to_be_compared_with_and_needs_no_embedder(planted: Path) -> None:
+def test_one_coder_has_nothing_to_be_compared_with(planted: Path) -> None:
     change("  two: {path: coders/two, hookpoint: layers.1}\n", "")
-    change("embedder: ", "embedder: nowhere")
-    assert run().startswith("compare: 0 pairs of coders, 0 matches")
-    matches, meta = table.read(paths.SIMILARITY)
+    assert run() == "compare: 0 pairs of coders, 0 matches, 0 of them explained on both sides, 4 explanations\n"
+    matches, meta = read()
     assert matches.schema.equals(table.matches_schema())
-    assert (len(matches), meta["pairs"], meta["embedder"]) == (0, [], None)
+    assert (len(matches), meta["pairs"]) == (0, [])
 
 
-def test_nothing_explained_still_matches_the_decoders(planted: Path) -> None:
+def test_nothing_explained_still_matches_the_decoders_and_needs_no_embedder(planted: Path) -> None:
+    explain("one", dict.fromkeys(range(24)))
     explain("two", dict.fromkeys(range(24)))
+    change("embedder: ", "embedder: nowhere")
     run()
-    matches, meta = table.read(paths.SIMILARITY)
-    (pair,) = meta["pairs"]
-    assert (len(matches), pair["n_matched"], pair["n_explained"]) == (24, 24, 0)
-    assert pair["decoder_cosine"] == pytest.approx(1, abs=1e-5)
-    assert (pair["explanation_cosine"], pair["floor"]) == (None, None)
-    assert pair["reason"].startswith("no matched pair has both explanations")
+    pair = only()
+    assert (len(read()[0]), pair["n_matched"], pair["meaning"]["cosine"]["n"]) == (24, 24, 0)
+    assert pair["similarity"]["decoder"]["value"] == pytest.approx(1, abs=1e-5)
+    assert pair["meaning"]["cosine"]["reason"].startswith("no matched pair has both explanations")
+    assert pair["sets"]["energy"]["reason"] == "no latent of one of the coders is explained"
+    assert table.read_embeddings(paths.SIMILARITY)[0] == {}
+    assert read()[1]["embedder"] is None
 
 
-def test_coders_of_other_widths_say_so_and_stop_nothing(planted: Path, make_coder) -> None:
+def test_one_side_explained_or_one_latent_only(planted: Path) -> None:
+    explain("one", dict.fromkeys(range(24)))
+    run()
+    assert only()["sets"]["best_a"]["reason"] == "no latent of one of the coders is explained"
+    explain("one", {3: KINDS[3]})
+    run()
+    pair = only()
+    assert (pair["meaning"]["cosine"]["n"], pair["sets"]["best_a"]["n"]) == (1, 1)
+    assert pair["meaning"]["floors"]["random"]["reason"].startswith("only one matched pair has both explanations")
+    assert pair["sets"]["best_a"]["value"] == pytest.approx(1, abs=1e-5)
+    assert pair["sets"]["energy"]["reason"] == "fewer than two latents of one of the coders are explained"
+
+
+def test_identical_coders(planted: Path) -> None:
+    another("same", entry="{path: coders/one, hookpoint: layers.0}")
+    explain("same", {latent: KINDS[latent % 4] for latent in range(24) if latent != 5})
+    setting(pairs=[["one", "same"]], activations=True)
+    run()
+    pair = only()
+    assert pair["layer_distance"] == 0
+    rows = read()[0].to_pylist()
+    assert [row["latent_a"] for row in rows] == [row["latent_b"] for row in rows]
+    assert {kind: pair["similarity"][kind]["value"] for kind in SIMILARITIES} == pytest.approx(
+        dict.fromkeys(SIMILARITIES, 1), abs=1e-5
+    )
+    assert pair["sets"]["cka"]["value"] == pytest.approx(1, abs=1e-5)
+    assert pair["firing"]["density_distance"]["value"] == 0
+    assert pair["firing"]["density_correlation"]["value"] == pytest.approx(1)
+
+
+def test_activations_are_compared_when_asked_for(planted: Path) -> None:
+    setting(activations=True)
+    run()
+    rows, pair = read()[0].to_pylist(), only()
+    assert pair["matched_by"] == "decoder"
+    known = [row for row in rows if row["activation_correlation"] is not None]
+    assert len(known) == pair["similarity"]["pearson"]["n"] > 5
+    assert all(-1 <= row["activation_correlation"] <= 1 and 0 <= row["activation_jaccard"] <= 1 for row in known)
+    cka = pair["sets"]["cka"]
+    assert 0 < cka["low"] < cka["value"] < cka["high"] < 1
+
+
+@pytest.mark.parametrize("kind", ["encoder", "both"])
+def test_matching_by_other_directions(planted: Path, kind: str) -> None:
+    weights("two", W_dec=np.roll(load_file("coders/two/sae.safetensors")["W_dec"], 1, axis=0))
+    setting(match=kind)
+    run()
+    rows = read()[0].to_pylist()
+    assert only()["matched_by"] == kind
+    if kind == "encoder":
+        assert [ORDER[row["latent_b"]] for row in rows] == list(range(24))
+        assert np.mean([row["decoder_cosine"] for row in rows]) < 0.5
+    mean = np.mean([(row["decoder_cosine"] + row["encoder_cosine"]) / 2 for row in rows])
+    assert only()["similarity"]["both"]["value"] == pytest.approx(mean, abs=1e-5)
+
+
+def test_matching_by_activations(planted: Path) -> None:
+    setting(match="activations")
+    run()
+    pair = only()
+    by_activations = pair["similarity"]["pearson"]["value"]
+    assert pair["matched_by"] == "activations"
+    change("match:", "activations: true, match:")
+    change('"activations"', '"decoder"')
+    run()
+    assert only()["similarity"]["pearson"]["value"] < by_activations
+
+
+def test_matching_by_meaning(planted: Path) -> None:
+    setting(match="meaning")
+    run()
+    rows, pair = read()[0].to_pylist(), only()
+    assert (pair["matched_by"], pair["n_matched"]) == ("meaning", 23)
+    assert {row["latent_a"] for row in rows} <= set(range(24)) - {5}
+    assert sum(row["explanation_a"] == row["explanation_b"] for row in rows) >= 22
+    assert pair["similarity"]["decoder"]["value"] < 0.6
+
+
+def test_coders_of_other_widths_are_compared_by_meaning_alone(planted: Path, make_coder) -> None:
     make_coder(Path("coders/wide"), seed=3, width=20)
-    change("  two:", "  wide: {path: coders/wide, hookpoint: layers.1}\n  two:")
-    explain("wide", {0: "verb"})
+    another("wide", entry="{path: coders/wide, hookpoint: layers.1}")
+    explain("wide", {0: "verb", 1: "the cat", 2: "a dog"})
+    setting(pairs=[["one", "wide"]])
     run()
-    matches, meta = table.read(paths.SIMILARITY)
-    assert len(matches) == 24
-    (pair,) = (pair for pair in meta["pairs"] if (pair["a"], pair["b"]) == ("one", "wide"))
-    assert (pair["n_matched"], pair["decoder_cosine"], pair["explanation_cosine"]) == (0, None, None)
-    assert "should have the same width to be compared, found 16 and 20" in pair["reason"]
+    pair = only()
+    assert (len(read()[0]), pair["n_matched"], pair["method"]) == (0, 0, None)
+    assert pair["reason"] == "the coders write to spaces of different widths, 16 and 20"
+    assert pair["similarity"]["encoder"]["reason"] == "the coders read spaces of different widths, 16 and 20"
+    assert pair["sets"]["best_b"]["value"] == pytest.approx(1, abs=1e-5)
+    assert "value" in pair["firing"]["density_distance"]
+    change("pairs:", "match: meaning, pairs:")
+    run()
+    assert only()["n_matched"] == 3
+    assert only()["meaning"]["cosine"]["value"] == pytest.approx(1, abs=1e-5)
+
+
+def test_coders_of_different_subjects(planted: Path) -> None:
+    """The same weights read with a subject that was never trained; its examples say so."""
+    another("untrained", entry="{path: coders/one, hookpoint: layers.0, weights: random}")
+    file = paths.examples("untrained") / "meta.json"
+    meta = json.loads(file.read_text())
+    meta["subject"]["sha256"] = "0" * 64
+    file.write_text(json.dumps(meta))
+    explain("untrained", {latent: KINDS[latent % 4] for latent in range(24)})
+    setting(pairs=[["one", "untrained"]], activations=True)
+    run()
+    pair = only()
+    assert (pair["same_subject"], pair["layer_distance"]) == (False, None)
+    assert pair["reason"] == "the coders belong to different subjects, whose activations share no space"
+    assert {pair["similarity"][kind]["reason"] for kind in ("decoder", "encoder", "both")} == {pair["reason"]}
+    assert pair["sets"]["cka"]["value"] == pytest.approx(1, abs=1e-5), "they fire on the same tokens"
+    assert pair["sets"]["best_a"]["value"] == pytest.approx(1, abs=1e-5)
+
+
+def test_a_coder_of_another_project(planted: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other project"
+    for path in (paths.examples("two"), paths.explanations("two", "pattern")):
+        shutil.copytree(path, other / path)
+    setting(others={"theirs": {"path": str(other), "coder": "two"}}, pairs=[["one", "theirs"]], match="meaning")
+    run()
+    pair = only()
+    assert (pair["b"], pair["n_matched"]) == ("theirs", 23)
+    assert pair["meaning"]["cosine"]["n"] == 23
+    assert pair["similarity"]["decoder"]["reason"] == "a coder of another project has no weights or activations here"
+    assert pair["meaning"]["floors"]["frequency"]["reason"] == "no two pairs can be exchanged"
+    assert "value" in pair["meaning"]["floors"]["density"]
+    change('{"theirs"', '{"one"')
+    result = CliRunner().invoke(main, ["compare"])
+    assert "the name compare.others.one should hold only a-z, 0-9 and _ and be no coder's; rename it" in result.stderr
 
 
 def test_explanations_that_are_missing_are_named(planted: Path) -> None:
@@ -168,24 +385,94 @@ def test_explanations_that_are_missing_are_named(planted: Path) -> None:
 
 
 def test_controls_are_matched_by_what_they_write(planted: Path) -> None:
-    change(
-        "  two:",
-        "  neurons: {kind: neurons, hookpoint: layers.1.mlp, k: 4}\n"
-        "  random: {kind: random, hookpoint: layers.1, latents: 40, k: 4}\n"
-        "  inside: {kind: random, hookpoint: layers.1.mlp.down_proj.input, latents: 40, k: 4}\n"
-        "  two:",
-    )
+    another("neurons", entry="{kind: neurons, hookpoint: layers.1.mlp, k: 4}")
+    another("random", entry="{kind: random, hookpoint: layers.1, latents: 40, k: 4}")
+    another("inside", entry="{kind: random, hookpoint: layers.1.mlp.down_proj.input, latents: 40, k: 4}")
+    for name, latents in (("neurons", 32), ("random", 40), ("inside", 40)):
+        file = paths.examples(name) / "meta.json"
+        meta = json.loads(file.read_text())
+        meta["n_latents"], meta["coder"]["format"] = latents, "neurons" if name == "neurons" else "random"
+        meta["hookpoint"] = "layers.1" if name == "random" else "layers.1.mlp.down_proj.input"
+        file.write_text(json.dumps(meta))
+        explain(name, {latent: KINDS[latent % 4] for latent in range(20)})
     down = load_file("subject/model.safetensors")["model.layers.1.mlp.down_proj.weight"]
-    weights("one", W_dec=np.ascontiguousarray(down.T[:24]))
-    for coder in ("neurons", "random", "inside"):
-        explain(coder, {latent: KINDS[latent % 4] for latent in range(20)})
+    weights("one", W_dec=down.T[:24])
     run()
-    _, meta = table.read(paths.SIMILARITY)
+    _, meta = read()
     pairs = {(pair["a"], pair["b"]): pair for pair in meta["pairs"]}
-    assert pairs["one", "neurons"]["decoder_cosine"] == pytest.approx(1, abs=1e-5), (
-        "its directions are some of the neurons'"
+    of_neurons = pairs["one", "neurons"]
+    assert of_neurons["similarity"]["decoder"]["value"] == pytest.approx(1, abs=1e-5), (
+        "its directions are some of theirs"
     )
-    assert abs(pairs["one", "random"]["decoder_cosine"]) < 0.8
-    assert pairs["one", "inside"]["reason"].startswith("decoder directions should have the same width")
-    assert meta["coders"]["neurons"]["format"] == "neurons"
-    assert meta["coders"]["random"]["seeds"] == [0, 0]
+    assert (
+        of_neurons["similarity"]["encoder"]["reason"] == "the second coder has no encoder directions: it has no encoder"
+    )
+    assert (of_neurons["controls"], of_neurons["layer_distance"]) == (["neurons"], 1)
+    assert abs(pairs["one", "random"]["similarity"]["decoder"]["value"]) < 0.8
+    assert pairs["one", "inside"]["reason"] == (
+        "the coders write to different spaces, the residual stream and layers.1.mlp.down_proj.input"
+    )
+
+
+def test_split_latents_are_found_as_splits(planted: Path) -> None:
+    one = load_file("coders/one/sae.safetensors")["W_dec"]
+    wide = np.concatenate([one[:20], one[20:] + 0.1 * one[:4], one[20:] - 0.1 * one[:4]])
+    shutil.copytree("coders/one", "coders/wide")
+    config = json.loads(Path("coders/wide/cfg.json").read_text())
+    Path("coders/wide/cfg.json").write_text(json.dumps(config | {"num_latents": 28}))
+    weights("wide", W_dec=wide, **{"encoder.weight": wide, "encoder.bias": np.zeros(28, np.float32)})
+    another("wide", entry="{path: coders/wide, hookpoint: layers.0}")
+    explain("wide", {0: "verb"})
+    meta = paths.examples("wide") / "meta.json"
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"n_latents": 28}))
+    setting(pairs=[["one", "wide"]])
+    run()
+    found = pa.parquet.read_table(paths.SIMILARITY / "splits.parquet")
+    assert found.schema.equals(table.splits_schema())
+    split = [row for row in found.to_pylist() if row["latent"] >= 20 and row["coder"] == "one"]
+    assert [(row["latent"], row["other"], sorted(row["latents"])) for row in split] == [
+        (20 + i, "wide", [20 + i, 24 + i]) for i in range(4)
+    ]
+    assert [row["joint_cosine"] for row in split] == pytest.approx([1] * 4, abs=1e-4)
+
+
+def test_the_lists_people_read(planted: Path) -> None:
+    """Latent 3 means something else in ``two``, and latents 8 and 9 exchange a meaning that is theirs alone."""
+    said = {latent: KINDS[latent % 4] for latent in range(24)}
+    explain("one", said | {8: "the word", 9: "the verb of a cat"})
+    theirs = said | {3: "the dog", 8: "the verb of a cat", 9: "the word"}
+    explain("two", {place: theirs[latent] for place, latent in enumerate(ORDER.tolist())})
+    run()
+    lists = json.loads((paths.SIMILARITY / "lists.json").read_text())["pattern"]
+    ((pair),) = lists["pairs"]
+    assert (pair["a"], pair["b"], pair["direction"]) == ("one", "two", "decoder")
+    noisy = pair["same_direction_different_meaning"]
+    assert {entry["latent_a"] for entry in noisy[:3]} == {3, 8, 9}
+    assert [entry["meaning"] for entry in noisy] == sorted(entry["meaning"] for entry in noisy)
+    three = next(entry for entry in noisy if entry["latent_a"] == 3)
+    assert (three["explanation_a"], three["explanation_b"]) == (KINDS[3], "the dog")
+    assert (ORDER[three["latent_b"]], three["direction"]) == (3, pytest.approx(1, abs=1e-5))
+    moved = {(entry["latent_a"], int(ORDER[entry["latent_b"]])) for entry in pair["same_meaning_different_direction"]}
+    one = load_file("coders/one/sae.safetensors")["W_dec"]
+    expected = {(8, 9), (9, 8)} if one[8] @ one[9] < 0.3 else set()
+    assert moved == expected, "shared explanations are left out"
+    unique = lists["unique"]["one"]
+    assert len(unique) == 20
+    assert unique[0]["nearest_coder"] == "two"
+    assert unique[0]["direction"] == pytest.approx(1, abs=1e-5)
+    (family,) = lists["chains"]
+    assert (family["coders"], family["counts"]) == (["one", "two"], {"2": 24})
+    assert all(ORDER[chain[1]["latent"]] == chain[0]["latent"] for chain in family["chains"])
+
+
+def test_the_ceiling_is_what_the_explainer_says_of_two_halves(planted: Path) -> None:
+    setting(ceiling=4)
+    run()
+    ceilings = read()[1]["ceilings"]
+    assert set(ceilings) == {"pattern"}
+    assert set(ceilings["pattern"]) == {"one", "two"}
+    for found in ceilings["pattern"].values():
+        assert found["n"] <= 4
+        assert found.get("value", 0) <= 1 + 1e-6
+    assert max(found["n"] for found in ceilings["pattern"].values()) > 0
+    assert not (paths.SIMILARITY / "transcript.parquet").exists()

