@@ -25,6 +25,8 @@ COMMANDS = {
     "preset": "Take params.yaml from a preset for published sparse coders.",
     "coder": "Check whether a coder is read as its authors meant.",
     "show": "Show a latent: its explanations, scores and examples.",
+    "similar": "Show a latent's nearest relatives in all coders.",
+    "search": "Find latents by what their explanations mean.",
     "estimate": "Count what dvc repro would ask of language models, and what it costs.",
     "batch": "Have language models answer from files instead of a server.",
     "probe": "Find out what the server of a language model really does.",

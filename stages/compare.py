@@ -14,7 +14,7 @@ from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.transcript import recording
 from stages.outputs import file_sha256
-from stages.similarity import ceiling, embedder, everything, reading, remembered, table
+from stages.similarity import ceiling, embedded, everything, reading, remembered, table
 from stages.subject.load import pick_device
 
 Halves = dict[str, dict[str, list[tuple[str, str]]]]
@@ -35,7 +35,7 @@ def command() -> None:
         }
         model, vectors = None, {}
         if every:
-            model = embedder.load(p.compare.embedder, knobs.device, knobs.embed_tokens).comparing(p.compare.prompt)
+            model = embedded.load(p)
             vectors = remembered.embed(model, sorted(every))
         sources = reading.sources(p, tokens, pick_device(knobs.device), p.compare.reads_stores)
         coders = reading.coders(p, said, vectors, tokens)

@@ -9,6 +9,7 @@ from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples
 from stages.explainers.table import texts
+from stages.llm.transcript import recording
 from stages.scorers import run, table
 
 
@@ -24,9 +25,11 @@ def command(coder: str, explainer: str, scorer: str) -> None:
     entry = p.scorers[scorer]
     unit = scorers.load(scorer, entry)
     explained = texts(paths.explanations(coder, explainer))
-    found, facts = run.run(unit, Examples.open(paths.examples(coder)), explained, Tokens.open().vocabulary, p.seed)
-    meta = {"coder": coder, "explainer": explainer, "scorer": scorer, "kind": entry["kind"], "options": entry, **facts}
-    table.write(paths.scores(coder, explainer, scorer), found.verdicts, found.scores, meta)
+    out = paths.scores(coder, explainer, scorer)
+    with recording(out) as transcript:
+        found, facts = run.run(unit, Examples.open(paths.examples(coder)), explained, Tokens.open().vocabulary, p.seed)
+        meta = {"coder": coder, "explainer": explainer, "scorer": scorer, "kind": entry["kind"], "options": entry}
+        table.write(out, found.verdicts, found.scores, {**meta, **facts}, transcript)
     click.echo(f"score {coder} {explainer} {scorer}: {_said(facts)}")
 
 

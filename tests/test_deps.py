@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from dvc.repo import Repo
 
-from stages import explainers, llm, params, scorers
+from stages import explainers, imports, llm, params, scorers
 from stages.cli import STAGES, main
 from tests.clones import ROOT
 
@@ -121,12 +121,14 @@ for argument in sys.argv[2:]:
 
 
 def test_files_beside_the_code_are_listed(listed: Code) -> None:
-    """Prompts and templates: every one belongs to some stage."""
+    """Prompts and templates: every one belongs to some stage, or to a unit that params.yaml does not name."""
     found = {file.relative_to(ROOT) for file in (ROOT / "stages").rglob("*") if file.is_file()}
     beside = {
         file.as_posix() for file in found if not any(part.startswith((".", "__pycache__")) for part in file.parts)
     }
-    assert {file for file in beside if not file.endswith(".py")} <= set.union(*listed.values())
+    units = [*explainers.KINDS.values(), *scorers.KINDS.values(), *llm.PROVIDERS.values()]
+    known = set.union(*listed.values(), *({file.as_posix() for file in imports.files(unit)} for unit in units))
+    assert {file for file in beside if not file.endswith(".py")} <= known
 
 
 def test_the_package_itself_holds_only_its_version() -> None:

@@ -140,7 +140,7 @@ CODE = {
     "stages/llm/pattern.py": DETECTIONS | FUZZINGS,
     "stages/explainers/pattern.py": EXPLAINS,
     "stages/tokenize.py": {"tokenize"},
-    "stages/subject/hookpoints.py": CACHES,
+    "stages/subject/hookpoints.py": CACHES | {"compare"},
     "stages/similarity/match.py": {"compare"},
     "stages/publish/page.html": {"report"},
     "stages/params.py": ALL,

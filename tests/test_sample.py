@@ -3,11 +3,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
 from stages import paths
 from stages.cli import main
+from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
 from stages.latents.store import LatentStore
 from tests.folders import tree
@@ -53,6 +55,38 @@ def test_what_was_dropped_is_said(cached: Path) -> None:
     assert result.exit_code == 0
     assert f"; {n} fires on fewer tokens than sampling.min_activations" in result.output
     assert Examples.open(paths.examples("one")).meta["kept"] == sum(count > counts[12] for count in counts)
+
+
+def test_what_there_is_less_of_than_was_asked_for_is_said(cached: Path) -> None:
+    edit(cached / "params.yaml", "{random: 10}", "{random: 1000}")
+    result = sample()
+    fewer = Examples.open(paths.examples("one")).meta["fewer"]
+    assert fewer["random"] == 24 - sum(Examples.open(paths.examples("one")).meta["dropped"].values())
+    assert f"\n  {fewer['random']} of them have fewer random windows than were asked for\n" in result.output
+
+
+def test_centred_windows_inside_documents_with_a_validation_split(cached: Path) -> None:
+    options = "window: 8\n  centre: 5\n  across_documents: false\n  validation: {n: 2, negatives: {random: 3}}"
+    edit(cached / "params.yaml", "window: 8", options)
+    edit(cached / "params.yaml", "n: 6}", "n: 6, negatives: {surface: 2}}")
+    assert sample().exit_code == 0
+    examples = Examples.open(paths.examples("one"))
+    assert 0 < examples.meta["windows_across_documents"] < examples.meta["windows"]
+    tokens = Tokens.open()
+    special = tokens.vocabulary.special[tokens.matrix.reshape(-1)]
+    starts = tokens.documents["start"].to_numpy()
+    columns, kinds = [], set()
+    for latent in examples:
+        assert len(latent.validation) == latent.facts["n_validation"]
+        for windows in (latent.train, latent.validation, latent.test, latent.negative, latent.train_negative):
+            for start in windows.starts.tolist():
+                inside = np.arange(start, start + 8)
+                texts = np.searchsorted(starts, inside[~special[inside]], side="right")
+                assert len(set(texts.tolist())) <= 1
+        columns += latent.test.activations.argmax(axis=1).tolist()
+        kinds |= {*latent.validation_negative.kinds, *latent.train_negative.kinds}
+    assert columns.count(5) > len(columns) / 2
+    assert kinds == {"random", "surface"}
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,9 @@ class Shards:
             part = slice(done, done + len(block[0]))
             positions[part], values[part] = block
             done = part.stop
-        with zarr.config.set({"array.write_empty_chunks": True}):  # looking for chunks of zeros costs as much as writing
+        with zarr.config.set(
+            {"array.write_empty_chunks": True}
+        ):  # looking for chunks of zeros costs as much as writing
             group = zarr.open_group(self.path / "activations", mode="r+")
             indices, data = group["indices"], group["data"]
         indices[begin:end] = positions  # type: ignore[index]

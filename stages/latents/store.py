@@ -92,6 +92,14 @@ class LatentStore:
         """Returns the flat positions where ``latent`` fires, increasing, and its values there."""
         return self._events(int(self.indptr[latent]), int(self.indptr[latent + 1]))
 
+    def span(self, first: int, last: int) -> tuple[NDArray, NDArray[np.float32], NDArray[np.int64]]:
+        """Returns the positions and values of the latents ``first`` to ``last`` - 1, one after the other, and offsets.
+
+        The events of the i-th of them are those from ``offsets[i]`` to ``offsets[i + 1]``.
+        """
+        offsets = self.indptr[first : last + 1] - self.indptr[first]
+        return *self._events(int(self.indptr[first]), int(self.indptr[last])), offsets
+
     def scan(
         self, events_at_once: int = spec.SHARD
     ) -> Iterator[tuple[int, NDArray, NDArray[np.float32], NDArray[np.int64]]]:
@@ -104,8 +112,7 @@ class LatentStore:
         while first < n:
             last = int(np.searchsorted(self.indptr, self.indptr[first] + events_at_once, side="right")) - 1
             last = min(max(last, first + 1), n)
-            positions, values = self._events(int(self.indptr[first]), int(self.indptr[last]))
-            yield first, positions, values, self.indptr[first : last + 1] - self.indptr[first]
+            yield first, *self.span(first, last)
             first = last
 
     def csr(self) -> sparse.csr_array:

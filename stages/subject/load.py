@@ -77,10 +77,23 @@ def pick_device(name: str) -> torch.device:
 
 
 def load(section: params.Subject, seed: int, device: torch.device, device_map: str | None = None) -> Subject:
-    """Loads the subject, or builds a randomly initialised one of the same shape when ``weights`` is ``random``.
+    """Loads the subject; see ``causal_lm``."""
+    model, commit = causal_lm(section, seed, device, device_map)
+    entrance = model.get_input_embeddings().weight.device
+    return Subject(model, section.model, _identity(section, seed, commit), entrance)
+
+
+def causal_lm(
+    section: params.Subject, seed: int, device: torch.device, device_map: str | None = None, key: str = "subject"
+) -> tuple[Any, str | None]:
+    """Loads a causal language model, or builds a randomly initialised one of its shape when ``weights`` is ``random``.
 
     A ``device_map`` of Accelerate (``auto``, ``balanced``, ``sequential``) spreads it over all devices; otherwise it lies on
     ``device``. A revision that is a branch or a tag is resolved to its commit once, for the config and the weights alike.
+    ``key`` is the place in params.yaml that an error names.
+
+    Returns:
+        The model in inference mode, and the commit if it comes from the Hub.
 
     Raises:
         GlossaError: the folder or repository can't be loaded as a causal language model, or lacks some of its weights.
@@ -92,26 +105,24 @@ def load(section: params.Subject, seed: int, device: torch.device, device_map: s
 
     logging.disable_progress_bar()
     if section.weights == "random" and section.quantization != "none":
-        raise GlossaError("subject.quantization needs trained weights, found weights: random; leave one out")
+        raise GlossaError(f"{key}.quantization needs trained weights, found weights: random; leave one out")
     try:
         commit = None if Path(section.model).is_dir() else hub.pin(section.model, section.revision)
         config = AutoConfig.from_pretrained(section.model, revision=commit)
         if section.weights == "random":
             model = _random(section, config, seed).to(device)
         else:
-            model = _trained(section, config, commit, device, device_map)
+            model = _trained(section, config, commit, device, device_map, key)
     except (OSError, ValueError, ImportError, RuntimeError, HTTPError, SafetensorError) as error:
         why = hub.reason(error, section.model, section.revision) or " ".join(str(error).split("\n")[0].split())
         raise GlossaError(
-            f"subject.model should be a causal language model, but {section.model} can't be loaded: {why}"
+            f"{key}.model should be a causal language model, but {section.model} can't be loaded: {why}"
         ) from None
-    model.eval().requires_grad_(requires_grad=False)
-    entrance = model.get_input_embeddings().weight.device
-    return Subject(model, section.model, _identity(section, seed, commit), entrance)
+    return model.eval().requires_grad_(requires_grad=False), commit
 
 
 def _trained(
-    section: params.Subject, config: Any, commit: str | None, device: torch.device, device_map: str | None
+    section: params.Subject, config: Any, commit: str | None, device: torch.device, device_map: str | None, key: str
 ) -> Any:
     from transformers import AutoModelForCausalLM
 
@@ -137,7 +148,7 @@ def _trained(
     unread = sorted({*report["missing_keys"], *(name for name, *_ in report["mismatched_keys"])})
     if unread:
         raise GlossaError(
-            f"subject.model {section.model} should hold all weights of its architecture, but {unread[0]} is missing or "
+            f"{key}.model {section.model} should hold all weights of its architecture, but {unread[0]} is missing or "
             f"of another shape ({len(unread)} in all); save it again as a causal language model"
         )
     return model if options else model.to(device)
