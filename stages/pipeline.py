@@ -63,7 +63,6 @@ def blocks(p: Params) -> dict[str, list[str]]:
     # A coder from elsewhere and a control have no folder to depend on (params.yaml pins them), but a loop can't leave a
     # dependency out: they get one that the stage has anyway.
     script = imports.file_of("stages.cache")
-    controls = len(saved) < len(p.coders)
     explained = [paths.explanations(*pair) for pair in product(coders, explainers)]
     scored = [paths.scores(*triple) for triple in product(coders, explainers, scorers)]
     code = {stage: sorted(imports.files(f"stages.{stage}")) for stage in STAGES if stage not in ROOMS.values()}
@@ -81,11 +80,15 @@ def blocks(p: Params) -> dict[str, list[str]]:
             for c, e, s in product(coders, explainers, scorers)
         ),
         "compare.data": _list(
-            [*explained, *dict.fromkeys(folders.values()), *(_folder(p.subject) if controls else [])]
+            [paths.TOKENS, *map(paths.examples, coders), *explained, *_compared(p), *_folder(p.subject)]
+            + list(dict.fromkeys(folders.values()))
         ),
         "report.data": _list([*map(paths.examples, coders), *explained, *scored]),
         "units": [line for room in ROOMS for line in _nested(room, units[room].own)],
     }
+    if p.compare.ceiling:
+        explaining = units["explainers"]
+        code["compare"] = sorted(set(code["compare"]).union(explaining.shared, *explaining.own.values()))
     found |= {f"{stage}.code": _list(found_code) for stage, found_code in code.items()}
     for room, stage in ROOMS.items():
         slots = max(map(len, units[room].own.values()), default=0)
@@ -201,6 +204,15 @@ def _sources(p: Params) -> Iterator[Path]:
             yield Path(path)
     for folder in _folder(p.subject):
         yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(TOKENIZER))
+
+
+def _compared(p: Params) -> Iterator[Path]:
+    """What compare reads only if params.yaml says so: activations, which are not pushed, and other projects."""
+    if p.compare.reads_stores:
+        yield from map(paths.latents, p.coders)
+    for other in p.compare.others.values():
+        yield Path(other.path) / paths.examples(other.coder)
+        yield from (Path(other.path) / paths.explanations(other.coder, explainer) for explainer in p.explainers)
 
 
 def _folder(subject: Subject) -> list[Path]:

@@ -24,9 +24,10 @@ class Runtime(Section):
     """How a subject too large for one device is spread over all of them, in the words of Accelerate."""
 
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Tokens that go through the subject at once; by default what fits into the GPU, or 8,192 without one."""
+    """Tokens that go through the subject, or a language model in this process, at once; by default what fits into the GPU, or
+    8,192 without one."""
 
-    embed_tokens: Annotated[int, Field(ge=1)] | None = None
+    embed_at_once: Annotated[int, Field(ge=1)] | None = None
     """Tokens of text that are embedded at once; by default 2,048 on a CPU and 65,536 on another device."""
 
     workers: Annotated[int, Field(ge=1)] | None = None

@@ -45,7 +45,9 @@ def main(stage: str, *names: str) -> None:
             )
             outs = [data / "scores" / place]
         case "compare":
-            reads, takes = [*explained, *(c["path"] for c in coders.values())], [p["compare"]]
+            sampled = [data / "examples" / c for c in coders]
+            reads = ["data/tokens", *sampled, *explained, "demo/subject", *(c["path"] for c in coders.values())]
+            takes = [p["compare"]]
             outs = ["data/similarity"]
         case "report":
             scored = [data / "scores" / c / e / s for c in coders for e in explainers for s in scorers]

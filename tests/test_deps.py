@@ -44,6 +44,8 @@ def modules_of(stage: str, p: params.Params) -> list[str]:
         rooms.append((explainers.KINDS, p.explainers))
     if name == "score":
         rooms.append((scorers.KINDS, p.scorers))
+    if name == "compare" and p.compare.ceiling:
+        roots += [explainers.KINDS[entry["kind"]] for entry in p.explainers.values()]
     for kinds, entries in rooms:
         entry = entries[rest.split("-")[-1]]
         roots.append(kinds[entry["kind"]])

@@ -143,7 +143,7 @@ def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
     try:
         if stage.scorer is None:
             kept = examples.latents.filter(examples.latents["dropped"].is_null())["latent"].to_pylist()
-            rehearse.explain(p, stage, rehearsal, examples, kept, tokens)
+            rehearse.explain(p, stage.explainer, rehearsal, examples.of(kept), tokens)
         else:
             explained = texts(paths.explanations(stage.coder, stage.explainer))
             rehearse.score(p, stage, rehearsal, examples, explained, tokens.vocabulary)

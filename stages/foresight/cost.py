@@ -94,7 +94,7 @@ def _measure(counts: list[Count]) -> Measure:
 
 
 def _line(forecast: Forecast, measures: dict[tuple[str, str], Measure]) -> Line:
-    name, count, factor = " ".join(forecast.stage.words), forecast.asked, forecast.factor
+    name, count, factor = " ".join(forecast.stage), forecast.asked, forecast.factor
     if count is None:
         return Line(name, forecast.basis)
     options = count.options

@@ -1,8 +1,8 @@
-"""What every explain and score stage that ``dvc repro`` would run asks of language models, and what that costs."""
+"""What every stage that ``dvc repro`` would run asks of language models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -22,6 +22,7 @@ from stages.llm.journal import Journal
 from stages.llm.rehearsal import TEXT, Noted, NothingAskedError, Rehearsal
 from stages.params import Params
 from stages.progress import bar
+from stages.similarity import ceiling
 
 LATENTS = 1000
 """Latents of a coder, or explanations to be judged, that are looked at; what more of them ask is calculated."""
@@ -33,7 +34,8 @@ IMAGINED = 4
 class Forecast(NamedTuple):
     """What one stage asks of one model."""
 
-    stage: Stage
+    stage: tuple[str, ...]
+    """As ``glossa`` is told; a comparison, which may explain some latents anew, with coder and explainer."""
     asked: Count | None
     """None if nothing has to be asked, or it can't be said what."""
     factor: float = 1.0
@@ -65,14 +67,14 @@ def forecasts(p: Params, pending: Pending, journal: Journal) -> Iterator[Forecas
         for stage in stages_of(p)
         if rehearse.asks(p.scorers[stage.scorer] if stage.scorer else p.explainers[stage.explainer])
     ]
-    with ExitStack() as stack:
+    with ExitStack() as stack, bar("estimate", total=len(asking), unit="stage") as progress:
         foresight = _Foresight(p, pending, journal, stack)
-        with bar("estimate", total=len(asking), unit="stage", iterable=asking) as stages:
-            for stage in stages:
-                if pending.runs(stage):
-                    yield from foresight.of(stage)
-                else:
-                    yield Forecast(stage, None, basis="up to date")
+        for stage in asking:
+            yield from foresight.of(stage)
+            progress.update()
+        for stage in asking if p.compare.ceiling else ():
+            if stage.scorer is None:
+                yield from foresight.ceiling_of(stage)
 
 
 class _Foresight:
@@ -83,36 +85,60 @@ class _Foresight:
         self._asked: set[str] = set()
 
     def of(self, stage: Stage) -> list[Forecast]:
-        """What one stage asks."""
+        """What an explain or a score stage asks."""
+        if not self.pending.runs(stage):
+            return [Forecast(stage.words, None, basis="up to date")]
+        sampled = self._sampled(stage.coder)
+        return self._foretold(stage.words, sampled, lambda rehearsal: self._run(stage, rehearsal, sampled))
+
+    def ceiling_of(self, stage: Stage) -> list[Forecast]:
+        """What the comparison asks of an explainer, to explain some latents of a coder twice."""
+        words = ("compare", *stage[:2])
+        if not self.pending.compare_runs(self.p):
+            return [Forecast(words, None, basis="up to date")]
+        sampled = self._sampled(stage.coder)
+        explained, most = self._explained(stage, sampled), self.p.compare.ceiling
+        n = min(most, len(explained) if explained is not None else sampled.of or 1)
+        if explained is None:
+            explained = self._texts.get(stage[:2], dict.fromkeys(sampled.latents, ""))
+        generator = np.random.default_rng([self.p.seed, *stage.coder.encode(), 0xCE])
+        chosen = ceiling.choose(list(explained), most, generator)
+
+        def run(rehearsal: Rehearsal) -> float:
+            shown = ceiling.both(sampled.sample.of(chosen))
+            rehearse.explain(self.p, stage.explainer, rehearsal, shown, sampled.tokens)
+            return n / max(1, len(chosen))
+
+        return self._foretold(words, sampled, run)
+
+    def _foretold(self, words: tuple[str, ...], sampled: Sampled, run: Callable[[Rehearsal], float]) -> list[Forecast]:
+        """What is asked while ``run`` rehearses it; it returns what the counts have to be multiplied by."""
         counts: dict[tuple[str, str], Count] = {}
         own: set[str] = set()
 
         def note(noted: Noted) -> None:
-            if noted.key in own:
-                return
-            own.add(noted.key)
-            name = (noted.options.endpoint, noted.options.model)
-            count = counts.setdefault(name, Count(noted.options))
-            count.add(noted, noted.key in self._asked)
-            self._asked.add(noted.key)
+            if noted.key not in own:
+                own.add(noted.key)
+                count = counts.setdefault((noted.options.endpoint, noted.options.model), Count(noted.options))
+                count.add(noted, noted.key in self._asked)
+                self._asked.add(noted.key)
 
-        rehearsal = Rehearsal(self.journal, note, placeholders=True)
-        sampled = self._sampled(stage.coder)
         try:
-            factor = self._run(stage, rehearsal, sampled)
+            factor = run(Rehearsal(self.journal, note, placeholders=True))
         except NothingAskedError:
-            return [Forecast(stage, None, basis="computes with its model in this process, without calls")]
+            return [Forecast(words, None, basis="computes with its model in this process, without calls")]
         except GlossaError as error:
-            return [Forecast(stage, None, basis=f"can't be told: {error}")]
-        return [Forecast(stage, count, factor, sampled.basis, sampled.of is None) for count in counts.values()] or [
-            Forecast(stage, None, basis="asks nothing")
-        ]
+            return [Forecast(words, None, basis=f"can't be told: {error}")]
+        is_per_latent = sampled.of is None
+        found = [Forecast(words, count, factor, sampled.basis, is_per_latent) for count in counts.values()]
+        return found or [Forecast(words, None, basis="asks nothing")]
 
     def _run(self, stage: Stage, rehearsal: Rehearsal, sampled: Sampled) -> float:
         """Rehearses a stage; returns what its counts have to be multiplied by."""
         part, whole = len(sampled.latents), sampled.of or 1
         if stage.scorer is None:
-            said = rehearse.explain(self.p, stage, rehearsal, sampled.sample, sampled.latents, sampled.tokens)
+            shown = sampled.sample.of(sampled.latents)
+            said = rehearse.explain(self.p, stage.explainer, rehearsal, shown, sampled.tokens)
             self._texts[stage.coder, stage.explainer] = {one.latent: one.text for one in said if one.text is not None}
             return whole / max(1, part)
         texts, n = self._explained(stage, sampled), float(whole)

@@ -73,13 +73,13 @@ class Pending:
         before = stage.scorer is not None and self.is_changed(Stage(stage.coder, stage.explainer))
         return before or self.samples_change(stage.coder) or self._is_changed(stage.dvc)
 
+    def compare_runs(self, p: Params) -> bool:
+        """Whether ``dvc repro`` would run the comparison."""
+        return "compare" in self._status or any(self.is_changed(one) for one in stages_of(p) if one.scorer is None)
+
     def samples_change(self, coder: str) -> bool:
         """Whether a coder would get other examples than it has."""
         return any(map(self._is_changed, ("tokenize", f"cache@{coder}", f"sample@{coder}")))
-
-    def tokens_change(self) -> bool:
-        """Whether the corpus would become other tokens."""
-        return self._is_changed("tokenize")
 
     def _is_changed(self, name: str) -> bool:
         """Whether a stage would write something else; one whose outputs are merely gone makes the same again."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,25 +19,18 @@ from stages.params import Params
 from stages.scorers import Item, Scored, run
 
 
-class Sample(Protocol):
-    """What is needed of ``Examples``."""
-
-    def of(self, latents: Sequence[int]) -> Iterator[LatentExamples]:
-        """Yields those latents, in increasing order."""
-
-
 def asks(entry: dict[str, Any]) -> bool:
     """Whether an entry of explainers or scorers names a language model other than the built-in one."""
     return any(isinstance(value, dict) and value.get("provider", "pattern") != "pattern" for value in entry.values())
 
 
 def explain(
-    p: Params, stage: Stage, rehearsal: Rehearsal, sample: Sample, latents: Sequence[int], tokens: Tokens
+    p: Params, explainer: str, rehearsal: Rehearsal, latents: Iterable[LatentExamples], tokens: Tokens
 ) -> list[Explanation]:
-    """Returns what the stage's explainer would say of ``latents``."""
-    unit = explainers.load(stage.explainer, p.explainers[stage.explainer])
+    """Returns what an explainer would say of ``latents``."""
+    unit = explainers.load(explainer, p.explainers[explainer])
     with llm.standing_in(rehearsal):
-        return list(unit.explain(sample.of(latents), tokens))
+        return list(unit.explain(latents, tokens))
 
 
 def score(

@@ -15,7 +15,7 @@ from stages.similarity.embedder import Embedder
 def load(p: params.Params) -> Embedder:
     """Returns the embedder of params.yaml, set up to compare meanings."""
     knobs = runtime.load()
-    return embedder.load(p.compare.embedder, knobs.device, knobs.embed_tokens).comparing(p.compare.prompt)
+    return embedder.load(p.compare.embedder, knobs.device, knobs.embed_at_once).comparing(p.compare.prompt)
 
 
 def vectors(p: params.Params, texts: Collection[str]) -> dict[str, NDArray[np.float32]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -42,18 +43,23 @@ def status(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture(autouse=True)
-def place(
-    tmp_path: Path, finished_workplace: Path, server: Server, status: None, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    folder = tmp_path / "place"
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory: pytest.TempPathFactory, finished_workplace: Path) -> Path:
+    """A folder in which ``pattern`` has explained as well; to be copied."""
+    folder = tmp_path_factory.mktemp("explained") / "place"
     shutil.copytree(finished_workplace, folder)
-    monkeypatch.chdir(folder)
-    runtime_yaml(server.url, concurrency=8, prices=PRICES)
-    write_params()
-    for coder in ("one", "two"):
-        assert run("explain", coder, "pattern").exit_code == 0
+    with chdir(folder):
+        write_params()
+        for coder in ("one", "two"):
+            assert run("explain", coder, "pattern").exit_code == 0
     return folder
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, explained: Path, server: Server, status: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(explained, tmp_path / "place")
+    monkeypatch.chdir(tmp_path / "place")
+    runtime_yaml(server.url, concurrency=8, prices=PRICES)
 
 
 def write_params(judge: dict[str, Any] = JUDGE, latents: int | None = 6) -> None:
@@ -246,6 +252,22 @@ def test_of_many_latents_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> 
     assert "sample: calculated from the questions of some of the latents" in run("estimate").stdout
 
 
+def test_latents_that_the_comparison_explains_anew_are_foretold(server: Server, status: dict[str, Any]) -> None:
+    with Path("params.yaml").open("a") as file:
+        file.write("compare: {ceiling: 5}\n")
+    assert foretold()["compare one llm"]["to_send"] == 2 * 5
+    for coder in ("one", "two"):
+        assert run("explain", coder, "llm").exit_code == 0
+        del status[f"explain@{coder}-llm"]
+    status["compare"] = [{"changed deps": {}}]
+    said = foretold()
+    assert (said["compare one llm"]["basis"], said["compare two llm"]["known"]) == ("examples", 0)
+    assert sent_by(server, "compare") == said["compare one llm"]["to_send"] + said["compare two llm"]["to_send"] == 20
+    assert foretold()["compare one llm"]["to_send"] == 0
+    del status["compare"]
+    assert foretold()["compare one llm"]["basis"] == "up to date"
+
+
 def test_tokens_and_dollars_are_those_of_the_very_questions() -> None:
     said = foretold()
     line = said["score one pattern detection"]
@@ -259,7 +281,7 @@ def test_tokens_and_dollars_are_those_of_the_very_questions() -> None:
     assert said["all"]["dollars"] is None
     result = run("estimate").stdout
     assert "?: runtime.yaml has no price of that model" in result
-    assert "tokens in, m: rough, 4 bytes a token; English takes 3 to 5" in result
+    assert "tokens in, w, m: rough, 4 bytes a token; English takes 3 to 5" in result
 
 
 def test_without_known_answers_a_token_has_4_bytes(server: Server) -> None:
@@ -317,7 +339,6 @@ def test_the_table(server: Server) -> None:
     runtime_yaml(server.url, prices={**PRICES, "w": PRICES["m"]})
     said = foretold()
     lines = run("estimate").stdout.splitlines()
-    print("\n".join(lines))
     assert lines[0].split() == [
         "calls",
         "known",

@@ -67,8 +67,12 @@ def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
         'one-pattern-fuzzing: {coder: one, explainer: pattern, scorer: fuzzing, code: "${code.scorers.fuzzing}"}'
     )
     assert block("compare.data") == [
+        "- data/tokens",
+        "- data/examples/one",
+        "- data/examples/two",
         "- data/explanations/one/pattern",
         "- data/explanations/two/pattern",
+        "- demo/subject",
         "- demo/coders/one",
         "- demo/coders/two",
     ]
@@ -92,7 +96,7 @@ def test_what_changed_is_said_and_checked(clone: Clone) -> None:
     assert said.endswith("should be 'three: {coder: three, weights: demo/coders/three}', found 'do:'; run glossa wire")
     assert read() == old
     assert clone.wire() == (
-        "wire: dvc.yaml changed in cache.entries +1 -0, explain.entries +1 -0, score.entries +2 -0, compare.data +2 -0, "
+        "wire: dvc.yaml changed in cache.entries +1 -0, explain.entries +1 -0, score.entries +2 -0, compare.data +3 -0, "
         "report.data +4 -0\n"
     )
     del clone.params["coders"]["three"]
@@ -148,13 +152,45 @@ def test_a_control_depends_on_the_subject(clone: Clone) -> None:
         "neurons: {coder: neurons, weights: stages/cache.py}",
         "random: {coder: random, weights: stages/cache.py}",
     ]
-    assert block("compare.data")[-3:] == ["- demo/coders/one", "- demo/coders/two", "- demo/subject"]
+    assert block("compare.data")[-3:] == ["- demo/subject", "- demo/coders/one", "- demo/coders/two"]
     stages = YAML(typ="safe").load(read())["stages"]
     assert {"seed", "subject"} < set(stages["compare"]["params"])
     clone.params["subject"] = {"model": "org/model", "revision": "0123"}
     clone.write_params()
     clone.wire()
     assert block("compare.data")[-2:] == ["- demo/coders/one", "- demo/coders/two"]
+
+
+def test_compare_depends_on_activations_only_if_it_reads_them(clone: Clone) -> None:
+    stores = ["- data/latents/one.zarr", "- data/latents/two.zarr"]
+    for options in ({"activations": True}, {"match": "activations"}):
+        clone.params["compare"] = options
+        clone.write_params()
+        clone.wire()
+        assert block("compare.data")[5:7] == stores
+    clone.params["compare"] = {"match": "encoder"}
+    clone.write_params()
+    clone.wire()
+    assert not set(stores) & set(block("compare.data"))
+
+
+def test_compare_runs_explainers_only_for_a_ceiling(clone: Clone) -> None:
+    clone.wire()
+    assert "- stages/explainers/pattern.py" not in block("compare.code")
+    clone.params["compare"] = {"ceiling": 10}
+    clone.write_params()
+    clone.wire()
+    assert {"- stages/explainers/pattern.py", "- stages/explainers/rules.py"} < set(block("compare.code"))
+
+
+def test_compare_depends_on_the_coders_of_other_projects(clone: Clone) -> None:
+    clone.params["compare"] = {"others": {"theirs": {"path": "../other", "coder": "resid"}}}
+    clone.write_params()
+    clone.wire()
+    assert block("compare.data")[5:7] == [
+        '- "../other/data/examples/resid"',
+        '- "../other/data/explanations/resid/pattern"',
+    ]
 
 
 def test_a_subject_from_elsewhere_has_no_folder(clone: Clone) -> None:

@@ -160,8 +160,9 @@ def fake_embedder() -> Any:
     """Embeds a text by the words in it, so that windows with the same words are near."""
 
     def encode(texts: list[str]) -> NDArray[np.float32]:
-        counts = np.array([[text.split().count(f"w{word}") for word in range(1, VOCABULARY)] for text in texts])
-        vectors = counts.reshape(len(texts), -1).astype(np.float32)
+        words = [f"w{word}" for word in range(1, VOCABULARY)]
+        counts = [[text.split().count(word) for word in words] for text in texts]
+        vectors = np.array(counts, np.float32).reshape(len(texts), len(words))
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
     return SimpleNamespace(encode=encode, identity={"name": "fake"})

@@ -48,6 +48,21 @@ def test_what_changes_makes_what_follows_run(
     assert pending.samples_change("one") == samples_change
 
 
+@pytest.mark.parametrize(
+    ("status", "runs"),
+    [
+        ({}, False),
+        ({"compare": CHANGED}, True),
+        ({"compare": GONE}, True),
+        ({"sample@two": CHANGED}, True),
+        ({"explain@one-pattern": GONE}, False),
+        ({"score@one-pattern-detection": CHANGED}, False),
+    ],
+)
+def test_the_comparison_runs_with_the_explanations(status: dict[str, Any], runs: bool, at_finished: Path) -> None:
+    assert Pending(status).compare_runs(params.load()) == runs
+
+
 def test_dvc_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clone = Clone(tmp_path / "clone")
     monkeypatch.chdir(clone.folder)

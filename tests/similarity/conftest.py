@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+
+from tests.similarity.planted import plant
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "a", "cat", "dog", "ends", "with", "number", "word", "verb", "of"]
 
@@ -57,4 +60,14 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "1_Pooling").mkdir()
     pooling = {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    return folder
+
+
+@pytest.fixture
+def planted(finished_workplace: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, in which all stages up to explain have run (``plant``)."""
+    folder = tmp_path / "planted"
+    shutil.copytree(finished_workplace, folder)
+    monkeypatch.chdir(folder)
+    plant(model_folder)
     return folder

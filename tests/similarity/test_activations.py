@@ -131,3 +131,16 @@ def test_many_pairs_are_taken_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     found = overlaps(a, b, i, j)
     np.testing.assert_allclose(found.pearson, at_once.pearson)
     np.testing.assert_allclose(found.jaccard, at_once.jaccard)
+
+
+@pytest.mark.parametrize("events", [10**6, 1])
+def test_one_latent_alone(events: int) -> None:
+    dense = random_store(1, 5, N).dense
+    dense[1] = 0
+    other = random_store(2, 4, N)
+    similarity = Correlation(stored(MemoryStore(dense), events=events), stored(other, events=events))
+    one = similarity.only(3)
+    assert one.rows.tolist() == [3]
+    np.testing.assert_allclose(whole(one), pearson(dense[3:4], other.dense), atol=1e-6)
+    assert similarity.only(1).rows.tolist() == []
+    assert similarity.rows.tolist() == [0, 2, 3, 4], "the whole stays as it was"

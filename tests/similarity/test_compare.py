@@ -7,64 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from stages import paths
 from stages.cli import main
-from stages.explainers.table import Explanation, write
 from stages.outputs import file_sha256
 from stages.similarity import table
 from tests.folders import tree
+from tests.similarity.planted import KINDS, ORDER, another, change, explain, setting, weights
 
-ORDER = np.random.default_rng(7).permutation(24)
-KINDS = ["the cat", "a dog", "number of the word", "verb"]
 SIMILARITIES = ["decoder", "encoder", "both", "pearson", "jaccard"]
-
-
-def explain(coder: str, texts: dict[int, str | None], explainer: str = "pattern") -> None:
-    found = [Explanation(latent, text, None if text else "nothing in common", {}) for latent, text in texts.items()]
-    write(paths.explanations(coder, explainer), found, {"coder": coder})
-
-
-def change(old: str, new: str) -> None:
-    text = Path("params.yaml").read_text()
-    assert old in text
-    Path("params.yaml").write_text(text.replace(old, new))
-
-
-def setting(**options: object) -> None:
-    """Adds to the section compare."""
-    text = Path("params.yaml").read_text()
-    said = "".join(f", {key}: {json.dumps(value)}" for key, value in options.items())
-    assert text.endswith("}\n")
-    Path("params.yaml").write_text(f"{text[:-2]}{said}}}\n")
-
-
-def weights(coder: str, **changed: np.ndarray) -> None:
-    file = Path("coders") / coder / "sae.safetensors"
-    save_file(load_file(file) | {key: np.ascontiguousarray(value) for key, value in changed.items()}, file)
-
-
-def another(name: str, like: str = "one", entry: str = "{path: coders/one, hookpoint: layers.1}") -> None:
-    """Adds a coder before the last, sampled like another one."""
-    change("  two:", f"  {name}: {entry}\n  two:")
-    shutil.copytree(paths.examples(like), paths.examples(name))
-    shutil.copytree(paths.latents(like), paths.latents(name))
-
-
-@pytest.fixture
-def planted(finished_workplace: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Coder ``two`` is ``one`` with its latents in another ORDER, and they are explained alike, save for two."""
-    folder = tmp_path / "planted"
-    shutil.copytree(finished_workplace, folder)
-    monkeypatch.chdir(folder)
-    one = load_file("coders/one/sae.safetensors")
-    weights("two", **{"W_dec": one["W_dec"][ORDER] * 2, "encoder.weight": one["encoder.weight"][ORDER] * 3})
-    explain("one", {latent: KINDS[latent % 4] for latent in range(24) if latent != 5})
-    explain("two", {place: KINDS[latent % 4] if latent != 6 else None for place, latent in enumerate(ORDER.tolist())})
-    with Path("params.yaml").open("a") as file:
-        file.write(f"compare: {{embedder: {model_folder}}}\n")
-    return folder
 
 
 def run() -> str:
@@ -145,7 +97,7 @@ def test_the_same_bytes_run_after_run_whatever_is_remembered(planted: Path, monk
     run()
     assert tree(paths.SIMILARITY) == before
     monkeypatch.setenv("GLOSSA_HOME", str(planted / "elsewhere"))
-    monkeypatch.setenv("GLOSSA_EMBED_TOKENS", "5")
+    monkeypatch.setenv("GLOSSA_EMBED_AT_ONCE", "5")
     run()
     assert tree(paths.SIMILARITY) == before
     assert set(before) == {"embeddings.parquet", "lists.json", "matches.parquet", "meta.json", "splits.parquet"}

@@ -44,8 +44,10 @@ class Semantic:
 
     def find(self, batch: Batch, n: int) -> Found:
         """Returns up to ``n`` silent blocks for every latent."""
-        own, bounds = self._own(batch)
         chosen = np.full((batch.n_latents, n), -1, np.int64)
+        if not len(self.pool):
+            return found(chosen)
+        own, bounds = self._own(batch)
         for start in range(0, batch.n_latents, LATENTS):
             end = min(start + LATENTS, batch.n_latents)
             rows = own[bounds[start] : bounds[end]]

@@ -1,0 +1,3 @@
+from tests.similarity.conftest import model_folder, planted
+
+__all__ = ["model_folder", "planted"]
