@@ -58,6 +58,6 @@ def test_the_coders_load_and_are_alive(metrics: dict[str, Any]) -> None:
     assert len(metrics["coders"]) >= 5
     for name, facts in metrics["coders"].items():
         coder = coders.load(str(DEMO / "coders" / name))
-        assert (coder.n_latents, coder.d_in, coder.k) == (facts["latents"], 256, facts["k"])
+        assert (coder.n_latents, coder.d_in, coder.identity["k"]) == (facts["latents"], 256, facts["k"])
         assert facts["dead"] < 0.01
         assert facts["loss_recovered"] > 0.75

@@ -40,7 +40,7 @@ def test_a_device_may_look_like_a_number(path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("batch_token: 5", "runtime.yaml: the file has no key 'batch_token'; did you mean batch_tokens?"),
+        ("batch_token: 5", "runtime.yaml: the file has no key 'batch_token'; did you mean batch_tokens"),
         ("batch_tokens: 0", "runtime.yaml: batch_tokens should be greater than or equal to 1, found 0"),
         ("share_forward: 1", "runtime.yaml: share_forward should be a valid boolean, found 1"),
         ("[device]", "runtime.yaml should be a mapping of keys to values, found ['device']"),

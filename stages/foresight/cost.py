@@ -88,7 +88,7 @@ def _measure(counts: list[Count]) -> Measure:
         return Measure(BYTES_A_TOKEN, f"rough, {ROUGH}")
     variables = getattr(options, "template", {})
     texts = [local.chat(tokenizer, options.model, [message._asdict() for message in chat], variables) for chat in chats]
-    tokens = sum(map(len, tokenizer(texts, add_special_tokens=False)["input_ids"]))
+    tokens = sum(map(len, tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]))
     length = sum(len(message.content.encode()) + AROUND_A_MESSAGE for chat in chats for message in chat)
     return Measure(length / max(1, tokens), f"by its tokenizer, on {len(chats):,} questions")
 

@@ -76,7 +76,7 @@ class Local:
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, without those that a tokenizer would put around it."""
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
     def after(self, before: str, text: str) -> list[int]:
         """The tokens of ``text`` where it follows ``before``; on their own, many tokenizers would read them as a beginning."""
@@ -257,7 +257,7 @@ def load(model: str, revision: str | None, dtype: str) -> Local:
     section = params.Subject.model_validate({"model": model, "revision": revision, "dtype": dtype})
     loaded, commit = causal_lm(section, 0, pick_device(knobs.device), knobs.device_map, KEY)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=commit)
+        tokenizer = AutoTokenizer.from_pretrained(model, revision=commit, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
         why = " ".join(str(error).split("\n")[0].split())
         raise GlossaError(f"{KEY}.model should have a tokenizer, but that of {model} can't be loaded: {why}") from None
@@ -292,7 +292,7 @@ def tokenizer_of(model: str, revision: str | None) -> Any:
 
     logging.set_verbosity_error()
     try:
-        return AutoTokenizer.from_pretrained(model, revision=revision, local_files_only=True)
+        return AutoTokenizer.from_pretrained(model, revision=revision, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError):
         return None
 

@@ -175,6 +175,7 @@ class Options(Section):
             draws = generator.random(question.max_tokens if self.temperature else 0)
             return _Begun(key, question, prompt, None, len(prompt) + question.max_tokens, draws)
         form = forced.Form(local, prompt, choices, self.temperature, generator.random(len(choices)))
+        local.check_fits(len(form))
         return _Begun(key, question, prompt, form, len(form), generator.random(0))
 
     def _verdicts(self, local: Local, asked: list[_Begun]) -> list[bytes]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from unittest import mock
 
@@ -85,5 +86,6 @@ def test_a_full_disk_leaves_no_run_and_no_part(tmp_path: Path) -> None:
     full = mock.patch.object(runs.os, "fsync", side_effect=OSError(28, "No space left on device"))
     with full, pytest.raises(OSError, match="No space left"):
         feed(collector, dense, 3, (0, 4), 1)
-    collector.close()
+    with suppress(OSError):  # what was still being written fails as well
+        collector.close()
     assert list(tmp_path.iterdir()) == []
