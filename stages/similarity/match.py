@@ -9,13 +9,16 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stages.similarity.blocks import Similarity
 
 MOST = 20_000
 """Matrices of more cells than the square of this are not assigned; that many take 3.2 GB."""
+
+STRIP = 256
+"""Rows that are looked through at once for the largest value of every column."""
 
 
 class Matches(NamedTuple):
@@ -77,8 +80,14 @@ def nearest(similarity: Similarity) -> Nearest:
     n, m = len(similarity.rows), len(similarity.columns)
     best_a, best_b = _Best(n), _Best(m)
     for row, column, values in similarity.blocks():
-        best_a.take(row, column, *values.max(dim=1))
-        best_b.take(column, row, *values.max(dim=0))
+        best_a.take(row, column, *(found.cpu().numpy() for found in values.max(dim=1)))
+        for first in range(0, len(values), STRIP):
+            strip = values[first : first + STRIP]
+            top = strip.amax(dim=0).cpu().numpy()
+            better = np.flatnonzero(top > best_b.values[column : column + len(top)])
+            # Where the largest value of a column is costs ten times as much as how large it is, and few columns improve.
+            places = strip[:, torch.from_numpy(better).to(strip.device)].argmax(dim=0).cpu().numpy()
+            best_b.put(column + better, top[better], row + first + places)
     return Nearest(similarity.columns[best_a.places], best_a.values, similarity.rows[best_b.places], best_b.values)
 
 
@@ -89,12 +98,12 @@ class _Best:
         self.values = np.full(n, -np.inf, np.float32)
         self.places = np.zeros(n, np.int64)
 
-    def take(self, first: int, shift: int, values: Tensor, places: Tensor) -> None:
-        here = slice(first, first + len(values))
-        found = values.cpu().numpy()
-        better = found > self.values[here]
-        self.values[here][better] = found[better]
-        self.places[here][better] = places.cpu().numpy()[better] + shift
+    def take(self, first: int, shift: int, values: NDArray[np.float32], places: NDArray[np.int64]) -> None:
+        better = np.flatnonzero(values > self.values[first : first + len(values)])
+        self.put(first + better, values[better], shift + places[better])
+
+    def put(self, here: NDArray[np.int64], values: NDArray[np.float32], places: NDArray[np.int64]) -> None:
+        self.values[here], self.places[here] = values, places
 
 
 def _matches(a: NDArray, b: NDArray, method: Literal["assignment", "mutual"]) -> Matches:
