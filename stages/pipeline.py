@@ -80,7 +80,14 @@ def blocks(p: Params) -> dict[str, list[str]]:
             for c, e, s in product(coders, explainers, scorers)
         ),
         "compare.data": _list(
-            [paths.TOKENS, *map(paths.examples, coders), *explained, *_compared(p), *_folder(p.subject), *list(dict.fromkeys(folders.values()))]
+            [
+                paths.TOKENS,
+                *map(paths.examples, coders),
+                *explained,
+                *_compared(p),
+                *_folder(p.subject),
+                *list(dict.fromkeys(folders.values())),
+            ]
         ),
         "report.data": _list([*map(paths.examples, coders), *explained, *scored]),
         "units": [line for room in ROOMS for line in _nested(room, units[room].own)],
