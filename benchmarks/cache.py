@@ -39,6 +39,8 @@ CONFIGURATIONS = [
 MUST = {"pythia-14m": 0.85, "pythia-160m": 0.92}
 PER_TOKEN = 48
 """Events of a token of ``synthetic``."""
+SYNTHETIC = (1_000_000, 3_000_000, 250_000_000 // PER_TOKEN, 10_000_000)
+"""Its tokens; the third make 250 M events."""
 
 
 class Row(NamedTuple):
@@ -87,8 +89,11 @@ def report(settings: Settings, parts: list[list[Row]], **_: Any) -> None:
 @click.option("--tokens", default=400_000, show_default=True)
 @click.option("--only", help="Only configurations whose name contains this, such as 14m/4096/1.")
 @click.option("--peer-python", type=click.Path(), help="A Python that has delphi.")
+@click.option("--peer-tokens", type=int, help="Tokens of the peer, which takes longer; by default the same.")
 @click.pass_obj
-def throughput(settings: Settings, tokens: int, only: str | None, peer_python: str | None) -> list[Row]:
+def throughput(
+    settings: Settings, tokens: int, only: str | None, peer_python: str | None, peer_tokens: int | None
+) -> list[Row]:
     """Capturing and merging against the forward pass and the encoding alone."""
     rows = []
     for shape, latents, layers in CONFIGURATIONS:
@@ -108,7 +113,7 @@ def throughput(settings: Settings, tokens: int, only: str | None, peer_python: s
             Row(f"{name}: bytes per nonzero, bf16", "≤ 3.3", f"{found.bytes_bf16:.2f}", found.bytes_bf16 <= 3.3),
         )
         if peer_python:
-            peer = run_peer(peer_python, (shape, latents, layers), tokens)
+            peer = run_peer(peer_python, (shape, latents, layers), peer_tokens or tokens)
             measured = (
                 f"{peer['ratio']:.2f} ({peer['rate']:,.0f} tokens/s; processor time {peer['cpu_ratio']:.2f}), "
                 f"{peer['bytes']:.2f} bytes per nonzero, peak {peer['peak_mb']:,.0f} MB"
@@ -139,15 +144,16 @@ def memory(settings: Settings, tokens: int, peer_python: str | None) -> list[Row
 @main.command()
 @click.option("--memory-mb", default=512, show_default=True)
 @click.option("--latents", default=131_072, show_default=True)
+@click.option("--tokens", type=int, multiple=True, default=SYNTHETIC, show_default=True)
 @click.pass_obj
-def synthetic(settings: Settings, memory_mb: int, latents: int) -> list[Row]:
+def synthetic(settings: Settings, memory_mb: int, latents: int, tokens: tuple[int, ...]) -> list[Row]:
     """Made-up events of a wide coder through the collector and the merge."""
     rows = []
     rates = {}
-    for tokens in (1_000_000, 3_000_000, 250_000_000 // PER_TOKEN, 10_000_000):
-        found = fresh(settings, _synthetic, tokens, latents, memory_mb << 20, 23)
-        rates[tokens] = found.rate
-        name = f"{latents:,} latents x {tokens / 1e6:.1f} M tokens x {PER_TOKEN}"
+    for n in tokens:
+        found = fresh(settings, _synthetic, n, latents, memory_mb << 20, 23)
+        rates[n] = found.rate
+        name = f"{latents:,} latents x {n / 1e6:.1f} M tokens x {PER_TOKEN}"
         rows += show(
             Row(
                 f"{name}: events per second and core",
@@ -164,12 +170,18 @@ def synthetic(settings: Settings, memory_mb: int, latents: int) -> list[Row]:
             ),
         )
     found = fresh(settings, _synthetic, 1_000_000, latents, memory_mb << 20, 7)
-    linear = rates[1_000_000] / rates[10_000_000]
+    few, many = min(tokens), max(tokens)
+    linear = rates[few] / rates[many]
     rows += show(
         Row(
             "the same at bf16: bytes per nonzero", "≤ 3.3", f"{found.bytes_per_event:.2f}", found.bytes_per_event <= 3.3
         ),
-        Row("time per event at 10 M tokens / at 1 M tokens", "linear", f"{linear:.2f}", linear <= 1.1),
+        Row(
+            f"time per event at {many / 1e6:g} M tokens / at {few / 1e6:g} M tokens",
+            "linear",
+            f"{linear:.2f}",
+            linear <= 1.1,
+        ),
     )
     return rows
 

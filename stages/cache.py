@@ -30,6 +30,7 @@ def command(coder: str) -> None:
         raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
     tokens = Tokens.open()
 
+    import numpy as np
     import torch
 
     from stages.coders import directions
@@ -42,11 +43,12 @@ def command(coder: str) -> None:
     knobs = runtime.load()
     devices = ["auto"] if knobs.device_map else workers.devices_of(knobs.device, knobs.workers)
     subject = load.load(p.subject_of(coder), p.seed, load.pick_device(devices[0]), knobs.device_map)
-    subject.check_fits(tokens.context_length, int(tokens.matrix.max()))
+    rows, length = tokens.rows, tokens.context_length
+    parts = capture.ranges(rows, length)
+    subject.check_fits(length, max(int(np.asarray(tokens.array[first:end]).max()) for first, end in parts))
     scratch = Scratch(knobs.scratch or str(runtime.home() / "scratch"))
 
     own = job.open_target(p, coder, subject, tokens, scratch)
-    rows, length = tokens.rows, tokens.context_length
     targets, runs = [own], {coder: capture.finished(own, rows, length)}
     if None in runs[coder] and knobs.share_forward:
         for other in job.others(p, own, subject, tokens, scratch):
@@ -54,7 +56,7 @@ def command(coder: str) -> None:
             runs[other.name] = capture.finished(other, rows, length)
     ranges = [
         workers.Range(first, end, tuple(name for name in runs if runs[name][place] is None))
-        for place, (first, end) in enumerate(capture.ranges(rows, length))
+        for place, (first, end) in enumerate(parts)
     ]
     ranges = [part for part in ranges if part.names]
     work = job.Job(
@@ -91,8 +93,9 @@ def command(coder: str) -> None:
                     workers.merge_map(hands),
                 )
     own.folder.remove()
-    ordinary = tokens.matrix.size - tokens.meta["special_positions"]
-    shared = f"; left runs of {', '.join(t.name for t in targets[1:])} in scratch" if targets[1:] else ""
+    ordinary = rows * length - tokens.meta["special_positions"]
+    left = [t.name for t in targets[1:] if None not in capture.finished(t, rows, length, trusted=True)]
+    shared = f"; left runs of {', '.join(left)} in scratch" if left else ""
     click.echo(f"cache {coder}: {n_events:,} activations, {n_events / max(1, ordinary):.2f} a token{shared}")
 
 

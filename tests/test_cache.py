@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,12 +103,64 @@ def test_coders_that_memory_has_no_room_for_wait_for_their_own_stage(tokenized: 
         assert "left runs" not in cache("one").output
 
 
-def test_what_is_stored_already_is_not_made_again(tokenized: Path) -> None:
+def test_what_is_stored_and_up_to_date_is_not_made_again(tokenized: Path) -> None:
+    """No repository of DVC is here, so that nothing says that the store is out of date."""
     assert cache("two", share_forward="false").exit_code == 0
     assert "left runs" not in cache("one").output
-    edit(tokenized / "params.yaml", "two, hookpoint: layers.1", "two, hookpoint: layers.0")
-    shutil.rmtree(tokenized / STORE)
-    assert "left runs of two in scratch" in cache("one").output
+
+
+def test_what_is_out_of_date_is_made_in_the_same_pass(tokenized: Path) -> None:
+    from stages.latents import job
+
+    assert cache("two", share_forward="false").exit_code == 0
+    with mock.patch.object(job, "_up_to_date", return_value=set()) as ask:
+        assert "left runs of two in scratch" in cache("one").output
+    ask.assert_called_once_with(["two"])
+
+
+PIPELINE = """\
+stages:
+  cache:
+    foreach: {one: {}, two: {}}
+    do:
+      cmd: python ask.py ${key}
+      params: ["coders.${key}"]
+      deps: [code.py]
+      outs: ["data/latents/${key}.zarr"]
+"""
+ASK = """
+import sys
+from pathlib import Path
+Path("data/latents").mkdir(parents=True, exist_ok=True)
+Path(f"data/latents/{sys.argv[1]}.zarr").write_text("")
+if sys.argv[1] == "one" and Path("code.py").read_text():
+    from stages.latents import job
+    print("up to date:", job._up_to_date(["two"]))
+"""
+
+
+def test_dvc_knows_what_is_up_to_date_also_while_it_runs_a_stage(
+    tokenized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from stages.latents import job
+
+    for name, text in {"dvc.yaml": PIPELINE, "ask.py": ASK, "code.py": ""}.items():
+        (tokenized / name).write_text(text)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path / "site"))
+
+    def dvc(*words: str) -> str:
+        command = [sys.executable, "-m", "dvc", *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    dvc("init", "--no-scm")
+    dvc("repro")
+    assert job._up_to_date(["one", "two"]) == {"one", "two"}
+    edit(tokenized / "params.yaml", "coders/one, hookpoint: layers.0", "coders/one, hookpoint: layers.1")
+    assert job._up_to_date(["one", "two"]) == {"two"}
+    (tokenized / "code.py").write_text("changed = True")
+    assert "up to date: set()" in dvc("repro", "cache@one")
 
 
 def test_a_coder_may_read_the_subject_with_random_weights(tokenized: Path) -> None:

@@ -1,4 +1,7 @@
-"""What a sparse coder makes of its pre-activations: which latents are active, and how strongly."""
+"""What a sparse coder makes of its pre-activations: which latents are active, and how strongly.
+
+A pre-activation that is NaN counts as active, so that whoever takes the events sees it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class Relu:
 
     def active(self, h: Tensor, first: int) -> tuple[Tensor, Tensor]:
         """Returns which of ``h`` [inputs, latents from ``first`` on] are active, and the values of all."""
-        return h > 0, h
+        return (h <= 0).logical_not_(), h
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +44,7 @@ class JumpRelu:
 
     def active(self, h: Tensor, first: int) -> tuple[Tensor, Tensor]:
         """Returns which of ``h`` [inputs, latents from ``first`` on] are active, and the values of all."""
-        return h > self.threshold[first : first + h.shape[1]].clamp(min=0), h
+        return (h <= self.threshold[first : first + h.shape[1]].clamp(min=0)).logical_not_(), h
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class Gated:
         """Returns which of ``h`` [inputs, latents from ``first`` on] are active, and the values of all."""
         part = slice(first, first + h.shape[1])
         values = h * self.r_mag[part].exp() + self.b_mag[part]
-        return (h + self.b_gate[part] > 0) & (values > 0), values
+        return ((h + self.b_gate[part] <= 0) | (values <= 0)).logical_not_(), values
 
 
 @dataclass(frozen=True)

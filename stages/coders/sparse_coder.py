@@ -104,11 +104,17 @@ class SparseCoder:
         y = torch.sparse.mm(sparse, self.W_dec) + self.b_dec
         if self.W_skip is not None:
             y = y + x @ self.W_skip.T
+        if self.input_norm in ("constant_norm", "layer_norm"):
+            y = y * self.gain(x)
+        return y + x.mean(dim=1, keepdim=True) if self.input_norm == "layer_norm" else y
+
+    def gain(self, x: Tensor) -> Tensor:
+        """Returns by what the rows of W_dec are multiplied in the reconstruction of the inputs ``x`` [inputs, d_in], [inputs, 1]."""
         if self.input_norm == "constant_norm":
-            return y * x.norm(dim=1, keepdim=True) / self.d_in**0.5
+            return x.norm(dim=1, keepdim=True) / self.d_in**0.5
         if self.input_norm == "layer_norm":
-            return y * x.std(dim=1, keepdim=True) + x.mean(dim=1, keepdim=True)  # no EPSILON, as in its training
-        return y
+            return x.std(dim=1, keepdim=True)  # no EPSILON, as in its training
+        return torch.ones_like(x[:, :1])
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Returns the reconstruction, [inputs, d_out], of ``x`` [inputs, d_in]."""
@@ -157,7 +163,7 @@ class SparseCoder:
                 latents = latents.gather(1, chosen)
         assert values is not None  # a coder has at least one latent
         assert latents is not None
-        kept = compact(values != 0 if signed else values > 0, values, 0)
+        kept = compact(values != 0 if signed else ~(values <= 0), values, 0)
         return Events(kept.rows, latents[kept.rows, kept.latents], kept.values)
 
     def _largest_of_groups(self, x: Tensor, columns: int, size: int) -> Events:
@@ -165,7 +171,7 @@ class SparseCoder:
         for first in range(0, self.n_latents, columns):
             h = self._pre_activations(x, first, min(first + columns, self.n_latents))
             values, which = h.reshape(len(x), -1, size).max(dim=2)
-            kept = compact(values > 0, values, 0)
+            kept = compact(~(values <= 0), values, 0)
             latents = first + kept.latents * size + which[kept.rows, kept.latents]
             parts.append(Events(kept.rows, latents, kept.values))
         return join(parts, by_row=True)

@@ -182,8 +182,8 @@ class Capture:
                 place = int(torch.nonzero(~torch.isfinite(values))[0])
                 flat = int(rows[place] if batch.keep is None else batch.keep[rows[place]])
                 raise GlossaError(
-                    f"the coder {target.name} in {target.coder.source} gives latent {int(latents[place])} an infinite "
-                    f"activation at row {batch.first_row + flat // length}, position {flat % length}; try cache.dtype float32"
+                    f"the coder {target.name} in {target.coder.source} gives latent {int(latents[place])} an activation "
+                    f"that is NaN or infinite at row {batch.first_row + flat // length}, position {flat % length}; try cache.dtype float32"
                 )
             positions = rows if batch.keep is None else batch.keep.to(rows.device)[rows]
             return positions.int().cpu(), latents.int().cpu(), values.float().cpu()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from tempfile import mkdtemp
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from stages.latents import runs, spec
 from stages.latents.merge import combine
 from stages.latents.runs import Run
 from stages.latents.scratch import Scratch
+
+COMBINING = Lock()
+"""Of the collectors of this process one at a time puts parts together, which takes some 60 MB."""
 
 BYTES_PER_EVENT = 2 * 12 + 8
 """Two buffers of positions, latents and values, one of which is being sorted into positions and values."""
@@ -36,6 +40,7 @@ class Collector:
         self.thread = ThreadPoolExecutor(1, "runs")
         self.parts: list[Run] = []
         self.parts_folder: Path | None = None
+        self.combining: Future[None] | None = None
 
     def begin(self, first_row: int) -> None:
         """A new range begins, at ``first_row``; what an unfinished one has left is forgotten."""
@@ -61,14 +66,18 @@ class Collector:
             self._submit(self.folder, self.first_row, end_row)
             return
         self._write_part(end_row)
-        self._wait()
-        combine(self.parts, self.folder, self.length)
-        self._drop_parts()
+        assert self.parts_folder is not None  # the part is in it
+        if self.combining is not None:
+            self.combining.result()
+        self.combining = self.thread.submit(self._combine, self.parts, self.parts_folder)
+        self.parts, self.parts_folder = [], None
 
     def close(self) -> None:
         """Waits until all is written, and raises what went wrong."""
         try:
             self._wait()
+            if self.combining is not None:
+                self.combining.result()
         finally:
             self.thread.shutdown()
             self._drop_parts()
@@ -96,6 +105,14 @@ class Collector:
         positions, latents, values = buffer.columns()
         values = spec.round_mantissa(values, self.kept_bits)
         runs.write(folder, first, end, (end - first) * self.length, self.n_latents, positions, latents, values)
+
+    def _combine(self, parts: list[Run], folder: Path) -> None:
+        """The thread has written the parts before it comes to this."""
+        try:
+            with COMBINING:
+                combine(parts, self.folder, self.length)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _wait(self) -> None:
         for buffer in self.buffers:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 
 import psutil
 import torch
@@ -14,10 +17,9 @@ from stages import coders, paths
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.latents import spec
-from stages.latents.capture import Capture, Target, check_fits, dtype_of, target
+from stages.latents.capture import Capture, Target, check_fits, target
 from stages.latents.scratch import Scratch
-from stages.latents.store import LatentStore
-from stages.params import Coder, Params
+from stages.params import Params
 from stages.subject import load
 from stages.subject.hookpoints import resolve
 from stages.subject.load import Subject
@@ -47,12 +49,13 @@ class Job:
         section = self.params.subject_of(self.names[0])
         subject = load.load(section, self.params.seed, device, self.device_map)
         tokens = Tokens.open()
-        targets = [open_target(self.params, name, subject, tokens, self.scratch) for name in self.names]
+        targets = (open_target(self.params, name, subject, tokens, self.scratch) for name in self.names)
         return self.over(subject, targets, tokens)
 
-    def over(self, subject: Subject, targets: Sequence[Target], tokens: Tokens) -> Capture:
-        """A capture with what is loaded already."""
-        return Capture(subject, [encoder(found, subject) for found in targets], tokens, self.batch_tokens, self.memory)
+    def over(self, subject: Subject, targets: Iterable[Target], tokens: Tokens) -> Capture:
+        """A capture of what is loaded already, or is loaded one after the other."""
+        moved = [replace(found, coder=found.coder.to(subject.device)) for found in map(bare, targets)]
+        return Capture(subject, moved, tokens, self.batch_tokens, self.memory)
 
 
 def open_target(p: Params, name: str, subject: Subject, tokens: Tokens, scratch: Scratch) -> Target:
@@ -73,13 +76,13 @@ def open_target(p: Params, name: str, subject: Subject, tokens: Tokens, scratch:
 def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Scratch) -> Iterator[Target]:
     """Yields the other coders that still need the forward pass of ``own``, as long as memory for them is left."""
     room = SHARE * _free_memory(subject.device) - _bytes(own)
-    for name, section in p.coders.items():
-        if name == own.name or p.subject_of(name) != p.subject_of(own.name):
-            continue
-        if isinstance(section, Coder) and _is_stored(section, own, paths.latents(name), subject, tokens):
+    names = [name for name in p.coders if name != own.name and p.subject_of(name) == p.subject_of(own.name)]
+    done = _up_to_date([name for name in names if paths.latents(name).exists()])
+    for name in names:
+        if name in done:
             continue
         try:
-            other = open_target(p, name, subject, tokens, scratch)
+            other = bare(open_target(p, name, subject, tokens, scratch))
         except GlossaError:
             continue  # its own stage will say what is wrong with it
         room -= _bytes(other)
@@ -88,22 +91,26 @@ def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Sc
         yield other
 
 
-def encoder(found: Target, subject: Subject) -> Target:
-    """The target on the subject's device, without what only decoding needs."""
-    coder = replace(found.coder, W_dec=None, W_skip=None).to(subject.device)
-    return replace(found, coder=coder)
+def bare(found: Target) -> Target:
+    """The target without what only decoding needs, which is half of it."""
+    return replace(found, coder=replace(found.coder, W_dec=None, W_skip=None))
 
 
-def _is_stored(section: Coder, own: Target, path: Path, subject: Subject, tokens: Tokens) -> bool:
-    """Whether the store at ``path`` seems to hold what would be made for ``section``, as far as can be told without its files."""
+def _up_to_date(names: Sequence[str]) -> set[str]:
+    """Those of the coders with a store whose stage DVC would not run again, or all of them where DVC can't tell.
+
+    Runs for one of those would lie in scratch for ever, as nothing would fetch them.
+    """
+    if not names:
+        return set()
+    command = [sys.executable, "-m", "dvc", "status", "--json", *(f"cache@{name}" for name in names)]
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     try:
-        meta = LatentStore.open(path).meta
-    except GlossaError:
-        return False
-    found = (meta["coder"]["path"], meta["subject"]["sha256"], meta["tokens_sha256"])
-    same = (meta["dtype"], meta["kept_mantissa_bits"]) == (dtype_of(own.coder), own.kept_bits)
-    at_hand = section.hookpoint is None or resolve(subject, section.hookpoint).name == meta["hookpoint"]
-    return same and at_hand and found == (section.path, subject.identity["sha256"], tokens.sha256)
+        changed = json.loads(done.stdout) if done.returncode == 0 else {}
+    except ValueError:
+        changed = {}
+    return {name for name in names if f"cache@{name}" not in changed}
 
 
 def _bytes(found: Target) -> int:

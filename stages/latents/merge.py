@@ -18,6 +18,7 @@ from stages.latents import spec, statistics
 from stages.latents.gather import gather
 from stages.latents.runs import Run
 from stages.latents.scratch import Scratch
+from stages.latents.vector import CNAME, LEVEL, SHUFFLE, Vector
 from stages.progress import bar
 
 Map = Callable[[Callable[[int], statistics.Sums], Iterable[int]], Iterable[statistics.Sums]]
@@ -50,13 +51,8 @@ class Shards:
             part = slice(done, done + len(block[0]))
             positions[part], values[part] = block
             done = part.stop
-        with zarr.config.set(
-            {"array.write_empty_chunks": True}
-        ):  # looking for chunks of zeros costs as much as writing
-            group = zarr.open_group(self.path / "activations", mode="r+")
-            indices, data = group["indices"], group["data"]
-        indices[begin:end] = positions  # type: ignore[index]
-        data[begin:end] = values  # type: ignore[index]
+        for name, column in (("indices", positions), ("data", values)):
+            Vector.open(self.path / "activations" / name).write_shard(begin // spec.SHARD, column)
         return statistics.sums(values, begin, self.indptr, self.extremes)
 
 
@@ -142,7 +138,7 @@ def _create(group: zarr.Group, name: str, length: int, dtype: str) -> None:
         dtype=dtype,
         chunks=(spec.CHUNK,),
         shards=(spec.CHUNK * chunks,),
-        compressors=BloscCodec(typesize=np.dtype(dtype).itemsize, cname="lz4", clevel=5, shuffle="bitshuffle"),
+        compressors=BloscCodec(typesize=np.dtype(dtype).itemsize, cname=CNAME, clevel=LEVEL, shuffle=SHUFFLE),
     )
 
 

@@ -13,6 +13,7 @@ import torch
 from scipy import sparse
 
 from stages import coders
+from stages.coders.activations import Activation, GroupMax, JumpRelu, Relu, TopK
 from stages.coders.sparse_coder import SparseCoder
 from stages.corpus import tokens as writing
 from stages.corpus.tokens import Tokens, Vocabulary
@@ -139,6 +140,23 @@ def test_the_store_holds_what_the_coder_gives(
     assert np.allclose(found.data, expected.data, rtol=1e-4)
 
 
+def test_activations_below_0_are_stored_with_their_sign(
+    subject: Subject, tokens: Tokens, aim: Aim, tmp_path: Path
+) -> None:
+    neurons = coders.neurons.load(subject, "layers.1.mlp", 24)  # of 32
+    assert neurons.hookpoint is not None
+    target = aim(neurons.hookpoint, coder=neurons)
+    run(subject, [target], tokens, 2 * LENGTH)
+    store = store_of(target, tmp_path / "store.zarr")
+    expected = sparse.csr_array(naive(subject, neurons, tokens, neurons.hookpoint, 2))
+    found = store.csr()
+    assert (found.data < 0).any()
+    assert (found.data > 0).any()
+    assert np.array_equal(found.indices, expected.indices)
+    assert np.allclose(found.data, expected.data, rtol=1e-4)
+    assert store.statistic("min").min() == found.data.min()
+
+
 def test_special_positions_are_never_stored(subject: Subject, tokens: Tokens, aim: Aim, tmp_path: Path) -> None:
     target = aim()
     run(subject, [target], tokens, 1000)
@@ -225,6 +243,20 @@ def test_a_subject_that_gives_nan_is_a_mistake_that_names_the_place(subject: Sub
     )
     assert str(caught.value) == f"embed_tokens of the subject {subject.name} {place}"
     assert len([run for run in capture.finished(target, ROWS, LENGTH) if run]) == 2  # rows 0 to 5 are done
+
+
+@pytest.mark.parametrize("activation", [TopK(4), TopK(4, signed=True), GroupMax(4), Relu(), JumpRelu(torch.ones(24))])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_coder_that_gives_nan_or_infinity_is_a_mistake_that_names_the_place(
+    subject: Subject, coder: SparseCoder, tokens: Tokens, aim: Aim, activation: Activation, value: float
+) -> None:
+    bias = coder.b_enc.clone()
+    bias[7] = value
+    target = aim(coder=replace(coder, b_enc=bias, activation=activation))
+    place = "gives latent 7 an activation that is NaN or infinite at row 0, position 1; try cache.dtype float32"
+    with pytest.raises(GlossaError, match=f"the coder layers.0 in .* {place}"):
+        run(subject, [target], tokens, 1000)
+    assert capture.finished(target, ROWS, LENGTH)[0] is None
 
 
 def test_nan_for_another_coder_does_not_stop_the_first(subject: Subject, tokens: Tokens, aim: Aim) -> None:

@@ -160,6 +160,21 @@ def test_positions_beyond_an_int32_are_kept_as_int64(tmp_path: Path, length: int
     assert store.shape == (2, rows * length)
 
 
+def test_a_coder_wider_than_16_bits_can_number(tmp_path: Path) -> None:
+    latents = np.array([0, 65_535, 65_536, 131_071], np.int32)
+    folder, positions, values = Scratch(str(tmp_path)), np.arange(4, dtype=np.int32), np.arange(1, 5, dtype=np.float32)
+    for row in range(2):
+        runs.write(folder, row, row + 1, 4, 131_072, positions, latents, values)
+    found = [runs.find(folder, row, row + 1, 131_072) for row in range(2)]
+    merge([run for run in found if run], tmp_path / "store.zarr", 2, 4, ATTRIBUTES, {})
+    store = LatentStore.open(tmp_path / "store.zarr")
+    assert np.flatnonzero(store.statistic("count")).tolist() == latents.tolist()
+    for place, latent in enumerate(latents.tolist()):
+        at, fired = store.latent(latent)
+        assert at.tolist() == [place, 4 + place]
+        assert fired.tolist() == [place + 1] * 2
+
+
 def test_runs_have_to_cover_every_row_once(tmp_path: Path) -> None:
     dense = dense_of(3, 24, 0.5, 0)
     first, second, third = (write_run(tmp_path, dense, i, i + 2, 4) for i in (0, 2, 4))

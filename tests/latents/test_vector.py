@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec
 
-from stages.latents.vector import Vector
+from stages.latents.vector import LEVEL, Vector
+from tests.folders import tree
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(folder: Path, values: np.ndarray, chunk: int, per_shard: int) -> zarr.Array:
-    codec = BloscCodec(typesize=values.dtype.itemsize, cname="lz4", shuffle="bitshuffle")
+    codec = BloscCodec(typesize=values.dtype.itemsize, cname="lz4", clevel=LEVEL, shuffle="bitshuffle")
     array = zarr.create_array(folder, shape=values.shape, dtype=values.dtype, chunks=(chunk,), shards=(chunk * per_shard,), compressors=codec)  # fmt: skip
     array[:] = values
     return array
@@ -42,6 +44,28 @@ def test_it_reads_what_zarr_reads(
     found = Vector.open(folder)[begin:end]
     assert found.dtype == array.dtype
     assert found.tolist() == values[begin:end].tolist() == np.asarray(array[begin:end]).tolist()
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.sampled_from(["int32", "int64", "float32"]),
+    st.booleans(),
+)
+def test_it_writes_the_bytes_that_zarr_writes(
+    base: Path, length: int, chunk: int, per_shard: int, dtype: str, zeros: bool
+) -> None:
+    values = np.random.default_rng(length).integers(1, 9, length).astype(dtype) * (not zeros)
+    folders = [base / f"{len(list(base.iterdir()))}-{name}" for name in ("zarr", "ours")]
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        write(folders[0], values, chunk, per_shard)
+    write(folders[1], values[:0], chunk, per_shard)
+    shutil.copy(folders[0] / "zarr.json", folders[1] / "zarr.json")
+    ours, shard = Vector.open(folders[1]), chunk * per_shard
+    for number in range(-(-length // shard)):
+        ours.write_shard(number, values[number * shard : (number + 1) * shard])
+    assert tree(folders[1]) == tree(folders[0])
 
 
 def test_an_index_that_changed_is_damage(tmp_path: Path) -> None:
