@@ -18,6 +18,11 @@ from stages.errors import GlossaError, nearest
 SCHEME = "hub://"
 ADDRESS = re.compile(r"hub://(?P<repository>[^/@\s]+/[^/@\s]+)(?:/(?P<inside>[^@]*))?(?:@(?P<revision>\S+))?")
 TOKEN = "in HF_TOKEN or by hf auth login"
+WEIGHTS = (".safetensors", ".npz", ".pt", ".pth")
+CHECKPOINTS = "checkpoints"
+"""The one folder inside a coder's that belongs to it."""
+SHOWN = 12
+"""Folders that a message lists."""
 
 
 class Fetched(NamedTuple):
@@ -26,13 +31,15 @@ class Fetched(NamedTuple):
     path: Path
     repository: str
     commit: str
+    inside: str
+    """Where it lies in the repository; empty for all of it."""
 
 
 def fetch(address: str) -> Fetched:
     """Fetches ``hub://owner/repository/folder@revision``, unless it is in the cache: a folder with its files, or a file.
 
-    Of the folders inside a folder only ``checkpoints`` counts. Beside a file its YAML and JSON neighbours are fetched.
-    Without a revision it is ``main``. Every file is checked against its hash.
+    Of the folders inside a folder only ``checkpoints`` counts. Beside a file its YAML and JSON neighbours are fetched, and of
+    one in ``checkpoints`` those of that folder. Without a revision it is ``main``. Every file is checked against its hash.
 
     Raises:
         GlossaError: the address is none, what it names is not there or may not be read, or the download is damaged.
@@ -47,20 +54,24 @@ def fetch(address: str) -> Fetched:
     snapshot = _snapshot(address, repository, revision, wanted, [f"{folder}*/*"])
     path = snapshot / inside
     if path.is_file():
-        place = glob.escape(inside.rpartition("/")[0])
-        place = f"{place}/" if place else ""
-        _snapshot(address, repository, snapshot.name, [f"{place}*.yaml", f"{place}*.json"], [f"{place}*/*"])
-        files = [path, *path.parent.glob("*.yaml"), *path.parent.glob("*.json")]
+        files = [path]
+        parents = PurePosixPath(inside).parents
+        for parent in parents[:2] if parents[0].name == CHECKPOINTS else parents[:1]:
+            place = "" if parent == PurePosixPath() else f"{glob.escape(str(parent))}/"
+            _snapshot(address, repository, snapshot.name, [f"{place}*.yaml", f"{place}*.json"], [f"{place}*/*"])
+            files += [file for end in ("yaml", "json") for file in (snapshot / parent).glob(f"*.{end}")]
     else:
-        _snapshot(address, repository, snapshot.name, [f"{folder}checkpoints/*.safetensors"], [])
+        _snapshot(address, repository, snapshot.name, [f"{folder}{CHECKPOINTS}/*.safetensors"], [])
         files = [file for file in path.rglob("*") if file.is_file()]
     if not path.exists():
-        raise GlossaError(
-            f"{repository} has no {inside} at commit {snapshot.name}; {_nearest(repository, snapshot.name, inside)}"
-        )
+        at = f"{inside} at commit {snapshot.name}"
+        if found := coders_inside(repository, snapshot.name, inside):
+            raise GlossaError(f"{repository} has only folders in {at}; point at one of {found}")
+        known = _known(repository, snapshot.name)
+        raise GlossaError(f"{repository} has no {at}; {nearest(inside, known) if known else 'correct the path'}")
     for file in files:
         _check(file, address)
-    return Fetched(path, repository, snapshot.name)
+    return Fetched(path, repository, snapshot.name, inside)
 
 
 def pin(repository: str, revision: str | None) -> str:
@@ -134,16 +145,34 @@ def _snapshot(address: str, repository: str, revision: str, allowed: list[str], 
         raise GlossaError(f"{address} can't be fetched: {why}") from error
 
 
-def _nearest(repository: str, commit: str, inside: str) -> str:
-    """The folders and files of the repository that are called nearly so."""
+def coders_inside(repository: str, commit: str, inside: str) -> str:
+    """Returns the first folders within the folder ``inside`` of a repository that hold weights, empty if none is known."""
+    files = [PurePosixPath(file) for file in _files(repository, commit)]
+    folders = [file.parent for file in files if file.suffix in WEIGHTS and file.is_relative_to(inside)]
+    folders = [folder.parent if folder.name == CHECKPOINTS else folder for folder in folders]
+    found = sorted({str(folder) for folder in folders} - {str(PurePosixPath(inside))}, key=_by_number)
+    return ", ".join(found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+
+
+def _by_number(name: str) -> list[tuple[str, int]]:
+    """Sorts layer_2 before layer_10."""
+    return [(text, int(number or 0)) for text, number in re.findall(r"(\D*)(\d*)", name)]
+
+
+def _known(repository: str, commit: str) -> set[str]:
+    """The folders and files of a repository."""
+    files = [PurePosixPath(file) for file in _files(repository, commit)]
+    return {str(part) for file in files for part in (file, *file.parents)} - {"."}
+
+
+def _files(repository: str, commit: str) -> list[str]:
+    """The names of all files of a repository; none if the Hub can't be asked."""
     from huggingface_hub import HfApi, errors
 
     try:
-        files = [PurePosixPath(file) for file in HfApi().list_repo_files(repository, revision=commit)]
+        return HfApi().list_repo_files(repository, revision=commit)
     except (OSError, errors.HTTPError):
-        return "correct the path"
-    known = {str(part) for file in files for part in (file, *file.parents)} - {"."}
-    return nearest(inside, known)
+        return []
 
 
 def _check(file: Path, address: str) -> None:

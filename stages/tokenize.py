@@ -5,22 +5,23 @@ from __future__ import annotations
 import click
 
 from stages import params, paths
-from stages.corpus import tokens
+from stages.corpus import sources, tokens
 from stages.corpus.encode import encode
-from stages.corpus.sources import documents
 
 
 @click.command("tokenize")
 def command() -> None:
     """Turn the corpus into rows of tokens, and note the document of every row."""
     p = params.load()
+    commit = sources.commit(p.corpus)
     encoded = encode(
-        documents(p.corpus),
+        sources.documents(p.corpus, commit),
         p.subject.model,
         p.subject.revision,
         p.corpus.context_length,
         p.corpus.tokens,
         p.seed,
     )
-    tokens.write(paths.TOKENS, encoded.tokens, encoded.documents, encoded.vocabulary, encoded.meta)
+    meta = encoded.meta if commit is None else {**encoded.meta, "corpus": {"commit": commit}}
+    tokens.write(paths.TOKENS, encoded.tokens, encoded.documents, encoded.vocabulary, meta)
     click.echo(f"tokenize: {encoded.summary}")

@@ -121,6 +121,36 @@ def test_a_file_comes_with_its_config(hub: Hub, tmp_path: Path) -> None:
     assert cached(tmp_path / "hub") == {"set/layer_1.safetensors", "set/config.yaml"}
 
 
+@pytest.mark.parametrize("root", ["", "layer6/"])
+def test_a_checkpoint_comes_with_the_config_above_it(hub: Hub, tmp_path: Path, root: str) -> None:
+    names = ["config.json", "layer6/config.json", "layer6/checkpoints/ae_5.pt", "layer6/checkpoints/ae_9.pt"]
+    names += ["checkpoints/ae_5.pt", "checkpoints/ae_9.pt", "layer6/ae.pt", "ae.pt", "layer7/config.json"]
+    hub.repositories["some/coders"] = Repository()
+    hub.repositories["some/coders"].commit({name: name.encode() for name in names})
+    found = fetch(f"hub://some/coders/{root}checkpoints/ae_5.pt")
+    assert found.path.read_bytes() == f"{root}checkpoints/ae_5.pt".encode()
+    assert cached(tmp_path / "hub") == {f"{root}checkpoints/ae_5.pt", f"{root}config.json"}
+
+
+def test_folders_that_only_hold_folders_are_no_coder(hub: Hub) -> None:
+    names = [f"layer_{n}/width_16k/average_l0_5/params.npz" for n in (10, 9)]
+    names += [
+        "layer_9/width_1m/average_l0_5/params.npz",
+        "layer_9/notes/readme.md",
+        "llama/x/checkpoints/final.safetensors",
+    ]
+    names += [f"many/{n}/sae.safetensors" for n in range(30)]
+    hub.repositories["some/coders"] = Repository()
+    commit = hub.repositories["some/coders"].commit(dict.fromkeys(names, b""))
+    assert mistake("hub://some/coders/layer_9") == (
+        f"some/coders has only folders in layer_9 at commit {commit}; point at one of layer_9/width_1m/average_l0_5, "
+        "layer_9/width_16k/average_l0_5"
+    )
+    assert mistake("hub://some/coders/llama").endswith("point at one of llama/x")
+    assert mistake("hub://some/coders/many").endswith("many/9, many/10, many/11, …")
+    assert "did you mean layer_9" in mistake("hub://some/coders/layer_8")
+
+
 def test_brackets_are_no_pattern(hub: Hub, tmp_path: Path) -> None:
     hub.repositories["some/coders"] = Repository()
     hub.repositories["some/coders"].commit({"a[1]/cfg.json": b"one", "a1/cfg.json": b"other"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,15 +55,20 @@ def load(path: str, options: Options | None = None) -> SparseCoder:
     fetched = hub.fetch(path) if path.startswith(hub.SCHEME) else None
     place = fetched.path if fetched else Path(path)
     if not place.exists():
-        raise GlossaError(f"a coder's path should be a folder or a file, but there is none at {path}")
+        raise GlossaError(
+            f"a coder's path should be a folder or a file, but there is none at {path}; correct it{_instead(path)}"
+        )
     fitting = formats(place)
-    if not fitting and (inside := _coders_inside(place)):
+    if not fitting and (inside := _coders_inside(place, fetched)):
         raise GlossaError(
             f"expected one sparse coder in {path}, found some in folders inside it; point at one of {inside}"
         )
     if not fitting:
         found = ", ".join(sorted(file.name for file in place.iterdir())) if place.is_dir() else "a file of another kind"
-        raise GlossaError(f"expected a sparse coder in {path} ({', '.join(READERS)}), found {found or 'nothing'}")
+        raise GlossaError(
+            f"expected a sparse coder in {path}, found {found or 'nothing'}; docs/coders.md lists the files by which the formats are "
+            f"told ({', '.join(READERS)})"
+        )
     if len(fitting) > 1:
         raise GlossaError(
             f"expected one sparse coder in {path}, found the formats {' and '.join(fitting)}; keep the files of one"
@@ -74,13 +80,21 @@ def load(path: str, options: Options | None = None) -> SparseCoder:
     return replace(coder, source=path, identity={**coder.identity, **origin})
 
 
+def _instead(path: str) -> str:
+    """What else to write for a path that is not here: an address, if it looks like one of the Hub."""
+    match = re.fullmatch(r"(?:hf://|https://huggingface\.co/)?([\w-][\w.-]*/[\w-][\w.-]*(?:/.*)?(?:@.*)?)", path)
+    return f", or write {hub.SCHEME}{re.sub('/tree/[^/]+', '', match[1])} if it is on the Hub" if match else ""
+
+
 def formats(place: Path) -> list[str]:
     """Returns the formats whose files lie at ``place``."""
     return [name for name, reader in READERS.items() if reader.detect(place)]
 
 
-def _coders_inside(place: Path) -> str:
-    """The folders one or two levels inside ``place`` that hold a coder, such as those of a training run."""
+def _coders_inside(place: Path, fetched: hub.Fetched | None) -> str:
+    """The folders inside ``place`` that hold a coder, such as those of a training run; here up to two levels down."""
+    if fetched is not None:
+        return hub.coders_inside(fetched.repository, fetched.commit, fetched.inside)
     folders = sorted({file.parent for pattern in ("*/*", "*/*/*") for file in place.glob(pattern)})
     return shown(", ".join(str(folder.relative_to(place)) for folder in folders if formats(folder)))
 

@@ -57,7 +57,8 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
     from stages.subject import load
 
     knobs = runtime.load()
-    subject = load.load(p.subject, p.seed, load.pick_device(knobs.device))
+    section = p.subject_of(coder)
+    subject = load.load(section, p.seed, load.pick_device(knobs.device), knobs.device_map)
     rows = sample(tokens.rows, -(-n_tokens // tokens.context_length))
     ids = torch.from_numpy(np.asarray(tokens.array.oindex[rows], dtype=np.int64))
     subject.check_fits(tokens.context_length, int(ids.max()))
@@ -79,7 +80,8 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
         click.echo(dumps({**facts, "rows": len(rows), **asdict(found)}), nl=False)
         return
     in_colour = False if os.environ.get("NO_COLOR") else None  # if it is a terminal
-    click.echo("\n".join(_lines(coder, loaded, found, len(rows))), color=in_colour)
+    untrained = section.weights == "random"
+    click.echo("\n".join(_lines(coder, loaded, found, len(rows), untrained)), color=in_colour)
 
 
 def sample(n: int, wanted: int) -> np.ndarray:
@@ -87,8 +89,8 @@ def sample(n: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(np.int64))
 
 
-def _lines(name: str, coder: SparseCoder, found: Check, rows: int) -> Iterator[str]:
-    place = f"reads {found.reads}"
+def _lines(name: str, coder: SparseCoder, found: Check, rows: int, untrained: bool) -> Iterator[str]:
+    place = f"reads {found.reads}" + (" of a subject never trained" if untrained else "")
     if found.reconstructs != found.reads:
         place += f", reconstructs {found.reconstructs}"
     form = coder.identity.get("format", "")

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
+from stages import hub
 from stages.corpus.document import Document
 from stages.errors import GlossaError, nearest
+
+
+def pin(path: str, revision: str) -> str | None:
+    """Returns the commit that ``revision`` of a data set on the Hub now names, None if ``path`` is a folder here.
+
+    Raises:
+        GlossaError: the data set or the revision is not there, or the Hub can't be asked.
+    """
+    if Path(path).exists():
+        return None
+    if re.fullmatch("[0-9a-f]{40}", revision):
+        return revision
+    from huggingface_hub import HfApi, errors
+
+    try:
+        return HfApi().dataset_info(path, revision=revision).sha
+    except (OSError, ValueError, errors.HTTPError) as error:
+        why = hub.reason(error, f"datasets/{path}", revision) or " ".join(str(error).split())
+        raise GlossaError(f"the data set {path} at revision {revision} can't be read: {why}") from None
 
 
 def read(path: str, name: str | None, split: str, revision: str, field: str) -> Iterator[Document]:

@@ -141,6 +141,24 @@ def replaced(subject: Subject, hookpoint: str, function: Callable[[Tensor], Tens
         handle.remove()
 
 
+@contextmanager
+def heard(subject: Subject, hookpoint: str, note: Callable[[Tensor], object]) -> Iterator[None]:
+    """While it lasts, ``note`` is told what a hookpoint gives in every forward pass, [rows, length, width].
+
+    Raises:
+        GlossaError: there is no such hookpoint.
+    """
+
+    def told(site: Site, value: Tensor) -> None:
+        note(value)
+
+    handle = _listen(resolve(subject, hookpoint), subject, told)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def _readings(hookpoint: str) -> Iterator[tuple[str, sites.Part]]:
     """Every module path and part that the text of a hookpoint may mean, the most literal first."""
     while True:

@@ -47,6 +47,11 @@ class Subject:
         """Rows of the input embedding."""
         return self.model.get_input_embeddings().weight.shape[0]
 
+    @property
+    def limit(self) -> int | None:
+        """Tokens of the longest row that it reads, if its config says."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
     def check_fits(self, context_length: int, largest_token: int) -> None:
         """Raises GlossaError if rows of ``context_length`` with ids up to ``largest_token`` can't go through it."""
         if largest_token >= self.vocabulary_size:
@@ -54,10 +59,9 @@ class Subject:
                 f"the tokens go up to id {largest_token}, but the subject {self.name} embeds {self.vocabulary_size} "
                 "tokens; its tokenizer belongs to another model"
             )
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        if limit is not None and context_length > limit:
+        if self.limit is not None and context_length > self.limit:
             raise GlossaError(
-                f"corpus.context_length should be at most {limit}, the longest row that the subject {self.name} reads, "
+                f"corpus.context_length should be at most {self.limit}, the longest row that the subject {self.name} reads, "
                 f"found {context_length}"
             )
 
@@ -129,7 +133,7 @@ def _trained(
     dtype = getattr(torch, section.dtype)
     options: dict[str, Any] = {}
     if section.quantization != "none":
-        options["quantization_config"] = _quantization(section.quantization, dtype)
+        options["quantization_config"] = _quantization(section.quantization, dtype, key)
         options["device_map"] = device_map or {"": device}
     elif device_map is not None:
         _need("accelerate", "the device map of the runtime")
@@ -154,10 +158,10 @@ def _trained(
     return model if options else model.to(device)
 
 
-def _quantization(kind: str, dtype: torch.dtype) -> Any:
+def _quantization(kind: str, dtype: torch.dtype, key: str) -> Any:
     """The 8-bit (LLM.int8) or 4-bit (NF4) quantization of bitsandbytes."""
     for package in ("accelerate", "bitsandbytes"):
-        _need(package, f"subject.quantization {kind}")
+        _need(package, f"{key}.quantization {kind}")
     from transformers import BitsAndBytesConfig
 
     if kind == "8bit":
@@ -169,7 +173,9 @@ def _need(package: str, what: str) -> None:
     from importlib.util import find_spec
 
     if find_spec(package) is None:
-        raise GlossaError(f"{what} needs the package {package}, which is not installed; run pip install {package}")
+        raise GlossaError(
+            f"{what} needs the package {package}, which is not installed; run pip install -c constraints.txt -e '.[quantize]'"
+        )
 
 
 def _random(section: params.Subject, config: Any, seed: int) -> Any:

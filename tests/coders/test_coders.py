@@ -13,6 +13,7 @@ from stages.coders.readers import Options
 from stages.errors import GlossaError
 from stages.subject.load import Subject
 from tests.clones import ROOT
+from tests.coders.readers import folders
 from tests.hub_server import Hub
 
 
@@ -25,9 +26,9 @@ def test_the_format_is_detected(coder_folder: Path) -> None:
     ("files", "expected"),
     [
         (None, "a coder's path should be a folder or a file, but there is none at "),
-        ([], r"expected a sparse coder in .* \(sparsify.*\), found nothing"),
-        (["sae.safetensors"], r"expected a sparse coder in .* \(sparsify.*\), found sae.safetensors"),
-        (["b", "a"], r"expected a sparse coder in .* \(sparsify.*\), found a, b"),
+        ([], r"expected a sparse coder in .*, found nothing"),
+        (["sae.safetensors"], r"expected a sparse coder in .*, found sae.safetensors"),
+        (["b", "a"], r"expected a sparse coder in .*, found a, b"),
     ],
 )
 def test_a_folder_that_holds_no_coder_is_a_mistake(tmp_path: Path, files: list[str] | None, expected: str) -> None:
@@ -43,7 +44,7 @@ def test_a_folder_that_holds_no_coder_is_a_mistake(tmp_path: Path, files: list[s
 def test_a_file_that_is_no_coder_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no weights")
     with pytest.raises(
-        GlossaError, match=r"expected a sparse coder in .*notes.txt \(.*\), found a file of another kind"
+        GlossaError, match=r"expected a sparse coder in .*notes.txt, found a file of another kind; docs"
     ):
         coders.load(str(tmp_path / "notes.txt"))
 
@@ -58,6 +59,26 @@ def test_a_folder_with_the_files_of_two_formats_is_a_mistake(coder_folder: Path,
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        ("google/gemma-scope-2b-pt-res", "hub://google/gemma-scope-2b-pt-res"),
+        ("hf://mwhanna/qwen3/layer_1.safetensors@main", "hub://mwhanna/qwen3/layer_1.safetensors@main"),
+        ("https://huggingface.co/EleutherAI/sae/tree/main/layers.6", "hub://EleutherAI/sae/layers.6"),
+        ("/models/sae", None),
+        ("../sae", None),
+        ("https://example.org/sae", None),
+    ],
+)
+def test_an_address_of_the_hub_in_another_spelling_is_told_ours(path: str, address: str | None) -> None:
+    with pytest.raises(GlossaError) as caught:
+        coders.load(path)
+    hint = f", or write {address} if it is on the Hub" if address else ""
+    assert str(caught.value) == (
+        f"a coder's path should be a folder or a file, but there is none at {path}; correct it{hint}"
+    )
+
+
 def test_a_coder_from_the_hub_is_the_one_that_lies_there(hub: Hub) -> None:
     folder = ROOT / "demo/coders/resid1"
     commit = hub.add("some/coders", folder).branches["main"]
@@ -69,6 +90,28 @@ def test_a_coder_from_the_hub_is_the_one_that_lies_there(hub: Hub) -> None:
     moved = coders.load("hub://some/coders/resid1").identity
     assert moved["commit"] != commit
     assert moved["sha256"] == here.identity["sha256"], "the hash is of the content"
+
+
+def test_a_repository_of_coders_lists_them(hub: Hub) -> None:
+    repository = hub.add("some/coders", *(ROOT / f"demo/coders/{name}" for name in ("resid1", "mlp2")))
+    repository.commit({**repository.commits[repository.branches["main"]], "readme.md": b"many"})
+    with pytest.raises(GlossaError) as caught:
+        coders.load("hub://some/coders")
+    assert str(caught.value) == (
+        "expected one sparse coder in hub://some/coders, found some in folders inside it; point at one of mlp2, resid1"
+    )
+
+
+def test_a_checkpoint_from_the_hub_is_read_with_its_config(hub: Hub, tmp_path: Path) -> None:
+    place = tmp_path / "resid_post_layer_3" / "trainer_0"
+    folders.dictionary(place, kind="AutoEncoder")
+    (place / "checkpoints").mkdir()
+    (place / "ae.pt").rename(place / "checkpoints/ae_500.pt")
+    hub.add("some/coders", tmp_path / "resid_post_layer_3")
+    inside = "resid_post_layer_3/trainer_0/checkpoints/ae_500.pt"
+    here, fetched = coders.load(str(tmp_path / inside)), coders.load(f"hub://some/coders/{inside}")
+    assert fetched.identity["sha256"] == here.identity["sha256"]
+    assert fetched.hookpoint == here.hookpoint
 
 
 def test_params_say_where_a_coder_reads(coder_folder: Path, make_coder: Callable[..., Path], tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from stages import params
-from stages.corpus.sources import documents
+from stages.corpus import hub
+from stages.corpus.sources import commit, documents
 
 
 @pytest.mark.parametrize(
@@ -32,3 +33,13 @@ def test_every_source_of_params_yaml_is_read(
     (tmp_path / "constraints.txt").write_text(f"click=={version('click')}\n")
     section = TypeAdapter[Any](params.Corpus).validate_python({**values, "context_length": 32, "tokens": 64})
     assert [document.name for document in documents(section)][: len(names)] == names
+
+
+def test_a_data_set_of_the_hub_is_read_at_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    shape = {"context_length": 32, "tokens": 64}
+    section = params.HubDataset(source="hub", path="some/texts", revision="main", **shape)
+    monkeypatch.setattr(hub, "pin", lambda path, revision: f"commit of {revision} of {path}")
+    monkeypatch.setattr(hub, "read", lambda path, name, split, revision, field: iter([revision]))
+    assert commit(section) == "commit of main of some/texts"
+    assert [*documents(section, commit(section)), *documents(section)] == ["commit of main of some/texts", "main"]
+    assert commit(params.LocalText(source="text", path="texts", **shape)) is None

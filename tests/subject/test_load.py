@@ -210,12 +210,12 @@ def test_a_model_that_also_sees_images_is_read_as_text(tmp_path: Path) -> None:
         (
             {"quantization": "8bit"},
             None,
-            "subject.quantization 8bit needs the package {package}, which is not installed; run",
+            "subject.quantization 8bit needs the package {package}, which is not installed; run pip install -c",
         ),
         (
             {"quantization": "4bit"},
             None,
-            "subject.quantization 4bit needs the package {package}, which is not installed; run",
+            "subject.quantization 4bit needs the package {package}, which is not installed; run pip install -c",
         ),
         (
             {},
@@ -234,11 +234,12 @@ def test_what_needs_another_package_names_it(
         with pytest.raises(GlossaError) as caught:
             load(section(subject_folder, **values), 0, CPU, device_map)
         assert str(caught.value).startswith(expected.format(package=package))
+        assert "'.[quantize]'" in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["8bit", "4bit"])
 def test_a_quantized_subject_computes_nearly_the_same(kind: str) -> None:
-    pytest.importorskip("bitsandbytes", reason="it comes with no extra of ours")
+    pytest.importorskip("bitsandbytes", reason="it comes with the extra quantize")
     folder = ROOT / "demo/subject"
     plain, quantized = load(section(folder), 0, CPU), load(section(folder, quantization=kind), 0, CPU)
     assert quantized.modules["layers.2.mlp.down_proj"].weight.dtype in (torch.int8, torch.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from stages.errors import GlossaError
 from stages.outputs import file_sha256, fingerprint
 
 PICKLES = {".pt", ".pth"}
+AGAIN = "fetch the coder again"
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -27,9 +29,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        raise GlossaError(f"expected JSON in {path}, but it can't be read; fetch the coder again") from None
+        raise GlossaError(f"expected JSON in {path}, but it can't be read; {AGAIN}") from None
     if not isinstance(config, dict):
-        raise GlossaError(f"expected a JSON object in {path}, found {type(config).__name__}; fetch the coder again")
+        raise GlossaError(f"expected a JSON object in {path}, found {type(config).__name__}; {AGAIN}")
     return config
 
 
@@ -45,7 +47,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
-        raise GlossaError(f"expected safetensors in {path}, but it can't be read: {_first_line(error)}") from None
+        raise GlossaError(
+            f"expected safetensors in {path}, but it can't be read ({_first_line(error)}); {AGAIN}"
+        ) from None
 
 
 def read_npz(path: Path) -> dict[str, Tensor]:
@@ -60,7 +64,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # np.load leaves a damaged file open
             return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
     except Exception as error:  # noqa: BLE001 - the parsers of zip, zlib and npy raise whatever they stumble over
-        raise GlossaError(f"expected arrays in {path}, but it can't be read: {_first_line(error)}") from None
+        raise GlossaError(f"expected arrays in {path}, but it can't be read ({_first_line(error)}); {AGAIN}") from None
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
@@ -70,14 +74,16 @@ def read_pickle(path: Path) -> dict[str, Any]:
         GlossaError: the file can't be read, holds code, or no dict.
     """
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        found = _load(path)
     except pickle.UnpicklingError:
         raise GlossaError(
             f"expected only tensors and plain values in {path}, but it can't be read as that; it is damaged, or holds code, "
             "which is never run: save its state dict instead"
         ) from None
     except Exception as error:  # noqa: BLE001 - torch raises whatever its parsers stumble over
-        raise GlossaError(f"expected a PyTorch file in {path}, but it can't be read: {_first_line(error)}") from None
+        raise GlossaError(
+            f"expected a PyTorch file in {path}, but it can't be read ({_first_line(error)}); {AGAIN}"
+        ) from None
     if not isinstance(found, dict):
         raise GlossaError(f"expected a dict of tensors in {path}, found {type(found).__name__}; save its state dict")
     return found
@@ -94,9 +100,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         config = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except Exception as error:  # noqa: BLE001 - the parser raises whatever it stumbles over
-        raise GlossaError(f"expected YAML in {path}, but it can't be read: {_first_line(error)}") from None
+        raise GlossaError(f"expected YAML in {path}, but it can't be read ({_first_line(error)}); {AGAIN}") from None
     if not isinstance(config, dict):
-        raise GlossaError(f"expected a YAML mapping in {path}, found {type(config).__name__}; fetch the coder again")
+        raise GlossaError(f"expected a YAML mapping in {path}, found {type(config).__name__}; {AGAIN}")
     return config
 
 
@@ -112,9 +118,15 @@ def keys_of(path: Path) -> set[str]:
     """Returns the names of what torch saved in ``path`` without reading the tensors; none if it is damaged."""
     try:
         mapped = zipfile.is_zipfile(path)  # as all are that torch has saved since 2020
-        return {str(name) for name in torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)}
+        return {str(name) for name in _load(path, mmap=mapped)}
     except Exception:  # noqa: BLE001 - what is wrong with the file is for whoever reads it to say
         return set()
+
+
+def _load(path: Path, mmap: bool = False) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about pickles of other programs, which are refused in our own words
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
 
 
 def whole(config: Mapping[str, Any], key: str, path: Path, at_most: int = 2**31) -> int:
@@ -126,7 +138,7 @@ def whole(config: Mapping[str, Any], key: str, path: Path, at_most: int = 2**31)
     value = config.get(key)
     if type(value) is not int or not 1 <= value <= at_most:
         expected = f"a whole number from 1 to {at_most}" if at_most < 2**31 else "a whole number above 0"
-        raise GlossaError(f"expected {expected} for {key} in {path}, found {shown(value)}; fetch the coder again")
+        raise GlossaError(f"expected {expected} for {key} in {path}, found {shown(value)}; {AGAIN}")
     return value
 
 
@@ -139,7 +151,7 @@ def real(config: Mapping[str, Any], key: str, path: Path, zero: bool = False) ->
     value: Any = config.get(key)
     if type(value) not in (int, float) or not (0 < value < 1e30 or (zero and value == 0)):
         expected = "a number of at least 0" if zero else "a number above 0"
-        raise GlossaError(f"expected {expected} for {key} in {path}, found {shown(value)}; fetch the coder again")
+        raise GlossaError(f"expected {expected} for {key} in {path}, found {shown(value)}; {AGAIN}")
     return float(value)
 
 
@@ -151,7 +163,7 @@ def flag(config: Mapping[str, Any], key: str, path: Path, default: bool = False)
     """
     value = config.get(key)
     if value is not None and type(value) is not bool:
-        raise GlossaError(f"expected true or false for {key} in {path}, found {shown(value)}; fetch the coder again")
+        raise GlossaError(f"expected true or false for {key} in {path}, found {shown(value)}; {AGAIN}")
     return default if value is None else value
 
 
@@ -175,7 +187,8 @@ def only(tensors: Mapping[str, Any], known: Iterable[str], path: Path) -> None:
     """
     if extra := sorted(set(map(str, tensors)) - set(known)):
         raise GlossaError(
-            f"expected only {shown(', '.join(sorted(known)))} in {path}, found {shown(', '.join(extra))} too"
+            f"expected only {shown(', '.join(sorted(known)))} in {path}, found {shown(', '.join(extra))} too, which would "
+            "go unread; take it out if it means nothing"
         )
 
 
@@ -187,20 +200,26 @@ def take(tensors: Mapping[str, Any], name: str, shape: tuple[int, ...] | None, p
     """
     if name not in tensors:
         found = shown(", ".join(sorted(map(str, tensors)))) or "nothing"
-        raise GlossaError(f"expected a tensor {name} in {path}, found {found}")
+        raise GlossaError(f"expected a tensor {name} in {path}, found {found}; {AGAIN}")
     value = tensors[name]
     if not isinstance(value, Tensor) or not value.is_floating_point():
         kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
-        raise GlossaError(f"expected floating-point numbers for {name} in {path}, found {kind}")
+        raise GlossaError(f"expected floating-point numbers for {name} in {path}, found {kind}; {AGAIN}")
     if shape is not None and tuple(value.shape) != shape:
-        raise GlossaError(f"expected {name} of shape {list(shape)} in {path}, found {list(value.shape)}")
+        raise GlossaError(
+            f"expected {name} of shape {list(shape)} in {path}, found {list(value.shape)}; are all its files of one coder?"
+        )
     if value.numel() == 0:
-        raise GlossaError(f"expected {name} to hold numbers in {path}, found the shape {list(value.shape)}")
+        raise GlossaError(f"expected {name} to hold numbers in {path}, found the shape {list(value.shape)}; {AGAIN}")
     if not is_plain(value):
-        raise GlossaError(f"expected an ordinary tensor for {name} in {path}, found a sparse, virtual or expanded one")
+        raise GlossaError(
+            f"expected an ordinary tensor for {name} in {path}, found a sparse, virtual or expanded one; save it whole"
+        )
     value = value.detach().float()
     if not torch.isfinite(value).all():
-        raise GlossaError(f"expected finite weights in {path}, but {name} holds NaN or infinity")
+        raise GlossaError(
+            f"expected finite weights in {path}, but {name} holds NaN or infinity; fetch the coder again, or train it again"
+        )
     return value.contiguous()
 
 
@@ -208,7 +227,7 @@ def matrix(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
     """Returns the float32 matrix ``name``, whose shape the other tensors then have to fit; see ``take``."""
     value = take(tensors, name, None, path)
     if value.ndim != 2:
-        raise GlossaError(f"expected a matrix for {name} in {path}, found the shape {list(value.shape)}")
+        raise GlossaError(f"expected a matrix for {name} in {path}, found the shape {list(value.shape)}; {AGAIN}")
     return value
 
 

@@ -70,5 +70,5 @@ def test_a_path_that_is_no_coder_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("")
     with pytest.raises(GlossaError, match="found a file of another kind"):
         coders.load(str(tmp_path / "notes.txt"))
-    with pytest.raises(GlossaError, match=r"expected a sparse coder in .* \(sparsify, .*\), found notes.txt"):
+    with pytest.raises(GlossaError, match=r"expected a sparse coder in .*, found notes.txt; .* \(sparsify, .*\)"):
         coders.load(str(tmp_path))

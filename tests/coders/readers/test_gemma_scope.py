@@ -157,7 +157,7 @@ def test_arrays_that_do_not_fit_are_a_mistake(
 def test_a_file_that_was_cut_is_a_mistake(tmp_path: Path, keep: int) -> None:
     path = write(tmp_path, arrays_of()) / "params.npz"
     path.write_bytes(path.read_bytes()[:keep])
-    assert mistake(tmp_path).startswith(f"expected arrays in {path}, but it can't be read: ")
+    assert mistake(tmp_path).startswith(f"expected arrays in {path}, but it can't be read (")
 
 
 def test_a_factor_is_for_coders_of_embeddings_alone(tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_a_factor_is_not_for_these_coders(tmp_path: Path) -> None:
 def test_damaged_files_are_a_mistake(tmp_path: Path) -> None:
     path = write(tmp_path, config_of(), tensors_of()) / "params.safetensors"
     path.write_bytes(b"")
-    assert mistake(tmp_path).startswith(f"expected safetensors in {path}, but it can't be read: ")
+    assert mistake(tmp_path).startswith(f"expected safetensors in {path}, but it can't be read (")
     (tmp_path / "config.json").write_bytes(b"")
     assert mistake(tmp_path).startswith(f"expected JSON in {tmp_path / 'config.json'}")
 

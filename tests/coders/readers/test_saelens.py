@@ -281,7 +281,7 @@ def test_damaged_files_are_a_mistake(tmp_path: Path) -> None:
     content = whole.read_bytes()
     for keep in (0, 4, 300):
         whole.write_bytes(content[:keep])
-        assert mistake(tmp_path).startswith(f"expected safetensors in {whole}, but it can't be read: ")
+        assert mistake(tmp_path).startswith(f"expected safetensors in {whole}, but it can't be read (")
     for text in ("", "{", "[]", "1"):
         (tmp_path / "cfg.json").write_text(text)
         assert saelens.detect(tmp_path)  # so that its reader says what is wrong

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from stages.publish import controls, figures, pages, plots
+from stages.publish.results import CoderResults, Results, Score, Scores
+
+NEURONS = {"format": "neurons", "k": 32}
+
+
+def furnish(found: Results, **coders: tuple[dict, str]) -> Results:
+    """The coders of ``found``, after the first as many as named here, with what they are and the weights of their subject."""
+    one = found.coders["one"]
+    made: dict[str, CoderResults] = {"one": one}
+    for name, (facts, weights) in coders.items():
+        meta = {**one.meta, "coder": facts, "subject": {"model": "demo/subject", "weights": weights}}
+        made[name] = replace(one, name=name, meta=meta)
+    return replace(found, coders=made)
+
+
+def score(value: float | None) -> Score:
+    return Score(value, value, value, 9, 0, None if value is not None else "why")
+
+
+def test_without_a_control_there_is_nothing_beside_which_to_put_it(found: Results, tmp_path: Path) -> None:
+    assert controls.records(found) == []
+    assert controls.records(furnish(found, other=({"format": "saelens"}, "trained"))) == []
+    plots.write(tmp_path, found)
+    assert not list(tmp_path.glob("controls*"))
+    assert "controls" not in pages.index(found)
+
+
+def test_records_come_by_subject_and_then_by_kind(found: Results) -> None:
+    several = furnish(
+        found,
+        untrained_neurons=(NEURONS, "random"),
+        random=({"format": "random", "k": 16}, "trained"),
+        neurons=(NEURONS, "trained"),
+        untrained=({"format": "sparsify"}, "random"),
+    )
+    records = controls.records(several)
+    assert list(dict.fromkeys(r["coder"] for r in records)) == [
+        "one",
+        "neurons",
+        "random",
+        "untrained",
+        "untrained_neurons",
+    ]
+    assert len(records) == 5 * 4, "two explainers, two scorers"
+    assert records[4] == {
+        "coder": "neurons",
+        "hookpoint": "layers.0",
+        "subject": "trained",
+        "kind": "neurons",
+        "k": 32,
+        "explainer": "pattern",
+        "scorer": "detection",
+        "metric": "balanced accuracy",
+        "chance": 0.5,
+        "score": 0.8,
+        "low": pytest.approx(0.7),
+        "high": pytest.approx(0.9),
+        "floor": 0.5,
+        "above": pytest.approx(0.3),
+        "above_low": pytest.approx(0.3),
+        "above_high": pytest.approx(0.3),
+        "latents": 1,
+    }
+    rows = controls.table(records)
+    assert [row["what"] for row in rows[::2]] == [
+        "sparse coder",
+        "top 32 neurons",
+        "random directions, k = 16",
+        "sparse coder",
+        "top 32 neurons",
+    ]
+    assert rows[1]["scores"]["embedding"] is records[3]
+
+
+def test_above_is_a_mean_over_latents_that_have_both() -> None:
+    own = {1: score(0.9), 2: score(0.6), 3: score(None), 4: score(0.7)}
+    floor = {1: score(0.5), 2: score(0.5), 3: score(0.5), 4: score(None)}
+    above = controls._above(Scores({}, own, floor))
+    assert above.value == pytest.approx((0.4 + 0.1) / 2)
+    assert above.low == pytest.approx(0.1)
+    assert above.high == pytest.approx(0.4)
+    assert controls._above(Scores({}, {1: score(None)}, {})).value is None
+
+
+def test_they_are_in_plots_and_on_the_page(found: Results, tmp_path: Path) -> None:
+    several = furnish(found, neurons=(NEURONS, "trained"), untrained_neurons=(NEURONS, "random"))
+    plots.write(tmp_path, several)
+    assert {file.name for file in tmp_path.glob("controls*")} == {"controls.json", "controls.svg", "controls.png"}
+    assert len(json.loads((tmp_path / "controls.json").read_text())) == 12
+    html = " ".join(pages.index(several).split())
+    assert "<h3>Sparse coders and controls</h3>" in html
+    assert "top 32 neurons<br>layers.0" in html
+    assert '<b>0.800</b> <span class="small">[0.700, 0.900]</span><div class="muted small">floor 0.500</div>' in html
+    assert '<div class="muted small">+0.300 [+0.300, +0.300] above it</div>' in html
+    assert html.count('<span class="muted">subject never trained</span>') == 1
+
+
+def test_the_figure_shows_every_score_with_its_floor(found: Results) -> None:
+    several = furnish(found, neurons=(NEURONS, "trained"), untrained_neurons=(NEURONS, "random"))
+    records = controls.records(several)
+    unscored = {**records[0], "score": None, "low": None, "high": None, "floor": None}
+    figure = controls._draw([unscored, *records[1:]], figures.LIGHT)
+    assert len(figure.axes) == 4
+    first, other = figure.axes[0], figure.axes[3]
+    assert [len(axes.containers) for axes in (first, other)] == [2, 3]
+    assert [text.get_text() for text in first.get_yticklabels()] == [
+        "one\nsparse coder",
+        "neurons\ntop 32 neurons",
+        "untrained_neurons\ntop 32 neurons",
+    ]
+    heights = [line.get_ydata()[0] for line in (container.lines[0] for container in other.containers)]
+    assert heights == [0, 1, 2.6], "what was never trained stands apart"
+    only = [{**r, "subject": "random"} for r in records]
+    assert controls.draw(only, "png", figures.DARK).startswith(b"\x89PNG")
