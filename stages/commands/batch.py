@@ -102,7 +102,7 @@ def _stage(p: params.Params, words: tuple[str, ...]) -> Stage:
 
     sections: dict[str, tuple[tuple[str, Any], ...]] = {
         "explain": (("coder", p.coders), ("explainer", p.explainers)),
-        "score": (("coder", p.coders), ("explainer", p.explainers), ("scorer", p.scorers)),
+        "score": (("coder", p.coders), ("explainer", (*p.explainers, params.LATENT)), ("scorer", p.scorers)),
     }
     parts = sections.get(words[0])
     if parts is None or len(words) != len(parts) + 1:
@@ -120,6 +120,7 @@ def _stage(p: params.Params, words: tuple[str, ...]) -> Stage:
 
 def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
     """Writes what the stage would ask; returns how many questions have an answer already."""
+    from stages import explainers
     from stages.corpus.tokens import Tokens
     from stages.examples.table import Examples
     from stages.explainers.table import texts
@@ -143,10 +144,17 @@ def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
     try:
         if stage.scorer is None:
             kept = examples.latents.filter(examples.latents["dropped"].is_null())["latent"].to_pylist()
-            rehearse.explain(p, stage.explainer, rehearsal, examples.of(kept), tokens)
+            unit = explainers.load(stage.explainer, p.explainers[stage.explainer])
+            shown = explainers.prepared(unit, examples.of(kept), p, stage.coder)
+            rehearse.explain(p, stage.explainer, rehearsal, shown, tokens)
         else:
-            explained = texts(paths.explanations(stage.coder, stage.explainer))
-            rehearse.score(p, stage, rehearsal, examples, explained, tokens.vocabulary)
+            is_latent = stage.explainer == params.LATENT
+            explained = (
+                dict.fromkeys(examples.kept, "")
+                if is_latent
+                else texts(paths.explanations(stage.coder, stage.explainer))
+            )
+            rehearse.score(p, stage, rehearsal, examples, explained, tokens)
     except NothingAskedError:
         raise GlossaError(
             f"{' '.join(stage.words)} computes in this process, so there is nothing to export; run dvc repro"

@@ -10,6 +10,7 @@ from stages.endpoint import Price
 from stages.errors import GlossaError
 from stages.foresight.count import AROUND_A_MESSAGE, Count
 from stages.foresight.estimate import Forecast
+from stages.llm import chat
 from stages.llm.openai import Options as Server
 
 BYTES_A_TOKEN = 4.0
@@ -79,17 +80,18 @@ def _measure(counts: list[Count]) -> Measure:
         return Measure(
             sum(count.known_bytes for count in counts) / known, "as the server counted those of known answers"
         )
-    from stages.llm import local
-
     options = counts[0].options
-    tokenizer = local.tokenizer_of(options.model, getattr(options, "revision", None))
-    chats = [chat for count in counts for chat in count.chats]
+    tokenizer = chat.tokenizer(options.model, getattr(options, "revision", None))
+    chats = [messages for count in counts for messages in count.chats]
     if tokenizer is None or not chats:
         return Measure(BYTES_A_TOKEN, f"rough, {ROUGH}")
     variables = getattr(options, "template", {})
-    texts = [local.chat(tokenizer, options.model, [message._asdict() for message in chat], variables) for chat in chats]
+    texts = [
+        chat.text(tokenizer, options.model, [message._asdict() for message in messages], variables)
+        for messages in chats
+    ]
     tokens = sum(map(len, tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]))
-    length = sum(len(message.content.encode()) + AROUND_A_MESSAGE for chat in chats for message in chat)
+    length = sum(len(message.content.encode()) + AROUND_A_MESSAGE for messages in chats for message in messages)
     return Measure(length / max(1, tokens), f"by its tokenizer, on {len(chats):,} questions")
 
 

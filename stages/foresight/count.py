@@ -69,7 +69,7 @@ class Count:
 
     def _learn(self, noted: Noted, length: int) -> None:
         assert noted.call is not None
-        usage = faults.read(noted.call.status, {}, noted.call.response).usage
+        usage = faults.kept(noted.call.status, noted.call.response).usage
         if usage.prompt is not None:
             self.known_bytes += length
             self.known_input += usage.prompt

@@ -20,7 +20,7 @@ from stages.foresight.imagined import Imagined, tokens
 from stages.foresight.pending import Pending, Stage, stages_of
 from stages.llm.journal import Journal
 from stages.llm.rehearsal import TEXT, Noted, NothingAskedError, Rehearsal
-from stages.params import Params
+from stages.params import LATENT, Params
 from stages.progress import bar
 from stages.similarity import ceiling
 
@@ -142,13 +142,14 @@ class _Foresight:
             self._texts[stage.coder, stage.explainer] = {one.latent: one.text for one in said if one.text is not None}
             return whole / max(1, part)
         texts, n = self._explained(stage, sampled), float(whole)
-        if texts is None:  # they are made by then
+        if stage.explainer == LATENT:
+            texts = dict.fromkeys(sampled.latents, "")
+        elif texts is None:  # they are made by then
             texts = self._texts.get(stage[:2], {latent: f"{TEXT} {latent}" for latent in sampled.latents})
             n *= len(texts) / max(1, part)
         else:
             n = len(texts)
-        vocabulary = sampled.tokens.vocabulary
-        judged, of = rehearse.score(self.p, stage, rehearsal, sampled.sample, texts, vocabulary, 2 * LATENTS)
+        judged, of = rehearse.score(self.p, stage, rehearsal, sampled.sample, texts, sampled.tokens, 2 * LATENTS)
         most = self.p.scorers[stage.scorer].get("latents") or max(n, len(texts))
         return of / max(1, judged) * min(n, most) / max(1, min(len(texts), most))
 

@@ -9,6 +9,7 @@ import sys
 from itertools import product
 from typing import Any, NamedTuple
 
+from stages import scorers
 from stages.errors import GlossaError
 from stages.params import Params
 
@@ -34,7 +35,7 @@ class Stage(NamedTuple):
 def stages_of(p: Params) -> list[Stage]:
     """Returns the stages that params.yaml describes, in the order in which they run."""
     explains = [Stage(*pair) for pair in product(p.coders, p.explainers)]
-    return explains + [Stage(*triple) for triple in product(p.coders, p.explainers, p.scorers)]
+    return explains + [Stage(*triple) for triple in scorers.wanted(p)]
 
 
 class Pending:

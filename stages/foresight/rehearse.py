@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from stages import explainers, llm, scorers
-from stages.corpus.tokens import Tokens, Vocabulary
+from stages.corpus.tokens import Tokens
 from stages.examples.table import LatentExamples
 from stages.explainers.table import Explanation
 from stages.foresight.pending import Stage
 from stages.llm.rehearsal import Rehearsal
-from stages.params import Params
-from stages.scorers import Item, Scored, run
+from stages.params import LATENT, Params
+from stages.scorers import Context, Item, Scored, run
 
 
 def asks(entry: dict[str, Any]) -> bool:
@@ -39,7 +39,7 @@ def score(
     rehearsal: Rehearsal,
     sample: Any,
     texts: dict[int, str],
-    vocabulary: Vocabulary,
+    tokens: Tokens,
     most: int | None = None,
 ) -> tuple[int, int]:
     """Has the stage's scorer judge the explanations ``texts``, or no more than ``most`` of them.
@@ -50,7 +50,8 @@ def score(
     scorer = scorers.load(stage.scorer, p.scorers[stage.scorer])
     unit = _Part(scorer, most, scorer.latents)
     with llm.standing_in(rehearsal), contextlib.suppress(_JudgedError):
-        run.run(unit, sample, texts, vocabulary, p.seed)
+        context = Context(tokens.vocabulary, p.seed, stage.coder, p)
+        run.run(unit, sample, texts, context, with_floor=stage.explainer != LATENT)
     return unit.judged, unit.of
 
 
@@ -64,14 +65,15 @@ class _Part:
     judged: int = 0
     of: int = 0
 
-    def score(self, items: list[Item], vocabulary: Vocabulary, seed: int) -> Scored:
+    def score(self, items: list[Item], context: Context) -> Scored:
         self.of = len(items)
         if self.most is not None and len(items) > self.most:
             chosen = np.random.default_rng(0).choice(len(items), self.most, replace=False)
             items = [items[place] for place in sorted(chosen)]
         self.judged = len(items)
         if items:
-            self.unit.score(items, vocabulary, seed)
+            # One that runs the subject on what it is told says apart what it asks.
+            getattr(self.unit, "ask", self.unit.score)(items, context)
         raise _JudgedError  # nothing is to be made of the verdicts
 
 

@@ -40,6 +40,8 @@ def read(reply: Reply, schema: dict[str, Any] | None, tag: str | None = None) ->
     """Reads a reply as an answer that satisfies ``schema``, or as free text, of which ``tag`` begins the answer, when that is None."""
     if reply.refused or reply.finish == "content_filter":
         return Read(reason="the model refused", final=True)
+    if reply.failed:
+        return Read(reason=f"the server failed on it ({reply.failed})")
     if reply.finish == "length":
         return Read(reason="the answer was cut off at max_tokens")
     if reply.content is None or not reply.content.strip():

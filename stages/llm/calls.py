@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from stages.endpoint import Endpoint
 from stages.errors import GlossaError
@@ -13,6 +14,7 @@ from stages.llm import budget, canonical, faults
 from stages.llm.call import Call
 from stages.llm.client import Client
 from stages.llm.concurrency import Gate
+from stages.llm.exchange import Question
 from stages.llm.faults import AttemptError
 from stages.llm.journal import Attempt, Cost, Journal, Limits
 from stages.llm.meter import Meter
@@ -20,6 +22,9 @@ from stages.llm.reply import Reply
 
 FIRST_CONTACT_SECONDS = 30.0
 """How long a server that has not answered anything yet is waited for when it can't be reached."""
+
+MOST_FAILURES = 50
+"""Questions on which the server fails, one after the other, until that is taken for a fault of the server."""
 
 
 class StoppedError(Exception):
@@ -29,7 +34,8 @@ class StoppedError(Exception):
 class Caller:
     """Gets answers from one endpoint for one model; make it and use it in one event loop."""
 
-    def __init__(self, name: str, endpoint: Endpoint, model: str, journal: Journal, meter: Meter):
+    def __init__(self, name: str, endpoint: Endpoint, model: str, journal: Journal, meter: Meter, trial: Question):
+        """``trial`` is a small question, asked to see whether the server works when it fails on another."""
         self.name, self.endpoint, self.model, self.journal, self.meter = name, endpoint, model, journal, meter
         self._price = endpoint.prices.get(model)
         self._limits: Limits = budget.limits(endpoint, name, model)
@@ -39,7 +45,8 @@ class Caller:
         self._attempts = 0
         self._settled = asyncio.Condition()
         self._stopping = asyncio.Event()
-        self._reached = False
+        self._trial, self._one_trial = trial, asyncio.Lock()
+        self._answers = self._failures = 0
         self._jitter = random.Random()  # how long one waits is no result
 
     def stop(self) -> None:
@@ -63,7 +70,7 @@ class Caller:
         key = canonical.key(self.name, body, sample)
         if (known := self.journal.get(key)) is not None:
             self.meter.known += 1
-            return known, faults.read(known.status, {}, known.response)
+            return known, faults.kept(known.status, known.response)
         if (other := self._under_way.get(key)) is not None:
             return await asyncio.shield(other)
         future = self._under_way[key] = asyncio.get_running_loop().create_future()
@@ -86,20 +93,29 @@ class Caller:
             self._client = Client(self.endpoint, self.endpoint.api_key(self.name))
         most = budget.most(body, max_tokens, self._price)
         tried = 0.0  # seconds, without those in which others had their turn
-        n = garbled = 0
+        n = garbled = failed = others = 0
         while True:
             n += 1
             async with self._gate.slot():
                 attempt = await self._begin(key, most)
                 begun = time.monotonic()
                 try:
-                    answered = await self._attempt(self._client, attempt, key, body, sample, keep)
+                    answered = await self._attempt(attempt, key, body, sample, keep)
                 except AttemptError as error:
                     fault = error
                 else:
                     self._gate.answered()
+                    self._failures = 0
                     return answered
             garbled = garbled + 1 if fault.kind == "garbled" else 0
+            if fault.is_failure:
+                failed += 1
+                is_alone = self._answers > others  # others were answered since it failed last
+                if is_alone and failed >= fault.most_attempts:
+                    return self._keep_failure(fault, keep)
+                others = self._answers
+                if not is_alone and failed + 1 >= fault.most_attempts:
+                    await self._try(others)
             tried += time.monotonic() - begun
             wait = faults.pause(fault, n, self._jitter)
             self._give_up_on(fault, garbled, tried, wait)
@@ -119,13 +135,15 @@ class Caller:
                 await self._settled.wait()
         raise StoppedError
 
-    async def _attempt(
-        self, client: Client, attempt: Attempt, key: str, body: bytes, sample: int, keep: bool
-    ) -> tuple[Call, Reply]:
+    async def _attempt(self, attempt: Attempt, key: str, body: bytes, sample: int, keep: bool) -> tuple[Call, Reply]:
+        assert self._client is not None
+        call = None
         try:
-            received = await client.send(body)
+            received = await self._client.send(body)
+            call = Call(key, self.name, canonical.CHAT, sample, received.status, body, received.body)
             reply = faults.read(received.status, received.headers, received.body)
         except AttemptError as fault:
+            fault.call = call
             self.journal.fail(attempt, fault.status, fault.reason, fault.billed)
             self.meter.failed += 1
             self.meter.waiting = fault.reason
@@ -135,17 +153,40 @@ class Caller:
                 self._gate.troubled()
             raise
         else:
-            call = Call(key, self.name, canonical.CHAT, sample, received.status, body, received.body)
             cost = budget.actual(reply.usage, self._price)
             self.journal.finish(attempt, call, reply.usage, cost, keep)
             self.meter.answered(reply.usage, cost)
-            self._reached = True
+            self._answers += 1
             return call, reply
         finally:
             self._attempts -= 1
             if self._limits != Limits():
                 async with self._settled:
                     self._settled.notify_all()
+
+    async def _try(self, answers: int) -> None:
+        """Puts the trial to the server, unless it has given more than so many answers by now."""
+        async with self._one_trial, self._gate.slot():
+            if self._answers > answers:
+                return
+            body, number, max_tokens = self._trial
+            key = canonical.key(self.name, body, number)
+            attempt = await self._begin(key, budget.most(body, max_tokens, self._price))
+            with suppress(AttemptError):
+                await self._attempt(attempt, key, body, number, keep=False)
+
+    def _keep_failure(self, fault: AttemptError, keep: bool) -> tuple[Call, Reply]:
+        """Takes a failure for the answer to its question."""
+        assert fault.call is not None
+        self._failures += 1
+        if self._failures > MOST_FAILURES:
+            raise GlossaError(
+                f"asked the endpoint {self.name} at {self.endpoint.base_url} for {self.model}, but for {self._failures} questions in "
+                f"a row got {fault.reason}; see the server's log, then run this again (what was answered is kept)"
+            )
+        if keep:
+            self.journal.add([fault.call], "call")
+        return fault.call, faults.kept(fault.call.status, fault.call.response)
 
     def _give_up_on(self, fault: AttemptError, garbled: int, tried: float, wait: float) -> None:
         asked = f"asked the endpoint {self.name} at {self.endpoint.base_url} for {self.model}"
@@ -158,7 +199,7 @@ class Caller:
                 f"server's log, then run this again ({kept})"
             )
         patience = self.endpoint.patience
-        if fault.kind == "down" and fault.status is None and not self._reached:
+        if fault.kind == "down" and fault.status is None and not self._answers:
             patience = min(patience, FIRST_CONTACT_SECONDS)
         if tried + wait > patience:
             asks = f" and wants to be left alone for {fault.wait:,.0f} s" if fault.wait is not None else ""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from stages.llm.call import Call
 from stages.llm.reply import Reply, UnreadableError, parse, shown
 
 Kind = Literal["busy", "down", "garbled", "fatal"]
@@ -19,6 +20,10 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 
 GARBLED_ATTEMPTS = 5
 """Answers without sense, one after the other, until a call is given up."""
+
+FAILED_ATTEMPTS, AWAY_ATTEMPTS = 4, 10
+"""Failures on one question, one after the other, until it is looked whether the server answers others: with 500, which is mostly
+about the question, and with any other 5xx, which is mostly about a server that is away for some minutes."""
 
 HINTS = {
     400: "mend the options of the model in params.yaml",
@@ -50,6 +55,18 @@ class AttemptError(Exception):
         """Seconds until the server wants to be asked again, if it says so."""
         self.billed = billed
         """Whether it may have been billed."""
+        self.call: Call | None = None
+        """What was sent and came back, if anything did."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the server says that it failed."""
+        return self.kind == "down" and self.status is not None and self.status >= 500
+
+    @property
+    def most_attempts(self) -> int:
+        """How many such failures on one question are one too many."""
+        return FAILED_ATTEMPTS if self.status == 500 else AWAY_ATTEMPTS
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -78,6 +95,20 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
     if status == 400 and code in REFUSED:
         return Reply(None, "content_filter")
     raise _fault(status, headers, message, code)
+
+
+def kept(status: int, body: bytes) -> Reply:
+    """Returns what was answered, as it is kept: that a server fails on a question, again and again, is an answer as well.
+
+    Raises:
+        AttemptError: it is no answer.
+    """
+    try:
+        return read(status, {}, body)
+    except AttemptError as fault:
+        if fault.is_failure:
+            return Reply(None, None, failed=fault.status)
+        raise
 
 
 def pause(fault: AttemptError, n: int, generator: random.Random) -> float:

@@ -8,6 +8,7 @@ read in one forward pass over a guess; where the guess was wrong the rest is rea
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -96,13 +97,13 @@ class Form:
         main, beside = iter(found[0]), iter(found[1:])
         values = []
         for spelt, guess, draw in zip(self._open, self._guess, self._draws, strict=True):
-            likely = []
+            read = []
             for number, tokens in enumerate(spelt):
                 if number == guess or len(tokens) == 1:
-                    likely.append(sum(float(next(main)) for _ in tokens))
+                    read.append([float(next(main)) for _ in tokens])
                 else:
-                    likely.append(sum(map(float, next(beside))))
-            likely = [max(LEAST, round(value, 6)) for value in likely]
+                    read.append(list(map(float, next(beside))))
+            likely = [max(LEAST, round(value, 6)) for value in told_apart(spelt, read)]
             values.append(Value(self._choose(likely, draw), likely))
         chosen = [value.chosen for value in values]
         if chosen == self._guess:
@@ -134,6 +135,24 @@ class Form:
             return int(np.argmax(likely))
         share = np.exp((np.array(likely) - max(likely)) / self._temperature).cumsum()
         return int(np.searchsorted(share, draw * share[-1]))
+
+
+def told_apart(spelt: Sequence[Sequence[int]], read: Sequence[Sequence[float]]) -> list[float]:
+    """Returns the log-probability of every spelling from those of its tokens, each behind the ones before it.
+
+    Where a spelling begins another, as 1 does 10 if digits are tokens, it counts as far as it is not continued to that one.
+    """
+    found = []
+    for tokens, values in zip(spelt, read, strict=True):
+        n = len(tokens)
+        further = {
+            other[n]: behind[n]
+            for other, behind in zip(spelt, read, strict=True)
+            if len(other) > n and list(other[:n]) == list(tokens)
+        }
+        ends = 1 - sum(map(math.exp, further.values()))
+        found.append(sum(values) + (math.log(ends) if ends > 0 else LEAST))
+    return found
 
 
 def fill_in(local: Local, forms: Sequence[Form]) -> list[list[Value]]:

@@ -1,13 +1,14 @@
 """A causal language model in this process: what it generates, and how likely it finds given texts.
 
 Texts of different lengths go through it together, filled up on the left, the longest first and as many as fit. Log-probabilities
-come from one forward pass over a whole text, never from key-value pairs that were kept from another.
+come from one forward pass over a whole text. Where many texts have a beginning in common it may be read once; what is kept of it
+serves that one call, and every batch gets a copy, because the model writes into what it is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from copy import deepcopy
 from functools import lru_cache
 from inspect import signature
 from pathlib import Path
@@ -47,6 +48,11 @@ class Row(NamedTuple):
     wanted: list[tuple[int, int]]
     """(place, token): how likely ``token`` is behind ``ids[:place]``, which is at least one token."""
 
+    @classmethod
+    def behind(cls, head: list[int], tail: list[int]) -> Row:
+        """How likely every token of ``tail`` is behind ``head`` and those before it."""
+        return cls(head + tail[:-1], [(len(head) + i, token) for i, token in enumerate(tail)])
+
 
 class Generated(NamedTuple):
     """What was generated behind a prompt."""
@@ -78,14 +84,21 @@ class Local:
         """The tokens of a text, without those that a tokenizer would put around it."""
         return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
+    def head(self, prompt: str) -> list[int]:
+        """The tokens of a prompt, which begins with whatever the tokenizer puts in front of a text, such as BOS.
+
+        Raises:
+            GlossaError: there is none.
+        """
+        tokens = self._beginning() + self.encode(prompt)
+        if not tokens:
+            raise GlossaError(f"a prompt for {self.name} should have a token, found none; begin it with a text")
+        return tokens
+
     def after(self, before: str, text: str) -> list[int]:
         """The tokens of ``text`` where it follows ``before``; on their own, many tokenizers would read them as a beginning."""
         head, whole = self.encode(before), self.encode(before + text)
         return whole[len(head) :] if whole[: len(head)] == head else self.encode(text)
-
-    def chat(self, messages: Sequence[dict[str, Any]], variables: dict[str, Any]) -> str:
-        """The text of a chat up to where the model's answer begins; see ``chat``."""
-        return chat(self.tokenizer, self.name, messages, variables)
 
     def log_probabilities(
         self, prompts: Sequence[str], continuations: Sequence[str]
@@ -100,11 +113,7 @@ class Local:
         """
         rows = []
         for prompt, continuation in zip(prompts, continuations, strict=True):
-            head = self._beginning() + self.encode(prompt)
-            if not head:
-                raise GlossaError(f"a prompt for {self.name} should have a token, found none; begin it with a text")
-            tail = self.after(prompt, continuation)
-            rows.append(Row(head + tail[:-1], [(len(head) + i, token) for i, token in enumerate(tail)]))
+            rows.append(Row.behind(self.head(prompt), self.after(prompt, continuation)))
         return [([token for _, token in row.wanted], found) for row, found in zip(rows, self.read(rows), strict=True)]
 
     def read(self, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
@@ -115,6 +124,41 @@ class Local:
 
         def work(places: list[int]) -> None:
             for place, values in zip(places, self._read([rows[place] for place in places]), strict=True):
+                found[place] = values
+
+        wanting = [place for place, row in enumerate(rows) if row.wanted]
+        self.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        return found
+
+    def read_behind(self, head: list[int], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        """Returns what ``read`` returns for rows that all begin with ``head``, which is read once, and want no place inside it."""
+        if len(head) < 2 or len(rows) < 2:
+            return self.read(rows)
+        for row in rows:
+            self.check_fits(len(row.ids))
+        with torch.inference_mode():
+            ids = torch.tensor([head[:-1]], device=self.device)
+            kept = self.model(ids, use_cache=True, **self._only(1)).get("past_key_values")
+        if kept is None:  # a model that keeps something else
+            return self.read(rows)
+        found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
+        first = len(head) - 1
+
+        def work(places: list[int]) -> None:
+            rest = [
+                Row(row.ids[first:], [(at - first, t) for at, t in row.wanted]) for row in map(rows.__getitem__, places)
+            ]
+            longest = max(len(row.ids) for row in rest)
+            ids = torch.tensor([row.ids + [self._pad] * (longest - len(row.ids)) for row in rest], device=self.device)
+            copied = deepcopy(kept)
+            copied.batch_repeat_interleave(len(rest))
+            unread = min(at for row in rest for at, _ in row.wanted) - 1
+            options = self._only(longest - unread)
+            with torch.inference_mode():
+                logits = self.model(ids, past_key_values=copied, use_cache=True, **options).logits
+            wanted = [(i, at - 1 - unread, token) for i, row in enumerate(rest) for at, token in row.wanted]
+            read = self._gathered(logits[:, unread - longest :], wanted, rest)
+            for place, values in zip(places, read, strict=True):
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
@@ -200,8 +244,9 @@ class Local:
         ids, mask = self._filled([row.ids for row in rows])
         longest = ids.shape[1]
         keep = max(len(row.ids) - min(place for place, _ in row.wanted) + 1 for row in rows)
-        options = {"position_ids": (mask.cumsum(1) - 1).clamp(min=0), "logits_to_keep": keep}
-        taken = {name: value for name, value in options.items() if name in self._takes}
+        taken = self._only(keep)
+        if "position_ids" in self._takes:
+            taken["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():
             logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False, **taken).logits[:, -keep:]
         wanted = [
@@ -209,6 +254,16 @@ class Local:
             for i, row in enumerate(rows)
             for place, token in row.wanted
         ]
+        return self._gathered(logits, wanted, rows)
+
+    def _only(self, keep: int) -> dict[str, Any]:
+        """What has a model compute the logits of its last ``keep`` places only, if it can."""
+        return {"logits_to_keep": keep} if "logits_to_keep" in self._takes else {}
+
+    def _gathered(
+        self, logits: Tensor, wanted: list[tuple[int, int, int]], rows: Sequence[Row]
+    ) -> Iterator[NDArray[np.float32]]:
+        """The log-probabilities at the (row, place, token) ``wanted`` of ``logits``, row by row."""
         parts = []
         for at in torch.tensor(wanted, device=logits.device).split(max(1, LOGITS_AT_ONCE // logits.shape[-1])):
             chosen = logits[at[:, 0], at[:, 1]].float().log_softmax(-1)
@@ -285,39 +340,6 @@ def identity(model: str, revision: str | None, dtype: str) -> str:
         raise GlossaError(f"{KEY}.model should be a causal language model, but {model} is not here: {why}") from None
 
 
-def tokenizer_of(model: str, revision: str | None) -> Any:
-    """Returns the tokenizer in a folder or, if it has been fetched before, of a repository on the Hub; None if neither."""
-    from transformers import AutoTokenizer
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
-    try:
-        return AutoTokenizer.from_pretrained(model, revision=revision, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, ImportError):
-        return None
-
-
-def chat(tokenizer: Any, name: str, messages: Sequence[dict[str, Any]], variables: dict[str, Any]) -> str:
-    """Returns the text of a chat up to where the answer begins.
-
-    By the tokenizer's template with ``variables``; without one, the turns as ``role: content`` with empty lines between them.
-
-    Raises:
-        GlossaError: the template refuses the chat; ``name`` is the model that it names.
-    """
-    from jinja2 import TemplateError
-
-    if not tokenizer.chat_template:
-        turns = "".join(f"{message['role']}: {message['content']}\n\n" for message in messages)
-        return f"{tokenizer.bos_token or ''}{turns}assistant:"
-    for turned in (messages, _without_system(messages)):
-        with suppress(TemplateError):
-            return tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True, **variables)
-    raise GlossaError(
-        f"the chat template of {name} should take a user's message behind a system's, but refuses it; use another model"
-    )
-
-
 class _Draw:
     """Replaces the scores of every row by the token that its next draw hits."""
 
@@ -330,15 +352,6 @@ class _Draw:
         self._step += 1
         chosen = torch.searchsorted(share, draw * share[:, -1:], right=True).clamp(max=share.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
-
-
-def _without_system(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The chat with what the system says at the beginning of the user's first message, for templates without a system."""
-    said = [message["content"] for message in messages if message["role"] == "system"]
-    others = [dict(message) for message in messages if message["role"] != "system"]
-    if others:
-        others[0]["content"] = "\n\n".join([*said, others[0]["content"]])
-    return others
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from stages import runtime
 from stages.endpoint import Endpoint
 from stages.errors import GlossaError, nearest
-from stages.llm import canonical, session
+from stages.llm import budget, canonical
 from stages.llm.exchange import messages
 from stages.llm.request import SAMPLES, Answer, Request
 from stages.params import Section
@@ -76,6 +76,8 @@ class Options(Section):
         Raises:
             GlossaError: the server can't be used as the options say, or the budget is spent.
         """
+        from stages.llm import session  # with the openai package, which takes a second
+
         return session.answer(self, requests)
 
     def body(self, request: Request, again: int = 0, reason: str | None = None) -> bytes:
@@ -108,6 +110,16 @@ class Options(Section):
     def key(self, request: Request) -> str:
         """Returns the key under which the journal keeps the first answer to ``request``."""
         return canonical.key(self.endpoint, self.body(request), self.number(request))
+
+    def check(self) -> None:
+        """Makes sure that the server can be asked, as far as that shows without asking it.
+
+        Raises:
+            GlossaError: the endpoint is not in runtime.yaml, its key not in the environment, or the price for its budget missing.
+        """
+        endpoint = self.at()
+        endpoint.api_key(self.endpoint)
+        budget.limits(endpoint, self.endpoint, self.model)
 
     def at(self) -> Endpoint:
         """Returns the endpoint from runtime.yaml; raises GlossaError if it is not there."""

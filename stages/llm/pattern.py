@@ -13,12 +13,14 @@ from functools import lru_cache
 from typing import Literal
 
 from stages.corpus.lexis import PLACES, SHAPES, UNIT
+from stages.llm import oddity, strengths, writing
 from stages.llm.labels import KEYS
 from stages.llm.request import Answer, Request
 from stages.params import Section
 
 QUOTED = re.compile(r'"([^"]+)"')
 EXAMPLE = re.compile(r"^([a-z]): (\".*\")$", re.MULTILINE)
+TOKEN = re.compile(r"^([a-z]+): (\".*\")$", re.MULTILINE)
 EXPLANATION = re.compile(r"^Explanation: (\".*\")$", re.MULTILINE)
 MARKED = re.compile(r"\u00ab(.*?)\u00bb", re.DOTALL)
 COMMON = frozenset(
@@ -75,7 +77,17 @@ class Options(Section):
             text = request.messages[-1].content
             found = EXPLANATION.search(text)
             reading = read(json.loads(found.group(1))) if found else read("")
+            if keys := writing.wanted(request.schema):
+                yield _written(reading, keys)
+                continue
+            if keys := strengths.wanted(request.schema):
+                tokens = [json.loads(token) for _, token in TOKEN.findall(text)]
+                yield Answer(json.dumps(dict(zip(keys, levels(reading, tokens), strict=True))))
+                continue
             examples = {key: json.loads(example) for key, example in EXAMPLE.findall(text)}
+            if oddity.wanted(request.schema):
+                yield Answer(json.dumps({oddity.NAME: odd_one(examples)}))
+                continue
             verdicts = {key: judge(reading, examples[key]) for key in KEYS if key in examples}
             yield Answer(json.dumps(verdicts))
 
@@ -132,6 +144,38 @@ def judge(reading: Reading, example: str) -> bool:
         return bool(fits)
     right = sum(any(begin < b and a < end for a, b in fits) for begin, end in marks)
     return 2 * right > len(marks)
+
+
+def levels(reading: Reading, tokens: list[str]) -> list[int]:
+    """How strongly the latent would fire on each of consecutive tokens: 10 where the reading fits, even to a part, else 0."""
+    fits = _fitting(reading, "".join(tokens))
+    found, begin = [], 0
+    for token in tokens:
+        end = begin + len(token)
+        found.append(strengths.HIGHEST if any(begin < b and a < end for a, b in fits) else 0)
+        begin = end
+    return found
+
+
+def odd_one(examples: dict[str, str]) -> str:
+    """The key of the example that has the fewest others with a marked word like one of its own, the first of equals.
+
+    Where nothing is marked, all words count.
+    """
+    words = {key: set(UNIT.findall(" ".join(MARKED.findall(text) or [text]).lower())) for key, text in examples.items()}
+    words = {key: {word for word in found if not word.isspace()} for key, found in words.items()}
+
+    def alike(key: str) -> int:
+        return sum(bool(words[key] & words[other]) for other in words if other != key)
+
+    return min(words, key=alike)
+
+
+def _written(reading: Reading, keys: list[str]) -> Answer:
+    texts = writing.texts(reading, len(keys))
+    if not texts:
+        return Answer(None, "the explanation names nothing to write")
+    return Answer(json.dumps(dict(zip(keys, texts, strict=True))))
 
 
 def _unmark(example: str) -> tuple[str, list[tuple[int, int]]]:

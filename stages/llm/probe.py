@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from stages.errors import GlossaError
 from stages.llm import answers, canonical, probabilities
+from stages.llm.exchange import Question
 from stages.llm.reply import Reply
 from stages.llm.request import Message, Request
 from stages.outputs import fingerprint
@@ -50,6 +51,12 @@ class Found(NamedTuple):
     """The same seed gives the same text; None if another seed does too."""
     repeats: bool | None
     """Temperature 0 gives the same text twice."""
+
+
+def story(options: Options) -> Question:
+    """Returns a question that is answered fast."""
+    asked = Request(STORY, max_tokens=SHORT)
+    return Question(options.body(asked), options.number(asked), SHORT)
 
 
 async def check(options: Options, caller: Caller) -> None:
@@ -132,4 +139,9 @@ async def _ask(options: Options, caller: Caller, request: Request) -> Reply:
     key = canonical.key(options.endpoint, body, number)
     # Not kept: nothing is made of these answers, and a server that has moved has to be tried itself.
     _, reply = await caller.send(key, body, number, options.limit_of(request), keep=False)
+    if reply.failed:
+        raise GlossaError(
+            f"the model {options.model} at the endpoint {options.endpoint} should answer small questions before it is relied on, but the "
+            f"server fails on one of them ({reply.failed}); see its log"
+        )
     return reply

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from stages.llm import Model, canonical, faults
 from stages.llm.call import Call
 from stages.llm.exchange import Question, exchange
-from stages.llm.journal import Journal
 from stages.llm.openai import Options as Server
 from stages.llm.request import Answer, Request
 from stages.llm.transformers import Options as Local
@@ -20,6 +19,13 @@ TEXT = "a placeholder for what a model will say, of about the length that explan
 """What is assumed to be said where nothing has been: 120 characters and a number that tells it from others."""
 
 
+class Known(Protocol):
+    """Answers that were received, such as a journal's."""
+
+    def get(self, key: str) -> Call | None:
+        """Returns the call that was answered under ``key``, if any."""
+
+
 class Noted(NamedTuple):
     """One question as it would be asked."""
 
@@ -28,7 +34,7 @@ class Noted(NamedTuple):
     question: Question
     key: str
     call: Call | None
-    """Its answer, if the journal has it."""
+    """Its answer, if it is known."""
 
     @property
     def assumed(self) -> bool:
@@ -39,7 +45,7 @@ class Noted(NamedTuple):
 class Rehearsal:
     """Makes, of a model, one that asks nobody; the built-in one stays as it is."""
 
-    def __init__(self, journal: Journal, note: Callable[[Noted], Any], placeholders: bool = False):
+    def __init__(self, journal: Known, note: Callable[[Noted], Any], placeholders: bool = False):
         """``note`` is told of every question; with ``placeholders`` those that nobody has answered are answered by one.
 
         Without, they are unanswered, and whatever depends on them is not asked.
@@ -66,7 +72,8 @@ class _Rehearsed:
     def log_probabilities(self, prompts: Any, continuations: Any) -> Any:
         raise NothingAskedError
 
-    local = log_probabilities
+    def local(self) -> Any:
+        raise NothingAskedError
 
     def _answer(self, request: Request) -> Answer:
         options, rehearsal = self._options, self._rehearsal
@@ -82,7 +89,7 @@ class _Rehearsed:
                 rehearsal.given += 1
                 return Answer(_placeholder(request, rehearsal.given))
             try:
-                question = asking.send((call, faults.read(call.status, {}, call.response)))
+                question = asking.send((call, faults.kept(call.status, call.response)))
             except StopIteration as end:
                 return end.value.answer
 

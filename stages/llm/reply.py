@@ -26,6 +26,8 @@ class Reply(NamedTuple):
     """``logprobs.content``, as the server sent it; None without."""
     usage: Usage = Usage()
     model: str | None = None
+    failed: int | None = None
+    """The status with which the server failed on this question, whenever it was asked."""
 
 
 def parse(body: bytes) -> Reply | tuple[Any, str]:

@@ -35,7 +35,7 @@ def answer(options: Options, requests: Iterable[Request]) -> Iterator[Answer]:
     recorder = transcript.current()
     workers = endpoint.concurrency
     with Journal.at_home() as journal, asyncio.Runner() as runner:
-        session = _Session(options, Caller(options.endpoint, endpoint, options.model, journal, meter), meter)
+        session = _Session(options, _caller(options, journal, meter), meter)
         runner.run(session.open())
         try:
             window = max(WINDOW, 8 * workers)
@@ -95,8 +95,12 @@ class _Session:
 def find_out(options: Options) -> probe.Found:
     """Returns what the server of a model does, found out anew."""
     with Journal.at_home() as journal, asyncio.Runner() as runner:
-        caller = Caller(options.endpoint, options.at(), options.model, journal, Meter())
+        caller = _caller(options, journal, Meter())
         try:
             return runner.run(probe.find_out(options, caller, anew=True))
         finally:
             runner.run(caller.close())
+
+
+def _caller(options: Options, journal: Journal, meter: Meter) -> Caller:
+    return Caller(options.endpoint, options.at(), options.model, journal, meter, probe.story(options))

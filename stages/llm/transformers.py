@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.llm import canonical, faults, forced, transcript
+from stages.llm import canonical, chat, faults, forced, transcript
 from stages.llm.call import Call
 from stages.llm.exchange import Asked, Question, exchange, messages
 from stages.llm.journal import Journal
@@ -167,7 +167,8 @@ class Options(Section):
             local.in_batches(places, lambda place: asked[place].length, partial(make, replies=replies))
 
     def _begin(self, local: Local, key: str, question: Question) -> _Begun:
-        prompt = local.encode(local.chat(json.loads(question.body)["messages"], self.template))
+        messages = json.loads(question.body)["messages"]
+        prompt = local.encode(chat.text(local.tokenizer, self.model, messages, self.template))
         schema = json.loads(question.body).get("response_format", {}).get("json_schema", {}).get("schema")
         generator = np.random.default_rng(int(key[:16], 16))
         if (choices := forced.choices(schema)) is None:

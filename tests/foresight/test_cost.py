@@ -57,7 +57,7 @@ def test_a_text_may_be_as_long_as_allowed_and_verdicts_are_as_long_as_their_form
     assert found.tokens_out_most == 100
     assert found.dollars == pytest.approx((75 * 10 + 81 * 100) / 1e6)
     assert found.dollars_most == pytest.approx((75 * 10 + 100 * 100) / 1e6)
-    assert found.dollars_batch == pytest.approx(found.dollars / 2)
+    assert found.dollars_batch == pytest.approx((75 * 10 + 81 * 100) / 1e6 / 2)
 
 
 def test_known_answers_tell_how_long_others_are() -> None:

@@ -18,7 +18,11 @@ import time
 import urllib.request
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet
+
 from stages import runtime
+from stages.llm import session  # noqa: F401
 from stages.llm.journal import Journal
 from stages.llm.transcript import recording
 from stages.outputs import new_directory
@@ -67,6 +71,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    pa.array(["a"])  # imports pandas
     generator = random.Random(arguments.seed)
     told = []
     # Killed at a random moment within each of as many equal parts of the work, so that every part of a run is hit.

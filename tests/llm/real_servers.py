@@ -11,11 +11,13 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from click.testing import CliRunner
 
+from stages import params
 from stages.cli import main
 
 PATIENCE = 60.0
@@ -71,8 +73,17 @@ def furnish(finished: Path, folder: Path, url: str, model: dict[str, Any], judge
 def glossa(*arguments: str) -> str:
     """The output of a command that has to succeed."""
     result = CliRunner().invoke(main, arguments)
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == 0, (result.output, result.exception)
     return result.output
+
+
+def finish() -> None:
+    """Runs every stage behind the samples, in the order of the pipeline."""
+    p = params.load()
+    stages = [("explain", *names) for names in product(p.coders, p.explainers)]
+    stages += [("score", *names) for names in product(p.coders, p.explainers, p.scorers)]
+    for stage in [*stages, ("compare",), ("report",)]:
+        glossa(*stage)
 
 
 def contents(*folders: Path) -> dict[str, bytes]:

@@ -64,7 +64,12 @@ def verdicts(asked: Asked) -> dict[str, Any]:
     values = {}
     for key, part in schema["properties"].items():
         drawn = chance(asked.digest, key)
-        values[key] = drawn < 0.5 if part["type"] == "boolean" else f"fires on {drawn:.3f}"
+        if "enum" in part:
+            values[key] = part["enum"][int(drawn * len(part["enum"]))]
+        elif part["type"] == "integer":
+            values[key] = int(10 * drawn)
+        else:
+            values[key] = drawn < 0.5 if part["type"] == "boolean" else f"fires on {drawn:.3f}"
     return values
 
 

@@ -85,6 +85,15 @@ def test_an_error_of_the_items_is_raised() -> None:
         list(in_order(runner, items(), work, 3, 10, work.stop))
 
 
+@pytest.fixture
+def in_foreground() -> Iterator[None]:
+    """Where the tests run in the background, Ctrl-C is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_foreground")
 def test_ctrl_c_waits_for_what_is_under_way_and_is_raised() -> None:
     work = Work()
     before = signal.getsignal(signal.SIGINT)

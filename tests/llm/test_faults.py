@@ -50,6 +50,7 @@ BROKEN = completion(Asked("0" * 64, {"messages": [], "model": "m"}, 1, {})).body
         (Action(hang=True), "no answer within 0.3 s"),
         (completion(Asked("0" * 64, {"messages": [], "model": "m"}, 1, {}))._replace(cut=300), "the answer broke off"),
         (Action(cut=0), "the connection broke before an answer came"),
+        (Action(headers={"content-length": "many"}), "an answer that is no HTTP"),
         (Action(body=b"<!doctype html>"), "200 with an HTML page"),
         (Action(body=b'{"choices": []}'), "200 with no choices"),
         (Action(body=b'{"choices": null}'), "200 with no choices"),
@@ -201,6 +202,60 @@ def test_seven_per_cent_429_and_ten_per_cent_malformed_lose_and_invent_nothing(s
     assert 70 < unread < 130 if reasks == 0 else unread < 10
     assert len(server.counts) == bodies
     assert len(server.calls) == bodies + sum(chance(digest, "busy") < 0.07 for digest in server.counts)
+
+
+def failing(asked: Asked, on: str = "Question 3", status: int = 500) -> Action:
+    """Fails on one question, however it is asked, and answers all others."""
+    return error(status, "no peg-native format") if on in asked.body["messages"][-1]["content"] else good(asked)
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(500, 4), (502, 10)])
+def test_a_question_on_which_the_server_fails_while_it_answers_others_is_unscored_and_not_asked_for_ever(
+    serve: Serve, status: int, attempts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faults, "LONGEST_WAIT", 0.02)
+    server = serve(lambda asked: failing(asked, status=status), concurrency=4)
+    answers = ask(60, reasks=1)
+    assert (answers[3].content, answers[3].reason) == (None, f"the server failed on it ({status})")
+    failed = [call for call in server.calls if "Question 3" in call.body["messages"][-1]["content"]]
+    others = [n for n in range(60) if str(n).startswith("3")]
+    assert [n for n, answer in enumerate(answers) if answer.content is None] == others
+    # Each is asked for again once, with the reason, and may have to wait for somebody else's answer.
+    assert 2 * attempts * len(others) <= len(failed) <= 2 * (attempts + 1) * len(others)
+    assert f"could not be used: the server failed on it ({status})" in failed[-1].body["messages"][-1]["content"]
+    with Journal.at_home() as journal:
+        assert journal[answers[3].key or ""].status == status
+        (line,) = journal.ledger()
+        assert (line["failed"], line["unfinished"]) == (len(failed), 0)
+    sent = len(server.calls)
+    assert ask(60, reasks=1) == answers
+    assert len(server.calls) == sent
+
+
+def test_when_nothing_else_is_asked_a_small_question_tells_whose_fault_it_is(serve: Serve) -> None:
+    server = serve(failing)
+    answers = list(judge(reasks=0).answer([question(3)]))
+    assert answers[0].reason == "the server failed on it (500)"
+    assert ["lighthouse" in str(call.body) for call in server.calls] == [False] * 3 + [True, False]
+
+
+def test_a_server_that_fails_on_everything_is_waited_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "LONGEST_WAIT", 0.02)
+    server = serve(lambda asked: error(500) if len(server.calls) < 60 else good(asked), concurrency=4)
+    assert all(answer.content for answer in ask(8))
+    server.script = lambda _: error(500)
+    runtime_yaml(server.url, patience=0.3)
+    with pytest.raises(GlossaError, match="but got 500; see that it runs, or raise"):
+        ask(9)
+    with Journal.at_home() as journal:
+        assert len(journal) == 8
+
+
+def test_a_server_that_fails_on_question_after_question_ends_the_stage(serve: Serve) -> None:
+    server = serve(lambda asked: failing(asked, on="Question"), concurrency=16)
+    with pytest.raises(GlossaError, match="but for 51 questions in a row got 500"):
+        ask(200, reasks=0)
+    assert len(server.calls) < 500
 
 
 NOW = 1_750_000_000

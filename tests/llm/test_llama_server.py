@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from stages.llm.request import Message, Request
 from stages.scorers import table as scores
 from tests.llm import tiny_chat
 from tests.llm.asking import question, runtime_yaml
-from tests.llm.real_servers import contents, free_port, furnish, glossa, running
+from tests.llm.real_servers import contents, finish, free_port, furnish, glossa, running
 
 BINARY = os.environ.get("LLAMA_SERVER")
 MODEL = {"provider": "openai", "endpoint": "lab", "model": "tiny", "max_tokens": 1000}
@@ -139,3 +140,6 @@ def test_the_pipeline_explains_and_judges(url: str, finished_workplace: Path, pl
     glossa("score", "one", "written", "detection")
     assert contents(out, judged) == before
     assert glossa("journal", "--json") == spent
+    finish()
+    page = (paths.REPORT / "one.html").read_text()
+    assert any(html.escape(row["explanation"]) in page for row in rows if row["explanation"])

@@ -72,6 +72,20 @@ def test_filling_up_changes_nothing_in_any_architecture(model: Local, family: st
         assert found == pytest.approx(expected, abs=5e-5)
 
 
+@pytest.mark.parametrize("family", families.SPECIAL)
+def test_a_beginning_that_is_read_once_changes_nothing_in_any_architecture(model: Local, family: str) -> None:
+    other = Local(family, families.make(family), model.tokenizer, 120)
+    generator = np.random.default_rng(0)
+    head, another = generator.integers(0, families.WORDS, (2, 15)).tolist()
+    for beginning in (head, another, head[:2], head[:1], head):
+        rows = [Row.behind(beginning, generator.integers(0, families.WORDS, n).tolist()) for n in (3, 20, 0, 11, 1)]
+        rows.append(Row([*beginning, 5, 6, 7], [(len(beginning) + 3, 8), (len(beginning) + 1, 6), (len(beginning), 9)]))
+        for one, found in zip(other.read(rows), other.read_behind(beginning, rows), strict=True):
+            assert found == pytest.approx(one, abs=5e-5)
+    with pytest.raises(GlossaError, match="reads at most"):
+        other.read_behind(head, [Row.behind(head, [1] * 60), Row.behind(head, [1])])
+
+
 def test_no_continuation_has_no_probabilities(model: Local) -> None:
     ((tokens, found),) = model.log_probabilities(["a"], [""])
     assert (tokens, found.tolist()) == ([], [])
@@ -173,31 +187,10 @@ def test_how_a_model_was_sampled_by_its_authors_does_not_matter(tmp_path: Path) 
     assert after._ends == [0, 1]  # but where it ends does
 
 
-def test_a_chat_is_written_by_the_tokenizers_template(model: Local) -> None:
-    messages = [{"role": "system", "content": "Judge."}, {"role": "user", "content": "Q"}]
-    assert model.chat(messages, {}) == "<|turn|>system\nJudge.<|end|><|turn|>user\nQ<|end|><|turn|>assistant\n"
-    assert model.chat(messages, {"shout": True}).endswith("<|turn|>assistant\nNOW: ")
-
-
-def test_without_a_template_turns_are_plain_text_and_an_answer_ends_before_the_next(plain: Local) -> None:
-    messages = [{"role": "system", "content": "Judge."}, {"role": "user", "content": "Q"}]
-    assert plain.chat(messages, {}) == "system: Judge.\n\nuser: Q\n\nassistant:"
+def test_without_a_template_an_answer_ends_before_the_next_turn(plain: Local) -> None:
     tokens = plain.encode(" It is.\n\nuser: And?")
     assert plain._told(tokens, 50) == (" It is.", len(tokens), True)
     assert plain.generate([plain.encode("user: Q\n\nassistant:")], [4], 0, [np.empty(0)])[0].tokens == 4
-
-
-def test_a_template_that_knows_no_system_gets_it_with_the_first_user_message(tmp_path: Path) -> None:
-    template = (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + small_models.TEMPLATE
-    )
-    model = local.load(str(small_models.make(tmp_path / "m", template)), None, "float32")
-    messages = [{"role": "system", "content": "Judge."}, {"role": "user", "content": "Q"}]
-    assert model.chat(messages, {}) == "<|turn|>user\nJudge.\n\nQ<|end|><|turn|>assistant\n"
-    assert messages[1]["content"] == "Q"
-    never = local.load(str(small_models.make(tmp_path / "n", "{{ raise_exception('never') }}")), None, "float32")
-    with pytest.raises(GlossaError, match="refuses it; use another model"):
-        never.chat(messages, {})
 
 
 def test_out_of_memory_halves_what_goes_through_at_once(

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm import labels, load
-from stages.llm.pattern import judge, read
+from stages.llm import labels, load, oddity, strengths
+from stages.llm.pattern import judge, levels, read
 from stages.llm.request import Message, Request
 
 
@@ -88,3 +88,44 @@ def test_unknown_provider_and_option_are_named() -> None:
         load("scorers.x.model", {"provider": "patern"})
     with pytest.raises(GlossaError, match="has no key 'temperature'"):
         load("scorers.x.model", {"provider": "pattern", "temperature": 0})
+
+
+@pytest.mark.parametrize(
+    ("explanation", "tokens", "expected"),
+    [
+        ('Fires on "cat".', [" a", " cat", "s", " cat"], [0, 0, 0, 10]),
+        ('Fires on "cats".', [" a", " cat", "s", "."], [0, 10, 10, 0]),
+        ('Fires on "is" after "this".', ["is", " this", " is"], [0, 0, 10]),
+        ("", ["a"], [0]),
+        ('Fires on "cat".', [], []),
+    ],
+)
+def test_a_token_is_as_strong_as_can_be_if_it_fits_and_else_nothing(
+    explanation: str, tokens: list[str], expected: list[int]
+) -> None:
+    assert levels(read(explanation), tokens) == expected
+
+
+def test_strengths_are_asked_for_by_their_schema() -> None:
+    tokens = [" the", " cat", '"\n', *[" x"] * 25, " cat"]
+    lines = "\n".join(f"{key}: {json.dumps(token)}" for key, token in zip(strengths.keys(29), tokens, strict=True))
+    text = f'Explanation: "Fires on \\"cat\\"."\n\nTokens:\n{lines}'
+    request = Request((Message("user", text),), strengths.schema(29))
+    (answer,) = load("model", {"provider": "pattern"}).answer([request])
+    assert strengths.read(answer.content, 29).values == [0, 10, *[0] * 26, 10]
+
+
+@pytest.mark.parametrize(
+    ("examples", "odd"),
+    [
+        (["a \u00abcat\u00bb", "the \u00abCat\u00bb sat", "a cat \u00abran\u00bb", "one \u00abcat\u00bb"], "c"),
+        (["\u00abx y\u00bb", "\u00abz\u00bb", "\u00aby z\u00bb", "\u00abx\u00bb z"], "b"),
+        (["red cat", "a dog", "the cat", "cat and dog"], "b"),
+        (["\u00aba\u00bb", "\u00abb\u00bb", "\u00abc\u00bb", "\u00abd\u00bb"], "a"),
+    ],
+)
+def test_the_odd_one_shares_its_marked_words_with_the_fewest(examples: list[str], odd: str) -> None:
+    lines = "\n".join(f"{key}: {json.dumps(text)}" for key, text in zip("abcd", examples, strict=True))
+    request = Request((Message("system", "judge"), Message("user", f"Examples:\n{lines}")), oddity.schema(4))
+    (answer,) = load("model", {"provider": "pattern"}).answer([request])
+    assert oddity.read(answer.content, 4).place == "abcd".index(odd)

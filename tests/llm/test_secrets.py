@@ -15,17 +15,20 @@ import pytest
 
 from stages.errors import GlossaError
 from stages.llm.journal import Journal
+from stages.llm.request import Message, Request
 from tests.clones import ROOT
-from tests.llm.asking import ask, runtime_yaml
+from tests.llm.asking import ask, judge, runtime_yaml
 from tests.llm.conftest import Serve
 from tests.llm.scripted_server import Action, Asked, Server, completion, error, good
 
 CANARY = "sk-canary-4f1d9c27b8"
 PROGRAM = """
+import signal
 from pathlib import Path
 from stages.llm.transcript import recording
 from stages.outputs import new_directory
 from tests.llm.asking import ask
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background
 with recording(Path("out")) as transcript:
     ask(300, logprobs=2)
     with new_directory(Path("out")) as partial:
@@ -131,12 +134,21 @@ def test_it_is_in_no_file_and_no_stream_after_a_crash(tmp_path: Path, ending: st
     assert (workplace / "home" / "journal.sqlite").stat().st_size > 0
 
 
+def test_a_word_in_the_place_of_a_key_is_left_in_answers(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEY", "none")
+    server = serve(lambda asked: completion(asked, content="It fires on none of them."), api_key_env="LAB_KEY")
+    (answer,) = judge(structured="none").answer([Request((Message("user", "Explain."),))])
+    assert answer.content == "It fires on none of them."
+    assert {call.headers["authorization"] for call in server.calls} == {"Bearer none"}
+
+
 def test_without_a_key_none_is_sent(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
         monkeypatch.setenv(variable, CANARY)
     server = serve(good)
     ask()
     assert not any("authorization" in call.headers or CANARY in str(call.headers) for call in server.calls)
+    assert not any("stainless" in name for call in server.calls for name in call.headers)  # what machine this is
 
 
 def test_a_key_that_is_not_set_is_named_by_its_variable(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

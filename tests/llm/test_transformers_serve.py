@@ -17,7 +17,7 @@ from stages.llm.openai import Options
 from stages.scorers import table as scores
 from tests.llm import tiny_chat
 from tests.llm.asking import question, runtime_yaml
-from tests.llm.real_servers import contents, free_port, furnish, glossa, running
+from tests.llm.real_servers import contents, finish, free_port, furnish, glossa, running
 
 for package in ("accelerate", "fastapi", "uvicorn"):
     pytest.importorskip(package, reason="transformers serve needs it; install glossa[test]")
@@ -95,7 +95,7 @@ def test_nothing_is_made_of_texts_without_sense(
     assert set(meta["unexplained"]) <= reasons
     assert table["explanation"].null_count == len(table)
     assert table["request"].null_count == 0
-    assert "no latent has a score" in glossa("score", "one", "written", "detection")
+    assert "no score, no latent was explained" in glossa("score", "one", "written", "detection")
     glossa("explain", "one", "pattern")
     glossa("score", "one", "pattern", "detection")
     judged = paths.scores("one", "pattern", "detection")
@@ -110,3 +110,5 @@ def test_nothing_is_made_of_texts_without_sense(
     glossa("score", "one", "pattern", "detection")
     assert contents(out, judged) == before
     assert glossa("journal", "--json") == spent
+    finish()
+    assert "not explained by written: the answer" in (paths.REPORT / "index.html").read_text()

@@ -1,0 +1,51 @@
+"""A chat as the text that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from stages.errors import GlossaError
+
+
+def tokenizer(model: str, revision: str | None) -> Any:
+    """Returns the tokenizer in a folder or, if it has been fetched before, of a repository on the Hub; None if neither."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    try:
+        return AutoTokenizer.from_pretrained(model, revision=revision, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, ImportError):
+        return None
+
+
+def text(tokenizer: Any, name: str, messages: Sequence[dict[str, Any]], variables: dict[str, Any]) -> str:
+    """Returns the text of a chat up to where the answer begins.
+
+    By the tokenizer's template with ``variables``; without one, the turns as ``role: content`` with empty lines between them.
+
+    Raises:
+        GlossaError: the template refuses the chat; ``name`` is the model that it names.
+    """
+    from jinja2 import TemplateError
+
+    if not tokenizer.chat_template:
+        turns = "".join(f"{message['role']}: {message['content']}\n\n" for message in messages)
+        return f"{tokenizer.bos_token or ''}{turns}assistant:"
+    for turned in (messages, _without_system(messages)):
+        with suppress(TemplateError):
+            return tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True, **variables)
+    raise GlossaError(
+        f"the chat template of {name} should take a user's message behind a system's, but refuses it; use another model"
+    )
+
+
+def _without_system(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chat with what the system says at the beginning of the user's first message, for templates without a system."""
+    said = [message["content"] for message in messages if message["role"] == "system"]
+    others = [dict(message) for message in messages if message["role"] != "system"]
+    if others:
+        others[0]["content"] = "\n\n".join([*said, others[0]["content"]])
+    return others
