@@ -21,7 +21,7 @@ import torch
 
 WIDTH = 768
 NOISE = 0.5
-"""Norm of the noise beside directions of norm 1: a matched pair's cosine is 1 / sqrt(1 + NOISE²) = 0.89."""
+"""Norm of the noise beside directions of norm 1, unless said: a matched pair's cosine is 1 / sqrt(1 + 0.5²) = 0.89."""
 
 WORDS = (
     "the",
@@ -42,14 +42,14 @@ WORDS = (
 )
 
 
-def planted(latents: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def planted(latents: int, width: int, noise: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Directions, the same with noise in another order, and that order."""
     from stages.similarity.blocks import unit
 
     generator = torch.Generator().manual_seed(0)
     a = unit(torch.randn(latents, width, generator=generator))
     order = torch.randperm(latents, generator=generator)
-    b = torch.randn(latents, width, generator=generator).mul_(NOISE / width**0.5).add_(a[order])
+    b = torch.randn(latents, width, generator=generator).mul_(noise / width**0.5).add_(a[order])
     return a, unit(b), order
 
 
@@ -95,16 +95,17 @@ def products(a: torch.Tensor, b: torch.Tensor, rows: int) -> None:
         torch.cuda.synchronize()
 
 
-def matching(latents: int, width: int, device: str, dense: bool) -> list[str]:
-    """Decoder matching of ``latents`` by ``latents``."""
+def matching(latents: int, width: int, device: str, dense: bool, noise: float, part: int = 1) -> list[str]:
+    """Decoder matching of the first 1 / ``part`` of ``latents`` by ``latents``."""
     from stages.similarity import match
     from stages.similarity.blocks import CELLS, Cosine
 
-    a, b, order = planted(latents, width)
+    a, b, order = planted(latents, width, noise)
+    a = a[: latents // part]
     on = torch.device(device)
     a, b = a.to(on), b.to(on)
     similarity = Cosine([(a, b)])
-    rows = min(latents, max(1, CELLS // latents))
+    rows = min(len(a), max(1, CELLS // latents))
     products(a[:rows], b, rows)  # warm
     _, floor_wall, floor_cpu = timed(lambda: products(a, b, rows))
     how: list[tuple[str, Callable[[], Any]]] = [
@@ -118,9 +119,9 @@ def matching(latents: int, width: int, device: str, dense: bool) -> list[str]:
             found, wall, cpu = timed(function)
         right = int((order[torch.from_numpy(found.latents_b).long()].numpy() == found.latents_a).sum())
         lines.append(
-            f"{latents:,} x {latents:,} x {width} on {device}, {name}: {wall:.1f} s wall, {cpu:.1f} s cpu; floor {floor_wall:.1f} s "
+            f"{len(a):,} x {latents:,} x {width} on {device}, {name}: {wall:.1f} s wall, {cpu:.1f} s cpu; floor {floor_wall:.1f} s "
             f"wall, {floor_cpu:.1f} s cpu; ratio {wall / floor_wall:.2f} wall, {cpu / floor_cpu:.2f} cpu; "
-            f"{peak.extra:,.0f} MB extra; {right:,} of {latents:,} found"
+            f"{peak.extra:,.0f} MB extra; {right:,} of {len(a):,} found"
         )
     return lines
 
@@ -183,12 +184,19 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=["matching", "explanations"], help="matching, wide or explanations")
     parser.add_argument("--latents", type=int, default=16_384, help="of each coder, for matching")
     parser.add_argument("--wide", type=int, default=131_072, help="of each coder, for wide")
+    parser.add_argument("--part", type=int, default=1, help="of wide, only the first 1 / PART of one coder's latents")
+    parser.add_argument(
+        "--noise",
+        type=float,
+        default=NOISE,
+        help="beside directions of norm 1; the assignment of unlike coders is slow",
+    )
     parser.add_argument("--width", type=int, default=WIDTH)
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     parts: dict[str, tuple[Callable[..., list[str]], tuple[Any, ...]]] = {
-        "matching": (matching, (given.latents, given.width, given.device, True)),
-        "wide": (matching, (given.wide, given.width, given.device, False)),
+        "matching": (matching, (given.latents, given.width, given.device, True, given.noise)),
+        "wide": (matching, (given.wide, given.width, given.device, False, given.noise, given.part)),
         "explanations": (explanations, (2 * given.latents, given.device)),
     }
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}", flush=True)

@@ -14,6 +14,7 @@ from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.transcript import recording
 from stages.outputs import file_sha256
+from stages.progress import bar
 from stages.similarity import ceiling, embedded, everything, reading, remembered, table
 from stages.subject.load import pick_device
 
@@ -47,7 +48,7 @@ def command() -> None:
             "ceilings": _ceilings(p, halves, vectors),
         }
         explanations = {text: vectors[text] for text in reading.every(said)}
-        found = table.Similarity(compared.matches, compared.splits, compared.lists, explanations, meta)
+        found = table.Content(compared.matches, compared.splits, compared.lists, explanations, meta)
         table.write(paths.SIMILARITY, found, transcript)
     n_explained = sum(pair["meaning"]["cosine"]["n"] for pair in compared.pairs)
     click.echo(
@@ -64,12 +65,17 @@ def _explain_halves(p: params.Params, said: reading.Texts, tokens: Tokens) -> Ha
         for name in p.coders:
             generator = np.random.default_rng([p.seed, *name.encode(), 0xCE])
             chosen[name] = ceiling.choose(list(said[explainer][name]), p.compare.ceiling, generator)
+        unit = explainers.load(explainer, entry)
         shown = (
             half
             for name, latents in chosen.items()
-            for half in ceiling.both(Examples.open(paths.examples(name)).of(latents))
+            for half in explainers.prepared(
+                unit, ceiling.both(Examples.open(paths.examples(name)).of(latents)), p, name
+            )
         )
-        explanations = explainers.load(explainer, entry).explain(shown, tokens)  # in the order of what it is shown
+        total = 2 * sum(map(len, chosen.values()))
+        halves = bar(f"explain halves {explainer}", total=total, unit="half", iterable=shown)
+        explanations = iter(list(unit.explain(halves, tokens)))  # in the order of halves
         found[explainer] = {}
         for name, latents in chosen.items():
             two = [(next(explanations).text, next(explanations).text) for _ in latents]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from stages.publish import figures
 from stages.publish.figures import Format, Palette, Records
@@ -12,15 +12,30 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 RELATIONS = ("same place", "different places", "with a control")
-MEASURES = {"explanation_cosine": "cosine of explanations", "decoder_cosine": "cosine of decoder directions"}
 WIDTH = 0.5
 """Of a layer distance's points side by side, in layers."""
+
+
+class Measure(NamedTuple):
+    """What a row of panels shows, and where records have its interval and its floor."""
+
+    value: str
+    title: str
+    low: str
+    high: str
+    floor: str
+
+
+MEASURES = (
+    Measure("explanation_cosine", "cosine of explanations", "low", "high", "floor"),
+    Measure("decoder_cosine", "cosine of decoder directions", "decoder_low", "decoder_high", "decoder_cosine_random"),
+)
 
 
 def draw(records: Records, kind: Format, palette: Palette) -> bytes:
     """Draws how alike matched latents are by the distance of their layers, one column per explainer.
 
-    Above their explanations, with interval and floor, below their directions. Pairs without a distance are left out.
+    Above their explanations, below their directions, with intervals and floors. Pairs without a distance are left out.
     """
     return figures.picture(lambda: _draw(records, palette), kind, palette)
 
@@ -34,10 +49,10 @@ def _draw(records: Records, palette: Palette) -> Figure:
     panels = figure.subplots(len(MEASURES), len(explainers), sharex=True, sharey="row", squeeze=False)
     for column, explainer in enumerate(explainers):
         chosen = [record for record in known if record["explainer"] == explainer]
-        for row, (measure, name) in enumerate(MEASURES.items()):
+        for row, measure in enumerate(MEASURES):
             panel = panels[row, column]
             _panel(panel, chosen, measure, palette)
-            figures.heading(panel, explainer if row == 0 else "", name, palette)
+            figures.heading(panel, explainer if row == 0 else "", measure.title, palette)
         panels[-1, column].set_xlabel("layers between the two coders")
     distances = sorted({record["layer_distance"] for record in known})
     panels[-1, 0].set_xticks(distances, [str(distance) for distance in distances])
@@ -55,27 +70,27 @@ def _draw(records: Records, palette: Palette) -> Figure:
     return figure
 
 
-def _panel(panel: Axes, records: Records, measure: str, palette: Palette) -> None:
+def _panel(panel: Axes, records: Records, measure: Measure, palette: Palette) -> None:
     panel.grid(axis="y", color=palette.grid, linewidth=0.8)
     panel.tick_params(length=0)
     places = _places(records)
     for number, relation in enumerate(RELATIONS):
-        chosen = [r for r in records if r["relation"] == relation and r[measure] is not None]
+        chosen = [r for r in records if r["relation"] == relation and r[measure.value] is not None]
         if not chosen:
             continue
-        x, y = [places[r["a"], r["b"]] for r in chosen], [r[measure] for r in chosen]
+        x, y = [places[r["a"], r["b"]] for r in chosen], [r[measure.value] for r in chosen]
         color, marker = palette.series[number], figures.MARKERS[number]
-        if measure != "explanation_cosine":
-            panel.plot(x, y, linestyle="none", marker=marker, markersize=6, color=color, label=relation)
-            continue
-        ends = [[r[measure] - r["low"] for r in chosen], [r["high"] - r[measure] for r in chosen]]
+        ends = [
+            [r[measure.value] - r[measure.low] for r in chosen],
+            [r[measure.high] - r[measure.value] for r in chosen],
+        ]
         panel.errorbar(
             x, y, yerr=ends, linestyle="none", marker=marker, markersize=6, elinewidth=1.6, color=color, label=relation
         )
-        floors = [r["floor"] for r in chosen]
+        known = [(place, r[measure.floor]) for place, r in zip(x, chosen, strict=True) if r[measure.floor] is not None]
         panel.plot(
-            x,
-            floors,
+            [place for place, _ in known],
+            [floor for _, floor in known],
             linestyle="none",
             marker="_",
             markersize=9,

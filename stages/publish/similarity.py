@@ -30,6 +30,7 @@ def flat(pair: dict[str, Any], ceilings: dict[str, Any]) -> dict[str, Any]:
         "relation": _relation(pair),
         "n_explained": cosine["n"],
         **{name: pair["similarity"][kind].get("value") for name, kind in SIMILARITIES.items()},
+        **{f"decoder_{end}": pair["similarity"]["decoder"].get(end) for end in ("low", "high")},
         "decoder_cosine_random": pair["similarity"]["decoder"].get("random"),
         "explanation_cosine": cosine.get("value"),
         "low": cosine.get("low"),

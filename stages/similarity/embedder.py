@@ -60,6 +60,11 @@ class Embedder:
     """What every text begins with."""
     batch_tokens: int = 2048
 
+    @property
+    def prompts(self) -> dict[str, str]:
+        """What texts may begin with, by what the model calls it."""
+        return {key: text for key, text in self.model.prompts.items() if text}
+
     def prompted(self, prompt: str) -> Embedder:
         """The same model, every text beginning with ``prompt``."""
         facts = {"files": self.identity["files"], "prompt": prompt}
@@ -72,7 +77,7 @@ class Embedder:
         Raises:
             GlossaError: it has no prompt of that name.
         """
-        known = {key: text for key, text in self.model.prompts.items() if text}
+        known = self.prompts
         if prompt is not None and prompt not in known:
             raise GlossaError(
                 f"params.yaml: compare.prompt should be a prompt of the embedder {self.identity['name']}, found {prompt}; "

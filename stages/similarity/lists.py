@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from stages.similarity.blocks import Similarity
 from stages.similarity.known import Explained, Known
-from stages.similarity.match import Matches, mutual, nearest
-from stages.similarity.significance import alike
+from stages.similarity.match import Matches, Nearest, mutual
+from stages.similarity.significance import NEAR
 from stages.similarity.table import SAME
 
 LISTED = 20
@@ -38,24 +38,31 @@ def same_direction_different_meaning(
     return [_entry(matches.latents_a[i], matches.latents_b[i], direction[i], meaning[i], a, b) for i in order.tolist()]
 
 
-def same_meaning_different_direction(meaning: Similarity, direction: Similarity, a: Explained, b: Explained) -> Entries:
+def same_meaning_different_direction(
+    meaning: Similarity, nearest: Nearest, direction: Similarity, a: Explained, b: Explained
+) -> Entries:
     """Returns latents of different directions whose explanations are each other's nearest, the most alike first.
 
-    Explanations that other latents of their coder share are left out, as they tell nothing of this one.
+    Explanations that other latents of their coder nearly share are left out, as they tell nothing of this one.
     """
-    found = mutual(meaning, nearest(meaning))
-    own = [_own(side, latents) for side, latents in ((a, found.latents_a), (b, found.latents_b))]
+    found = mutual(meaning, nearest)
     cosines = direction.pairs(found.latents_a, found.latents_b)
     alike_by = meaning.pairs(found.latents_a, found.latents_b)
-    chosen = np.flatnonzero(own[0] & own[1] & (cosines < DIFFERENT))
-    order = chosen[np.argsort(-alike_by[chosen], kind="stable")][:LISTED]
-    return [_entry(found.latents_a[i], found.latents_b[i], cosines[i], alike_by[i], a, b) for i in order.tolist()]
+    chosen = np.flatnonzero(cosines < DIFFERENT)
+    listed: Entries = []
+    for i in chosen[np.argsort(-alike_by[chosen], kind="stable")].tolist():
+        latents = found.latents_a[i], found.latents_b[i]
+        if _own(a, latents[0]) and _own(b, latents[1]):
+            listed.append(_entry(*latents, cosines[i], alike_by[i], a, b))
+        if len(listed) == LISTED:
+            break
+    return listed
 
 
-def _own(side: Explained, latents: NDArray) -> NDArray[np.bool_]:
-    """Whether the explanation of each of ``latents`` is like no other of its coder."""
-    classes = alike(side.vectors)
-    return (np.bincount(classes, minlength=1)[classes] == 1)[side.places(latents)]
+def _own(side: Explained, latent: int) -> bool:
+    """Whether the explanation of ``latent`` is like no other of its coder."""
+    (place,) = side.places(np.array([latent]))
+    return int(np.sum(side.vectors @ side.vectors[place] >= NEAR)) == 1
 
 
 def _entry(

@@ -42,11 +42,14 @@ class Nearest(NamedTuple):
     values_b: NDArray[np.float32]
 
 
-def match(similarity: Similarity) -> Matches:
-    """Matches latents one to one, by assignment while it fits, else by mutual nearest neighbours."""
+def match(similarity: Similarity, found: Nearest | None = None) -> Matches:
+    """Matches latents one to one, by assignment while it fits, else by mutual nearest neighbours.
+
+    ``found`` are the nearest neighbours, if they are known already.
+    """
     if len(similarity.rows) * len(similarity.columns) <= MOST**2:
         return assign(similarity)
-    return mutual(similarity, nearest(similarity))
+    return mutual(similarity, found or nearest(similarity))
 
 
 def assign(similarity: Similarity) -> Matches:

@@ -11,18 +11,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.similarity import activations, figure, firing, lists, match, sets
-from stages.similarity.blocks import Cosine, Similarity
+from stages.similarity.blocks import Cosine
 from stages.similarity.figure import Figure, facts
 from stages.similarity.known import Explained, meaning_of
-from stages.similarity.match import Matches
+from stages.similarity.match import Matches, Nearest
 from stages.similarity.meaning import meaning
 from stages.similarity.pair import Pair
-from stages.similarity.significance import significance
+from stages.similarity.significance import Significance, significance
 from stages.similarity.table import matches_schema
 
 CIRCLES = 4
 """Random pairings of the matched latents, from which the similarity of unmatched ones is taken."""
 UNEXPLAINED = "no latent of one of the coders is explained"
+CHOSEN = "latents were matched by their explanations, so that these are alike is no evidence"
 NONE = np.empty(0, np.int32)
 
 KINDS = {"decoder": "decoder", "encoder": "encoder", "both": "both", "pearson": "activations", "jaccard": "activations"}
@@ -47,6 +48,8 @@ class _Case(NamedTuple):
     a: Explained
     b: Explained
     by_meaning: Cosine | str
+    nearest: Nearest | None
+    """By meaning."""
     matches: Matches
     values: dict[str, NDArray[np.float64]]
     """Of the matched latents, by kind."""
@@ -60,14 +63,15 @@ def compare(pair: Pair, kind: str, seed: int) -> Iterator[Compared]:
     """
     names = pair.a.name, pair.b.name
     shared = _shared(pair, _generator(seed, *names))
-    by_direction = None if kind == "meaning" else _match(pair.similarities[kind])
+    by_direction = None if kind == "meaning" else _by_direction(pair, kind)
     for explainer, a in pair.a.explained.items():
         b = pair.b.explained[explainer]
         by_meaning = meaning_of(a, b) if len(a.latents) and len(b.latents) else UNEXPLAINED
-        matched = by_direction or _match(by_meaning)
+        nearest = None if isinstance(by_meaning, str) else match.nearest(by_meaning)
+        matched = by_direction or (by_meaning if isinstance(by_meaning, str) else match.match(by_meaning, nearest))
         matches = Matches(NONE, NONE, None) if isinstance(matched, str) else matched
         values = pair.values(by_meaning, matches.latents_a, matches.latents_b)
-        case = _Case(pair, explainer, a, b, by_meaning, matches, values, _generator(seed, *names, explainer))
+        case = _Case(pair, explainer, a, b, by_meaning, nearest, matches, values, _generator(seed, *names, explainer))
         found = {
             "a": pair.a.name,
             "b": pair.b.name,
@@ -78,7 +82,7 @@ def compare(pair: Pair, kind: str, seed: int) -> Iterator[Compared]:
             "n_matched": len(matches.latents_a),
             "reason": matched if isinstance(matched, str) else None,
             "similarity": _similarities(case),
-            "meaning": _meaning(case),
+            "meaning": _meaning(case, kind),
             "sets": {**_sets(case), "cka": shared["cka"]},
             "firing": {"density_distance": shared["density_distance"], "density_correlation": _density(case)},
         }
@@ -90,8 +94,9 @@ def _generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-def _match(similarity: Similarity | str) -> Matches | str:
-    return similarity if isinstance(similarity, str) else match.match(similarity)
+def _by_direction(pair: Pair, kind: str) -> Matches | str:
+    similarity = pair.similarities[kind]
+    return similarity if isinstance(similarity, str) else match.match(similarity, pair.nearest(kind))
 
 
 def _shared(pair: Pair, generator: np.random.Generator) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _similarities(case: _Case) -> dict[str, Any]:
     return found
 
 
-def _meaning(case: _Case) -> dict[str, Any]:
+def _meaning(case: _Case, kind: str) -> dict[str, Any]:
     """The cosine of explanations, its floors and its significance."""
     in_a, in_b = case.a.places(case.matches.latents_a), case.b.places(case.matches.latents_b)
     both = np.flatnonzero((in_a >= 0) & (in_b >= 0))
@@ -144,18 +149,17 @@ def _meaning(case: _Case) -> dict[str, Any]:
     return {
         "cosine": facts(found.cosine),
         "floors": {name: facts(floor) for name, floor in found.floors.items()},
-        "significance": facts(significance(a, b, case.generator)),
+        "significance": facts(Significance(reason=CHOSEN) if kind == "meaning" else significance(a, b, case.generator)),
     }
 
 
 def _sets(case: _Case) -> dict[str, Any]:
-    if isinstance(case.by_meaning, str):
+    if case.nearest is None:
         return {name: {"reason": case.by_meaning} for name in ("best_a", "best_b", "energy")}
-    nearest = match.nearest(case.by_meaning)
     energy, p = sets.energy(case.a.vectors, case.b.vectors, case.generator)
     return {
-        "best_a": facts(figure.mean(nearest.values_a, case.generator)),
-        "best_b": facts(figure.mean(nearest.values_b, case.generator)),
+        "best_a": facts(figure.mean(case.nearest.values_a, case.generator)),
+        "best_b": facts(figure.mean(case.nearest.values_b, case.generator)),
         "energy": facts(energy) | ({} if p is None else {"p": p}),
     }
 
@@ -171,7 +175,7 @@ def _direction(case: _Case, by: str) -> NDArray[np.float64]:
 
 
 def _lists(case: _Case, by: str | None) -> dict[str, Any]:
-    if by is None or isinstance(case.by_meaning, str):
+    if by is None or isinstance(case.by_meaning, str) or case.nearest is None:
         return {}
     direction = case.pair.similarities[by]
     assert not isinstance(direction, str)
@@ -181,7 +185,7 @@ def _lists(case: _Case, by: str | None) -> dict[str, Any]:
             case.matches, _direction(case, by), case.values["explanation"], case.a, case.b
         ),
         "same_meaning_different_direction": lists.same_meaning_different_direction(
-            case.by_meaning, direction, case.a, case.b
+            case.by_meaning, case.nearest, direction, case.a, case.b
         ),
     }
 

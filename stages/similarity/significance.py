@@ -36,9 +36,9 @@ TOLERANCE = 1e-9
 class Significance(NamedTuple):
     """The p-value, and how many classes of explanations it was made from."""
 
-    p: float | None
-    classes_a: int
-    classes_b: int
+    p: float | None = None
+    classes_a: int | None = None
+    classes_b: int | None = None
     reason: str | None = None
 
 

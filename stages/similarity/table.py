@@ -62,7 +62,7 @@ def splits_schema() -> pa.Schema:
     )
 
 
-class Similarity(NamedTuple):
+class Content(NamedTuple):
     """What the compare stage writes."""
 
     matches: pa.Table
@@ -74,7 +74,7 @@ class Similarity(NamedTuple):
     meta: dict[str, Any]
 
 
-def write(directory: Path, found: Similarity, transcript: Recorder | None = None) -> None:
+def write(directory: Path, found: Content, transcript: Recorder | None = None) -> None:
     """Writes the tables, the lists, the embeddings, the meta and, if a model was called, the transcript."""
     with new_directory(directory) as partial:
         write_table(partial / "matches.parquet", found.matches)

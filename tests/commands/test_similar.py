@@ -57,7 +57,7 @@ def test_what_is_not_there_is_said(planted: Path) -> None:
         "relatives": [],
     }
     assert len(own["activations"]["relatives"]) == 3
-    assert other["decoder"]["reason"] == "a coder's path should be a folder or a file, but there is none at coders/two"
+    assert other["decoder"]["reason"].startswith("a coder's path should be a folder or a file, but there is none at")
     assert other["activations"]["reason"] == "the activations of both coders are not in data/latents; run dvc repro"
 
 

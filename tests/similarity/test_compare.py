@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from stages import paths
 from stages.cli import main
 from stages.outputs import file_sha256
-from stages.similarity import table
+from stages.similarity import match, table
 from tests.folders import tree
 from tests.similarity.planted import KINDS, ORDER, another, change, explain, setting, weights
 
@@ -148,6 +148,27 @@ def test_only_the_pairs_that_are_asked_for(planted: Path) -> None:
     assert [(pair["a"], pair["b"]) for pair in read()[1]["pairs"]] == [("two", "third"), ("one", "two")]
 
 
+def test_the_order_of_two_coders_changes_no_figure(planted: Path) -> None:
+    explain("one", {latent: KINDS[latent % 3] for latent in range(0, 24, 2)})
+    setting(pairs=[["one", "two"]], activations=True)
+    run()
+    one = only()
+    change('["one", "two"]', '["two", "one"]')
+    run()
+    other = only()
+    assert (one["a"], one["b"]) == (other["b"], other["a"])
+    for kind in SIMILARITIES:
+        assert one["similarity"][kind]["value"] == pytest.approx(other["similarity"][kind]["value"], abs=1e-6), kind
+    for floor in ("random", "shuffled"):
+        found = [pair["meaning"]["floors"][floor]["value"] for pair in (one, other)]
+        assert found[0] == pytest.approx(found[1], abs=1e-6)
+    assert one["meaning"]["cosine"]["value"] == pytest.approx(other["meaning"]["cosine"]["value"], abs=1e-6)
+    sets = {**other["sets"], "best_a": other["sets"]["best_b"], "best_b": other["sets"]["best_a"]}
+    for name, figure in one["sets"].items():
+        assert figure["value"] == pytest.approx(sets[name]["value"], abs=1e-5), name
+    assert one["firing"]["density_distance"]["value"] == pytest.approx(other["firing"]["density_distance"]["value"])
+
+
 @pytest.mark.parametrize(
     ("pairs", "said"),
     [
@@ -273,6 +294,23 @@ def test_matching_by_meaning(planted: Path) -> None:
     assert {row["latent_a"] for row in rows} <= set(range(24)) - {5}
     assert sum(row["explanation_a"] == row["explanation_b"] for row in rows) >= 22
     assert pair["similarity"]["decoder"]["value"] < 0.6
+    reason = "latents were matched by their explanations, so that these are alike is no evidence"
+    assert pair["meaning"]["significance"] == {"reason": reason}
+
+
+def test_beyond_what_can_be_assigned_nearest_latents_are_sought_once(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    assigned = read()[0]
+    sought = []
+    nearest = match.nearest
+    monkeypatch.setattr(match, "MOST", 20)
+    monkeypatch.setattr(match, "nearest", lambda similarity: sought.append(similarity) or nearest(similarity))
+    run()
+    assert only()["method"] == "mutual"
+    assert read()[0].equals(assigned)
+    assert len(sought) == 2, "by direction and by meaning"
 
 
 def test_coders_of_other_widths_are_compared_by_meaning_alone(planted: Path, make_coder) -> None:

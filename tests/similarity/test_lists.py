@@ -9,7 +9,7 @@ from stages.similarity.blocks import Cosine, unit
 from stages.similarity.firing import Firing
 from stages.similarity.known import Explained, Known, meaning_of
 from stages.similarity.lists import Link, Relatives, chains, families, unique
-from stages.similarity.match import Matches
+from stages.similarity.match import Matches, nearest
 from tests.similarity.test_match import at
 
 
@@ -46,7 +46,8 @@ def test_the_same_meaning_with_another_direction() -> None:
     # 0 and 5 are each other's nearest by meaning, and 90 and 95; 45 and 46 of A say nearly the same
     a, b = said(0, 90, 45, 46), said(95, 5, 45)
     apart = Cosine([(unit(at(0, 90, 0, 0)), unit(at(91, 88, 90)))])
-    found = lists.same_meaning_different_direction(meaning_of(a, b), apart, a, b)
+    meaning = meaning_of(a, b)
+    found = lists.same_meaning_different_direction(meaning, nearest(meaning), apart, a, b)
     assert [(entry["latent_a"], entry["latent_b"]) for entry in found] == [(0, 1)]
     assert found[0]["meaning"] == pytest.approx(np.cos(np.radians(5)))
     assert found[0]["direction"] == pytest.approx(np.cos(np.radians(88)), abs=1e-6)

@@ -110,6 +110,33 @@ def test_noise_lowers_the_cosine_bit_by_bit() -> None:
     assert means[:4] == pytest.approx([1 / (1 + level**2) ** 0.5 for level in levels[:4]], abs=0.02)
 
 
+@pytest.mark.parametrize("degrees", [0, 20, 40, 60])
+def test_a_rotated_coder_is_as_far_away_as_it_was_turned(degrees: float) -> None:
+    """All its directions turn by one angle: in each of 16 planes that share no direction."""
+    a, order = unit(directions(0)), torch.randperm(100, generator=torch.Generator().manual_seed(1))
+    turn = torch.block_diag(*[at(degrees, degrees + 90).float()] * 16)
+    similarity = of(a, (a @ turn)[order])
+    right = similarity.pairs(order.numpy(), np.arange(100))
+    np.testing.assert_allclose(right, cosine(degrees), atol=1e-6)
+    found = match(similarity)
+    if degrees < 60:  # then its own image is nearest to every latent
+        np.testing.assert_array_equal(order[found.latents_b], found.latents_a)
+
+
+def test_blocks_of_a_real_width_give_the_pairs_of_the_whole_matrix() -> None:
+    a = directions(0, 500, 768)
+    b = (a + directions(1, 500, 768))[torch.randperm(500, generator=torch.Generator().manual_seed(1))]
+    whole, blocked, single = (of(a, b, cells) for cells in (500 * 500, 500 * 70 + 3, 500))
+    for matching in (assign, lambda s: mutual(s, nearest(s))):
+        expected = matching(whole)
+        for similarity in (blocked, single):
+            found = matching(similarity)
+            np.testing.assert_array_equal(found.latents_a, expected.latents_a)
+            np.testing.assert_array_equal(found.latents_b, expected.latents_b)
+            values = [s.pairs(found.latents_a, found.latents_b).tobytes() for s in (similarity, whole)]
+            assert values[0] == values[1]
+
+
 def test_another_seed_is_matched_no_better_than_chance_lets() -> None:
     found = match(of(directions(0, 400, 64), directions(1, 400, 64)))
     assert (found.latents_a == found.latents_b).mean() < 0.02
