@@ -28,7 +28,7 @@ def command(coder: str, explainer: str) -> None:
     meta = {"coder": coder, "explainer": explainer, "options": entry, "tokens_sha256": examples.meta["tokens_sha256"]}
     out = paths.explanations(coder, explainer)
     with recording(out) as transcript:
-        found = list(unit.explain(latents, Tokens.open()))
+        found = list(unit.explain(explainers.prepared(unit, latents, p, coder), Tokens.open()))
         table.write(out, found, meta, transcript)
     explained = sum(explanation.text is not None for explanation in found)
     click.echo(f"explain {coder} {explainer}: {explained} of {len(found)} latents explained")

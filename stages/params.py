@@ -28,6 +28,8 @@ from stages.errors import GlossaError, nearest
 
 S = TypeVar("S", bound="Section")
 NAME = re.compile(r"[a-z0-9_]+")
+LATENT = "latent"
+"""Stands for an explainer where a latent itself is scored."""
 
 
 class Section(BaseModel):
@@ -327,6 +329,10 @@ def load(path: Path = paths.PARAMS) -> Params:
         for name in getattr(params, section):
             if not NAME.fullmatch(name):
                 raise GlossaError(f"{path}: the name {section}.{name} should hold only a-z, 0-9 and _; rename it")
+    if LATENT in params.explainers:
+        raise GlossaError(
+            f"{path}: an explainer can't be called {LATENT}, where the scores are that need no explanation; rename it"
+        )
     for section in ("explainers", "scorers"):
         for name, entry in getattr(params, section).items():
             if not isinstance(entry.get("kind"), str):

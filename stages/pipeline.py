@@ -14,9 +14,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages import imports, paths
+from stages import imports, paths, scorers
 from stages.errors import GlossaError, nearest
-from stages.params import Coder, InstalledDocs, LocalText, Params, Subject
+from stages.params import LATENT, Coder, InstalledDocs, LocalText, Params, Subject
 
 STAGES = ("tokenize", "cache", "sample", "explain", "score", "compare", "report")
 ROOMS = {"explainers": "explain", "scorers": "score"}
@@ -57,14 +57,14 @@ def blocks(p: Params) -> dict[str, list[str]]:
         GlossaError: an entry names a kind or provider that is unknown, code is not there, or the subject's folder is
             missing.
     """
-    coders, explainers, scorers = list(p.coders), list(p.explainers), list(p.scorers)
+    coders, explainers = list(p.coders), list(p.explainers)
     saved = {name: entry for name, entry in p.coders.items() if isinstance(entry, Coder)}
     folders = {name: Path(entry.path) for name, entry in saved.items() if is_local(entry.path)}
     # A coder from elsewhere and a control have no folder to depend on (params.yaml pins them), but a loop can't leave a
     # dependency out: they get one that the stage has anyway.
     script = imports.file_of("stages.cache")
     explained = [paths.explanations(*pair) for pair in product(coders, explainers)]
-    scored = [paths.scores(*triple) for triple in product(coders, explainers, scorers)]
+    scored = [paths.scores(*triple) for triple in scorers.wanted(p)]
     code = {stage: sorted(imports.files(f"stages.{stage}")) for stage in STAGES if stage not in ROOMS.values()}
     units = {room: unit_code(room, getattr(p, room)) for room in ROOMS}
     found = {
@@ -76,8 +76,16 @@ def blocks(p: Params) -> dict[str, list[str]]:
             for c, e in product(coders, explainers)
         ),
         "score.entries": _map(
-            _entry(f"{c}-{e}-{s}", coder=c, explainer=e, scorer=s, code=_own("scorers", s, units))
-            for c, e, s in product(coders, explainers, scorers)
+            _entry(
+                f"{c}-{e}-{s}",
+                coder=c,
+                explainer=e,
+                scorer=s,
+                # Where a latent itself is scored there are no explanations, but a loop can't leave a dependency out.
+                explained=imports.file_of("stages.score") if e == LATENT else paths.explanations(c, e),
+                code=_own("scorers", s, units),
+            )
+            for c, e, s in scorers.wanted(p)
         ),
         "compare.data": _list(
             [
@@ -170,7 +178,7 @@ def leftovers(p: Params) -> list[Path]:
     """Returns the outputs that no entry of params.yaml makes any more, the topmost folder of every branch."""
     wanted = {path for coder in p.coders for path in (paths.latents(coder), paths.examples(coder))}
     wanted |= {paths.explanations(*pair) for pair in product(p.coders, p.explainers)}
-    wanted |= {paths.scores(*triple) for triple in product(p.coders, p.explainers, p.scorers)}
+    wanted |= {paths.scores(*triple) for triple in scorers.wanted(p)}
     parents = {parent for path in wanted for parent in path.parents}
 
     def unused(folder: Path) -> Iterator[Path]:

@@ -10,7 +10,7 @@ from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.transcript import recording
-from stages.scorers import run, table
+from stages.scorers import run, summary, table
 
 
 @click.command("score")
@@ -24,23 +24,31 @@ def command(coder: str, explainer: str, scorer: str) -> None:
         raise GlossaError(f"params.yaml has no scorer {scorer}; {nearest(scorer, p.scorers)}")
     entry = p.scorers[scorer]
     unit = scorers.load(scorer, entry)
-    explained = texts(paths.explanations(coder, explainer))
+    of_latents = entry["kind"] in scorers.OF_LATENTS
+    if of_latents != (explainer == params.LATENT):
+        needs = f"no explanation, so its explainer is {params.LATENT}" if of_latents else "an explainer's explanations"
+        raise GlossaError(f"{scorer} scores by {needs}, found {explainer}; correct the command")
+    examples = Examples.open(paths.examples(coder))
+    explained = dict.fromkeys(examples.kept, "") if of_latents else texts(paths.explanations(coder, explainer))
+    context = scorers.Context(Tokens.open().vocabulary, p.seed, coder, p)
     out = paths.scores(coder, explainer, scorer)
     with recording(out) as transcript:
-        found, facts = run.run(unit, Examples.open(paths.examples(coder)), explained, Tokens.open().vocabulary, p.seed)
+        found, facts = run.run(unit, examples, explained, context, with_floor=not of_latents)
         meta = {"coder": coder, "explainer": explainer, "scorer": scorer, "kind": entry["kind"], "options": entry}
-        table.write(out, found.verdicts, found.scores, {**meta, **facts}, transcript)
+        table.write(out, found.verdicts, found.scores, found.measures, {**meta, **facts}, transcript)
     click.echo(f"score {coder} {explainer} {scorer}: {_said(facts)}")
 
 
 def _said(facts: dict) -> str:
-    own, floor = facts["overall"][table.OWN], facts["overall"][table.SHUFFLED]
-    if own["score"] is None:
-        return f"no score, {own['reason']}"
-    name = facts["metric"].replace("_", " ")
-    text = f"{name} {own['score']:.3f} [{own['low']:.3f}, {own['high']:.3f}] over {own['n_latents']} latents"
-    if floor["score"] is not None:
-        text += f", floor {floor['score']:.3f}"
-    if own["unscored_examples"]:
-        text += f", {own['unscored_examples']} examples unscored"
+    metric, unscored = facts["metric"], facts["unscored"][table.OWN]
+    own = facts["overall"][table.OWN].get(metric, {}).get(summary.ALL, {"value": None})
+    if own["value"] is None:
+        why = next(iter(unscored["latents_by_reason"]), "no latent was explained")
+        return f"no score, {why}"
+    floor = facts["overall"].get(table.SHUFFLED, {}).get(metric, {}).get(summary.ALL, {"value": facts.get("chance")})
+    text = f"{metric.replace('_', ' ')} {own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}] over {own['n_latents']} latents"
+    if floor["value"] is not None:
+        text += f", floor {floor['value']:.3f}"
+    if unscored["examples"]:
+        text += f", {unscored['examples']} examples unscored"
     return text

@@ -110,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, path: str) -> tuple[dict[str, str], bytes]:
         if self.hub.status is not None:
             raise Refusal(self.hub.status)
-        api = re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree)/(.+?))?/?", path)
+        api = re.fullmatch(r"/api/(?:models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/(.+?))?/?", path)
         if api:
             repository = self.repository(api[1])
             revision, _, inside = (api[3] or "main").partition("/") if api[2] == "tree" else (api[3] or "main", "", "")

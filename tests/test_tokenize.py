@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
+from stages.corpus import sources
 from stages.corpus.tokens import Tokens
 from tests.folders import tree
 
@@ -46,6 +48,18 @@ def test_a_second_time_the_bytes_are_the_same(workplace: Path) -> None:
     tokenize()
     assert tree(workplace / "data").keys() == first.keys()
     assert tree(workplace / "data")["tokens/meta.json"] != first["tokens/meta.json"]
+
+
+def test_the_commit_of_a_data_set_is_noted(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [json.dumps({"text": file.read_text()}) for file in sorted((workplace / "texts").iterdir())]
+    (workplace / "set").mkdir()
+    (workplace / "set/train.jsonl").write_text("\n".join(rows))
+    edit(workplace / "params.yaml", "{source: text, path: texts,", "{source: hub, path: set, revision: main,")
+    assert tokenize().exit_code == 0
+    assert "corpus" not in Tokens.open().meta, "a folder has no commit"
+    monkeypatch.setattr(sources, "commit", lambda corpus: "c" * 40)
+    assert tokenize().exit_code == 0
+    assert Tokens.open().meta["corpus"] == {"commit": "c" * 40}
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from stages import params
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples, LatentExamples
-from stages.publish import results
+from stages.publish import measures, results
 from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
+from stages.scorers.table import ALL
 
 SHADES = (223, 216, 209, 208)
 """Background colours of the 256-colour palette, for weak to strong activations; black reads well on each."""
@@ -91,7 +92,34 @@ def _explanations(found: results.CoderResults, latent: int) -> Iterator[str]:
             continue
         yield f"  {sentence(explained.text)}"
         for scorer, scores in found.scores[explainer].items():
-            yield f"  {click.style(f'{scorer:<12}', dim=True)} {_score(scores, latent)}"
+            yield from _lines(found.name, explainer, scorer, scores, latent)
+    if found.of_latents:
+        yield ""
+        yield click.style("Whatever its explanation", bold=True)
+        for scorer, scores in found.of_latents.items():
+            yield from _lines(found.name, params.LATENT, scorer, scores, latent)
+
+
+def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores, latent: int) -> Iterator[str]:
+    """The score, and on a second line what else is measured."""
+    yield f"  {click.style(f'{scorer:<12}', dim=True)} {_score(scores, latent)}"
+    more = results.measures_of(coder, explainer, scorer, latent)
+    headline = scores.meta["metric"]
+    parts = [
+        f"{results.called(metric)} {value:.2f}"
+        for metric in measures.MEASURES
+        if metric != headline and (value := more.get((metric, ALL))) is not None
+    ]
+    kinds = {
+        of.removeprefix(results.NEGATIVES): value
+        for (metric, of), value in more.items()
+        if metric == headline and of != ALL
+    }
+    harder = [f"{kind} {value:.2f}" for kind in measures.KINDS if (value := kinds.get(kind)) is not None]
+    if len(harder) > 1:
+        parts.append(f"by negatives: {', '.join(harder)}")
+    if parts:
+        yield click.style(f"  {'':<12} {'; '.join(parts)}", dim=True)
 
 
 def _score(scores: results.Scores, latent: int) -> str:
@@ -103,7 +131,8 @@ def _score(scores: results.Scores, latent: int) -> str:
     parts = [f"{click.style(f'{own.score:.2f}', bold=True)} {scores.metric}"]
     if own.low is not None and own.high is not None:
         parts.append(f"95 % interval {own.low:.2f} to {own.high:.2f}")
-    parts.append("no floor" if floor is None else f"floor {floor:.2f}")
+    name = "chance" if "chance" in scores.meta else "floor"
+    parts.append("no floor" if floor is None else f"{name} {floor:.2f}")
     if own.unscored:
         parts.append(f"{own.unscored} of {own.n + own.unscored} examples unscored")
     return ", ".join(parts)

@@ -23,6 +23,9 @@ class Unit(NamedTuple):
     activation: float
     """The largest of its tokens."""
 
+    special: bool = False
+    """Whether it stands for a special token."""
+
 
 def units(tokens: NDArray[np.int32], activations: NDArray[np.float32], vocabulary: Vocabulary) -> list[Unit]:
     """Returns what the tokens of a window [window] show, and how the latent fires on each.
@@ -30,17 +33,21 @@ def units(tokens: NDArray[np.int32], activations: NDArray[np.float32], vocabular
     Tokens that hold parts of one character are one unit, so that a mark never breaks a character; one that the window's
     edge cuts is U+FFFD. Special tokens, on which nothing fires, are line breaks, or nothing at the window's beginning.
     """
-    found: list[tuple[bytes, float]] = []
+    found: list[tuple[bytes, float, bool]] = []
     is_open = False  # whether the last unit is of an ordinary token
     for piece, activation, token in zip(vocabulary.pieces(tokens), activations.tolist(), tokens, strict=True):
         if not piece:
             continue
         if is_open and piece[0] & 0xC0 == 0x80:  # goes on with a character in UTF-8
-            before, largest = found.pop()
+            before, largest, _ = found.pop()
             piece, activation = before + piece, max(largest, activation)
-        found.append((piece, activation))
-        is_open = not vocabulary.special[token]
-    return [Unit(neutralised(piece.decode("utf-8", "replace"), OPEN, CLOSE), activation) for piece, activation in found]
+        is_special = bool(vocabulary.special[token])
+        found.append((piece, activation, is_special))
+        is_open = not is_special
+    return [
+        Unit(neutralised(piece.decode("utf-8", "replace"), OPEN, CLOSE), activation, is_special)
+        for piece, activation, is_special in found
+    ]
 
 
 def marked(units: Sequence[Unit], marks: Iterable[bool]) -> str:

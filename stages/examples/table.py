@@ -104,6 +104,8 @@ class LatentExamples:
     validation: Windows = field(default_factory=Windows.none)
     validation_negative: Windows = field(default_factory=Windows.none)
     train_negative: Windows = field(default_factory=Windows.none)
+    rate: float | None = None
+    """The share of the corpus's windows in which it fires, if that is known."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,12 @@ class Examples:
 
     def __iter__(self) -> Iterator[LatentExamples]:
         """Yields the latents that were kept, in increasing order."""
-        return self.of(self._kept["latent"].to_pylist())
+        return self.of(self.kept)
+
+    @property
+    def kept(self) -> list[int]:
+        """The latents that were not dropped, in increasing order."""
+        return self._kept["latent"].to_pylist()
 
     def of(self, latents: Sequence[int]) -> Iterator[LatentExamples]:
         """Yields those of ``latents`` that were kept, in increasing order, and reads no more of the windows than it has to."""
@@ -194,6 +201,7 @@ class Examples:
             part["validation", False],
             part["validation", True],
             part["train", True],
+            facts["n_windows"] / self.meta["windows"],
         )
 
     def _windows(self, chosen: pa.Table) -> Windows:

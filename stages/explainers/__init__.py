@@ -31,6 +31,12 @@ class Explainer(Protocol):
         """Yields one explanation, or the reason for none, for every latent. It must not look at test windows."""
 
 
+def prepared(unit: Any, latents: Iterable[LatentExamples], p: params.Params, coder: str) -> Iterable[LatentExamples]:
+    """Returns the latents of ``coder`` with what ``unit`` goes by beside their windows, such as how they change the subject."""
+    prepare = getattr(unit, "prepare", None)
+    return latents if prepare is None else prepare(latents, p, coder)
+
+
 def load(name: str, entry: dict[str, Any]) -> Any:
     """Returns the explainer that the entry ``explainers.<name>`` of params.yaml describes.
 

@@ -59,7 +59,11 @@ class Asking(Section):
         raise NotImplementedError
 
     def _turns(self, form: Form) -> tuple[Message, ...]:
-        return prompt.read(self.PROMPT, form)
+        return prompt.read(self.PROMPT, form, self._without())
+
+    def _without(self) -> tuple[str, ...]:
+        """What the lines of the prompt begin with that are left out, because nothing of the kind is shown."""
+        return ()
 
     def _form(self, model: llm.Model) -> Form:
         # A provider without the option promises no structure.
@@ -95,8 +99,8 @@ class AskingOfTexts(Asking):
         lines = shown.firing(train, places, vocabulary, self.threshold, latent.facts["max"])
         return [line for line in lines if self.strengths or not line.startswith(shown.FIRING)]
 
-    def _turns(self, form: Form) -> tuple[Message, ...]:
-        return prompt.read(self.PROMPT, form, self.strengths)
+    def _without(self) -> tuple[str, ...]:
+        return (*super()._without(), *(() if self.strengths else (shown.FIRING,)))
 
 
 def ask(model: llm.Model, questions: Iterable[Question], form: Form) -> Iterator[Explanation]:

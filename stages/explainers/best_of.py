@@ -20,7 +20,7 @@ from stages.examples.table import LatentExamples
 from stages.explainers import default
 from stages.explainers.asking import AskingOfTexts, ask
 from stages.explainers.table import Explanation
-from stages.scorers import Item, detection
+from stages.scorers import Context, Item, detection
 
 LATENTS = 256
 """Latents whose candidates are written before they are judged; it bounds the windows held in memory."""
@@ -92,7 +92,7 @@ class Options(AskingOfTexts):
         if not items:
             return {}
         judge = detection.Options(kind="detection", model=self.judge, examples_per_prompt=self.examples_per_prompt)
-        judged = judge.score(items, vocabulary, 0).scores
+        judged = judge.score(items, Context(vocabulary, 0)).scores
         keys = zip(judged["latent"].to_pylist(), judged["explanation"].to_pylist(), strict=True)
         of_item = dict(zip(keys, judged["score"].to_pylist(), strict=True))
         scores: dict[int, dict[str, Score]] = {}

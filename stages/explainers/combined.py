@@ -9,10 +9,11 @@ from stages.corpus.tokens import Vocabulary
 from stages.examples.table import LatentExamples
 from stages.explainers import shown
 from stages.explainers.asking import AskingOfTexts
+from stages.explainers.boosted import Boosting
 from stages.explainers.output import MISSING
 
 
-class Options(AskingOfTexts):
+class Options(Boosting, AskingOfTexts):
     """The entry ``{kind: combined, model: …}``."""
 
     PROMPT: ClassVar[Path] = Path(__file__).with_name("combined.md")
@@ -23,4 +24,5 @@ class Options(AskingOfTexts):
         lines = super()._show(latent, vocabulary)
         if isinstance(lines, str):
             return lines
-        return [*lines, *shown.output(latent.facts, vocabulary)] if latent.facts["top_tokens"] else MISSING
+        output = shown.output(latent.facts, vocabulary)
+        return [*lines, *output] if output else MISSING

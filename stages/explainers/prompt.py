@@ -6,30 +6,28 @@ import re
 from pathlib import Path
 
 from stages.explainers.form import Form
-from stages.explainers.shown import FIRING
 from stages.llm.request import Message
 
 HEADING = re.compile(r"^# (system|user|analysis|explanation)\n", re.MULTILINE)
 
 
-def read(path: Path, form: Form, strengths: bool = True) -> tuple[Message, ...]:
+def read(path: Path, form: Form, without: tuple[str, ...] = ()) -> tuple[Message, ...]:
     """Returns the turns that all requests of a stage begin with.
 
     The file holds the turns under the headings ``# system``, ``# user`` and ``# explanation``, with ``# analysis`` before
-    the last where the model is to reason. The user's turns are as those that follow will be; without ``strengths`` their
-    lists of tokens are left out.
+    the last where the model is to reason. The user's turns are as those that follow will be. Lines that begin with one of
+    ``without`` are left out: what they would explain or show is not shown.
     """
     _, *parts = HEADING.split(path.read_text("utf-8"))
     messages = []
     analysis = ""
     for heading, part in zip(parts[::2], parts[1::2], strict=True):
-        text = part.strip()
+        text = "\n".join(line for line in part.strip().splitlines() if not line.startswith(without))
         match heading:
             case "system":
                 messages.append(Message("system", f"{text}\n\n{form.told}"))
             case "user":
-                lines = [line for line in text.splitlines() if strengths or not line.startswith(FIRING)]
-                messages.append(Message("user", "\n".join(lines)))
+                messages.append(Message("user", text))
             case "analysis":
                 analysis = text
             case "explanation":

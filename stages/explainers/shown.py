@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from stages.examples.marks import Unit, marked, units
 from stages.examples.table import Windows
 from stages.llm.sanitise import quoted
 
-FIRING = "Firing: "
+FIRING, BOOSTED = "Firing: ", "Boosted: "
 
 MOST_LISTED = 10
 """Tokens of a text whose strength is listed, the strongest; a latent that fires everywhere would fill the prompt."""
@@ -44,16 +44,20 @@ def silent(windows: Windows, places: Sequence[int], vocabulary: Vocabulary) -> l
 
 
 def output(facts: dict[str, Any], vocabulary: Vocabulary) -> list[str]:
-    """Returns two lines: the tokens that the latent promotes and suppresses most, each with its share of the first, 0 to 10."""
+    """Returns a line for what the latent promotes, for what it suppresses, and for what raising it boosts, as far as is known.
 
-    def listed(tokens: list[int], values: list[float]) -> Iterator[str]:
-        for token, value in zip(tokens, values, strict=True):
-            yield f"{quoted(vocabulary.strings[token])} {strength(abs(value), abs(values[0]))}"
+    Each holds tokens, the one with the largest effect first, and for every token the share of that effect, 0 to 10.
+    """
 
-    return [
-        "Promoted: " + ", ".join(listed(facts["top_tokens"], facts["top_values"])),
-        "Suppressed: " + ", ".join(listed(facts["bottom_tokens"], facts["bottom_values"])),
-    ]
+    def listed(name: str) -> str:
+        tokens, values = facts[f"{name}_tokens"], facts[f"{name}_values"]
+        shares = (strength(abs(value), abs(values[0])) for value in values)
+        return ", ".join(
+            f"{quoted(vocabulary.strings[token])} {share}" for token, share in zip(tokens, shares, strict=True)
+        )
+
+    lines = {"top": "Promoted: ", "bottom": "Suppressed: ", "boosted": BOOSTED}
+    return [f"{begin}{listed(name)}" for name, begin in lines.items() if facts.get(f"{name}_tokens")]
 
 
 def strength(activation: float, peak: float) -> int:

@@ -30,8 +30,28 @@ def write(
     directory: Path, explanations: list[Explanation], meta: dict[str, Any], transcript: Recorder | None = None
 ) -> None:
     """Writes the explanations in the order of their latents and, if a model was called, the transcript."""
+    missing: dict[str, int] = {}
+    for explanation in sorted(explanations, key=lambda explanation: explanation.latent):
+        if explanation.text is None:
+            reason = explanation.reason or "no reason given"
+            missing[reason] = missing.get(reason, 0) + 1
+    content = {
+        **meta,
+        "latents": len(explanations),
+        "explained": len(explanations) - sum(missing.values()),
+        "unexplained": missing,
+    }
+    with new_directory(directory) as partial:
+        write_table(partial / "explanations.parquet", rows(explanations))
+        write_meta(partial, SCHEMA, VERSION, content)
+        if transcript is not None:
+            transcript.save(partial)
+
+
+def rows(explanations: list[Explanation]) -> pa.Table:
+    """Returns explanations as the table that is written: latent, explanation, reason, evidence, request."""
     ordered = sorted(explanations, key=lambda explanation: explanation.latent)
-    table = pa.table(
+    return pa.table(
         {
             "latent": pa.array([e.latent for e in ordered], pa.int32()),
             "explanation": pa.array([e.text for e in ordered], pa.string()),
@@ -40,22 +60,6 @@ def write(
             "request": pa.array([e.request for e in ordered], pa.string()),
         }
     )
-    missing: dict[str, int] = {}
-    for explanation in ordered:
-        if explanation.text is None:
-            reason = explanation.reason or "no reason given"
-            missing[reason] = missing.get(reason, 0) + 1
-    content = {
-        **meta,
-        "latents": len(ordered),
-        "explained": len(ordered) - sum(missing.values()),
-        "unexplained": missing,
-    }
-    with new_directory(directory) as partial:
-        write_table(partial / "explanations.parquet", table)
-        write_meta(partial, SCHEMA, VERSION, content)
-        if transcript is not None:
-            transcript.save(partial)
 
 
 def read(directory: Path) -> tuple[pa.Table, dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stages.corpus.tokens import Tokens
 from stages.examples.table import LatentExamples
-from stages.publish.results import NO_REASON, CoderResults, Scores
+from stages.publish.results import NO_REASON, CoderResults, Scores, called
 from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import Segment, sentence, visible
 
@@ -36,9 +36,16 @@ def page_data(coder: CoderResults, tokens: Tokens, n_windows: int) -> dict[str, 
     scorers = next(iter(coder.scores.values()))
     return {
         "explainers": list(coder.explanations),
-        "scorers": [[name, scores.metric] for name, scores in scorers.items()],
+        "scorers": [_scorer(*one) for one in scorers.items()],
+        "of_latents": [_scorer(*one) for one in coder.of_latents.items()],
         "latents": latents,
     }
+
+
+def _scorer(name: str, scores: Scores) -> list[Any]:
+    """Name, metric, what the floor is, what else a score says, and whether it is 1 at most."""
+    floor = "chance" if "chance" in scores.meta else "floor"
+    return [name, scores.metric, floor, called(scores.natural_metric), scores.is_bounded]
 
 
 def _latent(
@@ -56,6 +63,7 @@ def _latent(
         "promoted": _tokens(facts["top_tokens"], facts["top_values"], strings),
         "suppressed": _tokens(facts["bottom_tokens"], facts["bottom_values"], strings),
         "explanations": [_explanation(coder, explainer, example.latent) for explainer in coder.explanations],
+        "scores": [_score(scores, example.latent) for scores in coder.of_latents.values()],
         "windows": [
             [
                 window.role,
@@ -85,13 +93,14 @@ def _explanation(coder: CoderResults, explainer: str, latent: int) -> dict[str, 
 
 
 def _score(scores: Scores, latent: int) -> list[Any] | str | None:
-    """[score, low, high, floor, examples without a verdict], the reason why there is none, or null."""
+    """[score, low, high, floor, examples without a verdict, what it comes to in the corpus], why there is none, or null."""
     own = scores.own.get(latent)
     if own is None:
         return None
     if own.score is None:
         return own.reason or NO_REASON
-    return [*map(_thousandths, (own.score, own.low, own.high, scores.floor_of(latent))), own.unscored]
+    natural = _thousandths(scores.natural.get(latent))
+    return [*map(_thousandths, (own.score, own.low, own.high, scores.floor_of(latent))), own.unscored, natural]
 
 
 def _segment(segment: Segment) -> str | list[Any]:

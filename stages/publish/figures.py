@@ -18,6 +18,7 @@ CHANCE = 0.5
 NO_VALUE = "\N{EN DASH}"
 PANELS_PER_ROW = 4
 MARKERS = "osD^vPX"
+DASHES = ("-", "--", ":")
 
 
 class Palette(NamedTuple):
@@ -29,7 +30,7 @@ class Palette(NamedTuple):
     background: str
     series: tuple[str, ...]
     ramp: tuple[str, str]
-    """The colours of a cosine of 0 and of 1."""
+    """The colours of a cosine at its floor and of 1."""
 
 
 LIGHT = Palette(
@@ -99,26 +100,39 @@ def _overview(records: Records, palette: Palette) -> Figure:
     rows = -(-len(scorers) // columns)
     spacing = 0.34 + 0.16 * (len(explainers) - 1)
     figure = canvas(1.5 + 2.5 * columns, rows * (0.95 + spacing * len(coders)) + 0.45)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    # Scorers whose chance is one half have one scale; others have metrics of their own.
+    lower = _lower_end([record for record in records if record["chance"] == CHANCE])
     for panel, scorer in zip(panels, scorers, strict=False):
         chosen = [record for record in records if record["scorer"] == scorer]
         _score_panel(panel, chosen, coders, explainers, palette)
         heading(panel, scorer, chosen[0]["metric"], palette)
+        if chosen[0]["chance"] == CHANCE:
+            panel.set_xlim(lower, 1.0)
     for panel in panels[len(scorers) :]:
         panel.set_visible(False)
     panels[0].set_yticks(range(len(coders)), coders)
     panels[0].set_ylim(len(coders) - 0.5, -0.5)
-    panels[0].set_xlim(_lower_end(records), 1.0)
-    handles, labels = panels[0].get_legend_handles_labels()
+    handles = {
+        label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8.5, labelcolor=palette.muted
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=len(handles),
+        fontsize=8.5,
+        labelcolor=palette.muted,
     )
     return figure
 
 
 def _score_panel(panel: Axes, records: Records, coders: list[str], explainers: list[str], palette: Palette) -> None:
     panel.grid(axis="x", color=palette.grid, linewidth=0.8)
-    panel.axvline(CHANCE, color=palette.muted, linewidth=0.9, linestyle=(0, (3, 2)), zorder=2, label="chance")
+    if records[0]["chance"] is not None:
+        dashes = (0, (3, 2))
+        chance = records[0]["chance"]
+        panel.axvline(chance, color=palette.muted, linewidth=0.9, linestyle=dashes, zorder=2, label="chance")
     panel.tick_params(length=0, labelbottom=True)
     floor_label: str | None = "floor: another latent's explanation"
     for place, explainer in enumerate(explainers):
@@ -172,7 +186,7 @@ def _similarity(records: Records, palette: Palette) -> Figure:
     ramp = LinearSegmentedColormap.from_list("cosine", palette.ramp)
     for panel, explainer in zip(panels, explainers, strict=True):
         _heatmap(panel, [r for r in records if r["explainer"] == explainer], coders, palette, ramp)
-        heading(panel, explainer, "cosine of matched latents' explanations (floor)", palette)
+        heading(panel, explainer, "cosine of matched latents' explanations (floor); colour: from floor to 1", palette)
     return figure
 
 
@@ -182,7 +196,7 @@ def _heatmap(panel: Axes, records: Records, coders: list[str], palette: Palette,
     for record in records:
         first, second = coders.index(record["a"]), coders.index(record["b"])
         cosine, floor = record["explanation_cosine"], record["floor"]
-        face = palette.background if cosine is None else ramp(min(max(cosine, 0.0), 1.0))
+        face = palette.background if cosine is None else ramp(_above(cosine, floor))
         edge = palette.grid if cosine is None else "none"
         for x, y in ((first, second), (second, first)):
             panel.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, facecolor=face, edgecolor=edge))
@@ -198,6 +212,12 @@ def _heatmap(panel: Axes, records: Records, coders: list[str], palette: Palette,
     panel.set(xlim=(-0.5, len(coders) - 0.5), ylim=(len(coders) - 0.5, -0.5), aspect="equal")
     panel.spines["bottom"].set_visible(False)
     panel.tick_params(length=0)
+
+
+def _above(cosine: float, floor: float | None) -> float:
+    """How much of the way from the floor to 1 a cosine has gone, from 0 to 1; without a floor that is 0."""
+    least = 0.0 if floor is None else min(floor, 0.999)
+    return min(max((cosine - least) / (1 - least), 0.0), 1.0)
 
 
 def heading(panel: Axes, title: str, subtitle: str, palette: Palette) -> None:

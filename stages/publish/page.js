@@ -57,6 +57,10 @@ data.explainers.forEach((explainer, e) =>
     keys.push({ name: data.explainers.length > 1 ? `${scorer} of ${explainer}` : scorer, of, show, descending: true });
   }),
 );
+data.of_latents.forEach(([scorer], s) => {
+  const of = (latent) => (Array.isArray(latent.scores[s]) ? latent.scores[s][0] : null);
+  keys.push({ name: scorer, of, show: (latent) => of(latent)?.toFixed(2) ?? "–", descending: true });
+});
 const gist = (latent) => latent.explanations.find((explanation) => explanation.text !== undefined)?.text ?? null;
 const haystack = data.latents.map((latent) => latent.explanations.map((explanation) => explanation.text ?? "").join("\n").toLowerCase());
 
@@ -126,28 +130,32 @@ function facts(pairs) {
   return node("dl", "facts", ...pairs.map(([name, value]) => node("div", "", node("dt", "", name), node("dd", "", value))));
 }
 
+const isShare = (value) => value >= 0 && value <= 1;
+
 function track([score, low, high, floor]) {
   const line = (name, x1, x2, y1 = 7, y2 = 7) => drawing("line", { class: name, x1: `${100 * x1}%`, x2: `${100 * x2}%`, y1, y2 });
   const made = drawing("svg", { class: "track", "aria-hidden": "true" }, line("rail", 0, 1));
-  if (floor !== null) made.append(line("floor", floor, floor, 1, 13));
-  if (low !== null && high !== null) made.append(line("interval", low, high));
+  if (floor !== null && isShare(floor)) made.append(line("floor", floor, floor, 1, 13));
+  if (low !== null && high !== null) made.append(line("interval", Math.max(0, low), Math.min(1, high)));
   made.append(drawing("circle", { class: "point", cx: `${100 * score}%`, cy: 7, r: 3.5 }));
   return made;
 }
 
-function chip([name, metric], score) {
+function chip([name, metric, floorName, naturalName, isBounded], score) {
   const label = node("span", "", name);
   label.title = metric;
   if (!Array.isArray(score)) {
     return node("li", "", node("div", "name", label), node("div", "small muted", `unscored: ${score}`));
   }
-  const [value, low, high, floor, unscored] = score;
+  const [value, low, high, floor, unscored, natural] = score;
   const notes = [];
   if (low !== null && high !== null) notes.push(`${low.toFixed(2)} – ${high.toFixed(2)}`);
-  if (floor !== null) notes.push(`floor ${floor.toFixed(2)}`);
+  if (floor !== null) notes.push(`${floorName} ${floor.toFixed(2)}`);
+  if (natural !== null) notes.push(`${naturalName} ${natural.toFixed(2)}`);
   if (unscored) notes.push(`${plural(unscored, "example")} unscored`);
   const above = floor !== null && low !== null && low > floor;
-  const made = node("li", above ? "above" : "", node("div", "name", label, node("b", "", value.toFixed(2))), track(score));
+  const made = node("li", above ? "above" : "", node("div", "name", label, node("b", "", value.toFixed(2))));
+  if (isBounded && isShare(value)) made.append(track(score));
   made.append(node("div", "small muted", notes.join(" · ")));
   made.title = above ? "The interval lies above the floor." : "The interval does not lie above the floor.";
   return made;
@@ -159,11 +167,22 @@ function explanation(name, { text, reason, scores }) {
   if (text === undefined) made.append(node("p", "muted", `Not explained by ${name}: ${reason}.`));
   else made.append(node("bdi", "text", ...marked(text)));
   if (!scores) return made;
-  const judged = data.scorers.flatMap((scorer, place) => (scores[place] === null ? [] : [chip(scorer, scores[place])]));
-  const others = data.scorers.filter((_, place) => scores[place] === null).map(([scorer]) => scorer);
-  if (judged.length) made.append(node("ul", "scores", ...judged));
-  if (others.length) made.append(node("p", "outside small muted", `Not in the sample of ${others.join(", ")}.`));
+  made.append(...judgements(data.scorers, scores));
   return made;
+}
+
+function judgements(scorers, scores) {
+  const judged = scorers.flatMap((scorer, place) => (scores[place] === null ? [] : [chip(scorer, scores[place])]));
+  const others = scorers.filter((_, place) => scores[place] === null).map(([scorer]) => scorer);
+  return [
+    ...(judged.length ? [node("ul", "scores", ...judged)] : []),
+    ...(others.length ? [node("p", "outside small muted", `Not in the sample of ${others.join(", ")}.`)] : []),
+  ];
+}
+
+function ofLatent(latent) {
+  if (!data.of_latents.length) return [];
+  return [node("h3", "", "Whatever its explanation"), ...judgements(data.of_latents, latent.scores)];
 }
 
 function segment(part, largest) {
@@ -235,6 +254,7 @@ function show(latent) {
     ]),
     node("h3", "", data.explainers.length > 1 ? "Explanations" : `Explanation by ${data.explainers[0]}`),
     ...latent.explanations.map((item, place) => explanation(data.explainers[place], item)),
+    ...ofLatent(latent),
     node("h3", "", "Examples"),
     node("ol", "windows", ...latent.windows.map((item) => windowItem(item, latent.max))),
     node("div", "pair", histogram(latent), outputs(latent)),

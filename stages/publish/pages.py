@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stages.outputs import write_table
-from stages.publish import distance, figures, plots, relations
+from stages.publish import controls, deciles, distance, figures, measures, plots, relations
 from stages.publish.embedded import embed, page_data
 from stages.publish.results import CoderResults, Results
 from stages.publish.text import visible
@@ -34,15 +34,19 @@ def index(results: Results) -> str:
     """Returns the overview."""
     css = _source("page.css")
     scores, pairs = plots.score_records(results), plots.similarity_records(results)
+    by_decile = deciles.records(results)
     template = _environment().get_template("index.html")
     return template.render(
         csp=_policy(css),
         css=Markup(css),
         results=results,
         subject=visible(_subject(results)),
-        metrics={record["scorer"]: record["metric"] for record in scores},
+        metrics=_metrics(results),
         overview=_both_themes(figures.overview, scores) if scores else None,
         similarity=_both_themes(figures.similarity, pairs) if pairs else None,
+        controls=_controls(results),
+        measures=measures.tables(results),
+        deciles=_both_themes(deciles.draw, by_decile) if by_decile else None,
         matched_by=_matched_by(results),
         left_out=left_out(results),
     )
@@ -93,9 +97,33 @@ def left_out(results: Results) -> list[tuple[str, int, str]]:
                 for reason, n in sorted(coder.unexplained(explainer).items())
             ]
             for scorer, scores in scorers.items():
-                if n := scores.overall("unscored_latents"):
-                    found.append((coder.name, n, f"explained by {explainer}, unscored by {scorer}"))
+                found += [
+                    (coder.name, n, f"explained by {explainer}, unscored by {scorer}: {reason}")
+                    for reason, n in scores.unscored["latents_by_reason"].items()
+                ]
+        for scorer, scores in coder.of_latents.items():
+            reasons = scores.unscored["latents_by_reason"]
+            found += [(coder.name, n, f"unscored by {scorer}: {reason}") for reason, n in reasons.items()]
     return found
+
+
+def _controls(results: Results) -> dict[str, Any] | None:
+    """What controls.html shows, None if there are no controls."""
+    if not (found := controls.records(results)):
+        return None
+    return {
+        "rows": controls.table(found),
+        "subjects": controls.SUBJECT,
+        "explainers": len({record["explainer"] for record in found}),
+        "figure": _both_themes(controls.draw, found),
+    }
+
+
+def _metrics(results: Results) -> dict[str, str]:
+    """What each scorer's metric is called."""
+    coder = next(iter(results.coders.values()))
+    scored = [*coder.scores.values(), coder.of_latents]
+    return {scorer: scores.metric for scorers in scored for scorer, scores in scorers.items()}
 
 
 def _matched_by(results: Results) -> str:

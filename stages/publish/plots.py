@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.outputs import dumps
-from stages.publish import distance, figures
+from stages.publish import controls, deciles, distance, figures
 from stages.publish.metrics import rounded
 from stages.publish.results import Results
 
@@ -14,9 +14,15 @@ Records = list[dict[str, Any]]
 
 
 def write(directory: Path, results: Results) -> None:
-    """Writes scores.json, deciles.json and similarity.json, and overview, similarity and distance as SVG and PNG."""
+    """Writes scores.json, deciles.json and similarity.json, and overview, similarity and distance as SVG and PNG.
+
+    Where scorers know deciles, also deciles as SVG and PNG; where there are controls beside coders, controls.json and controls.
+    """
     scores, similarity = score_records(results), similarity_records(results)
     records = {"scores": scores, "deciles": decile_records(results), "similarity": similarity}
+    by_decile = deciles.records(results)
+    if beside := controls.records(results):
+        records["controls"] = beside
     for name, rows in records.items():
         (directory / f"{name}.json").write_text(dumps(rounded(rows)), encoding="utf-8")
     kinds: tuple[figures.Format, ...] = ("svg", "png")
@@ -24,6 +30,10 @@ def write(directory: Path, results: Results) -> None:
         (directory / f"overview.{kind}").write_bytes(figures.overview(scores, kind, figures.LIGHT))
         (directory / f"similarity.{kind}").write_bytes(figures.similarity(similarity, kind, figures.LIGHT))
         (directory / f"distance.{kind}").write_bytes(distance.draw(similarity, kind, figures.LIGHT))
+        if by_decile:
+            (directory / f"deciles.{kind}").write_bytes(deciles.draw(by_decile, kind, figures.LIGHT))
+        if beside:
+            (directory / f"controls.{kind}").write_bytes(controls.draw(beside, kind, figures.LIGHT))
 
 
 def score_records(results: Results) -> Records:
@@ -38,6 +48,7 @@ def score_records(results: Results) -> Records:
             "low": scores.overall("low"),
             "high": scores.overall("high"),
             "floor": scores.overall_floor,
+            "chance": scores.chance,
         }
         for coder in results.coders.values()
         for explainer, scorers in coder.scores.items()
@@ -48,12 +59,9 @@ def score_records(results: Results) -> Records:
 def decile_records(results: Results) -> Records:
     """One record for every decile, 1 the strongest, and its sensitivity: the share of its windows called active."""
     return [
-        {"coder": coder.name, "scorer": scorer, "explainer": explainer, "decile": decile, "sensitivity": sensitivity}
-        for coder in results.coders.values()
-        for explainer, scorers in coder.scores.items()
-        for scorer, scores in scorers.items()
-        for decile, sensitivity in enumerate(scores.meta["deciles"], 1)
-        if sensitivity is not None
+        {**{key: record[key] for key in ("coder", "scorer", "explainer", "decile")}, "sensitivity": record["value"]}
+        for record in deciles.records(results)
+        if record["metric"] == "sensitivity"
     ]
 
 
@@ -70,5 +78,8 @@ def similarity_records(results: Results) -> Records:
         "high",
         "floor",
         "decoder_cosine",
+        "decoder_low",
+        "decoder_high",
+        "decoder_cosine_random",
     )
     return [{key: pair[key] for key in keys} for pair in results.pairs]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
 
 from stages import params, paths
 from stages.corpus.tokens import Tokens
@@ -12,12 +14,40 @@ from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
 from stages.outputs import read_meta
 from stages.publish import similarity
+from stages.scorers import OF_LATENTS, wanted
 from stages.scorers import table as scores_table
+from stages.scorers.table import ALL
 from stages.similarity import table as similarity_table
 
-METRICS = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
-"""How a scorer's metric is called where people read it."""
+METRICS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "f1": "F1",
+    "natural_f1": "natural F1",
+    "natural_auprc": "natural AUPRC",
+    "natural_precision": "natural precision",
+    "pearson": "Pearson correlation",
+    "r2": "R²",
+    "surprisal_drop": "surprisal drop in nats",
+}
+"""How metrics are called where people read them; others by their own names."""
+UNBOUNDED = {"surprisal_drop"}
+"""Metrics that are no share and no correlation."""
+CHANCE = {"balanced_accuracy": 0.5, "auroc": 0.5, "pearson": 0.0}
+"""What guessing comes to."""
+NEGATIVES, DECILE = "negatives ", "decile "
+"""What a measure of some of the examples is of."""
 NO_REASON = "no reason given"
+
+
+def called(metric: str) -> str:
+    """What a metric is called where people read it."""
+    return METRICS.get(metric, metric.replace("_", " "))
+
+
+def natural_metric(metric: str) -> str:
+    """Which measure says, beside a metric, what it would come to in the corpus."""
+    return "natural_auprc" if metric == "auroc" else "natural_f1"
 
 
 class Explained(NamedTuple):
@@ -47,25 +77,75 @@ class Scores:
     """By latent; a scorer may have scored only some."""
     floor: dict[int, Score]
     """The same latents, scored with the explanation of another latent."""
+    natural: dict[int, float] = field(default_factory=dict)
+    """By latent, what its own explanation comes to where windows are met as often as in the corpus (``natural_metric``)."""
 
     @property
     def metric(self) -> str:
-        """The name of the metric."""
-        return METRICS.get(self.meta["metric"], self.meta["metric"])
+        """What the metric of the scores is called."""
+        return called(self.meta["metric"])
+
+    @property
+    def chance(self) -> float | None:
+        """What guessing comes to, if that is known."""
+        return self.meta.get("chance", CHANCE.get(self.meta["metric"]))
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the metric is 1 at most."""
+        return self.meta["metric"] not in UNBOUNDED
+
+    @property
+    def natural_metric(self) -> str:
+        """F1 for verdicts, AUPRC for a ranking."""
+        return natural_metric(self.meta["metric"])
+
+    def measure(self, metric: str, of: str = ALL, explanation: str = scores_table.OWN) -> dict[str, Any]:
+        """A mean over latents with ``value``, ``low``, ``high`` and ``n_latents``; all None and 0 where there is none."""
+        found = self.meta["overall"].get(explanation, {}).get(metric, {}).get(of)
+        return found or {"value": None, "low": None, "high": None, "n_latents": 0}
+
+    def values(self, of: str = ALL) -> dict[str, float]:
+        """{metric: its mean over latents} of some of the examples."""
+        own = self.meta["overall"][scores_table.OWN]
+        return {
+            metric: parts[of]["value"] for metric, parts in own.items() if parts.get(of, {}).get("value") is not None
+        }
 
     def overall(self, key: str) -> Any:
-        """One number over all latents scored with their own explanation, such as ``score`` or ``n_latents``."""
-        return self.meta["overall"][scores_table.OWN][key]
+        """One number over all latents scored with their own explanation: ``score``, ``low``, ``high`` or ``n_latents``."""
+        return self.measure(self.meta["metric"])["value" if key == "score" else key]
 
     @property
     def overall_floor(self) -> float | None:
-        """The score of other latents' explanations, over all latents."""
-        return self.meta["overall"][scores_table.SHUFFLED]["score"]
+        """The mean that other latents' explanations score; for a scorer of latents, what guessing scores."""
+        shuffled = self.measure(self.meta["metric"], explanation=scores_table.SHUFFLED)["value"]
+        return self.meta.get("chance") if shuffled is None else shuffled
+
+    @property
+    def unscored(self) -> dict[str, Any]:
+        """How many ``latents`` have no score and how many ``examples`` no verdict, and both ``…_by_reason``."""
+        return self.meta["unscored"][scores_table.OWN]
+
+    def by_kind(self) -> dict[str, float]:
+        """{kind of negatives: the headline with those alone}."""
+        parts = self.meta["overall"][scores_table.OWN].get(self.meta["metric"], {})
+        kinds = {of.removeprefix(NEGATIVES): found["value"] for of, found in parts.items() if of.startswith(NEGATIVES)}
+        return {kind: value for kind, value in kinds.items() if value is not None}
+
+    def by_decile(self) -> tuple[str, dict[int, float]]:
+        """The metric that is known by decile, and {decile: its mean}; nothing if none is."""
+        for metric in dict.fromkeys(("sensitivity", self.meta["metric"])):
+            parts = self.meta["overall"][scores_table.OWN].get(metric, {})
+            found = {int(of.removeprefix(DECILE)): parts[of]["value"] for of in parts if of.startswith(DECILE)}
+            if any(value is not None for value in found.values()):
+                return metric, {decile: value for decile, value in sorted(found.items()) if value is not None}
+        return "", {}
 
     def floor_of(self, latent: int) -> float | None:
-        """What another latent's explanation scored on ``latent``."""
+        """What another latent's explanation scored on ``latent``; for a scorer of latents, what guessing scores."""
         floor = self.floor.get(latent)
-        return floor.score if floor else None
+        return floor.score if floor else self.meta.get("chance")
 
 
 @dataclass(frozen=True)
@@ -80,6 +160,14 @@ class CoderResults:
     """By explainer, then by latent."""
     scores: dict[str, dict[str, Scores]]
     """By explainer, then by scorer."""
+    of_latents: dict[str, Scores] = field(default_factory=dict)
+    """By scorer, what those found that need no explanation."""
+
+    @property
+    def kind(self) -> str:
+        """``random`` and ``neurons`` are controls."""
+        kind = self.meta.get("coder", {}).get("format")
+        return kind if kind in ("random", "neurons") else "coder"
 
     def examples(self) -> Examples:
         """The sampled windows, opened anew so that their memory is let go after use."""
@@ -107,6 +195,8 @@ class Results:
     coders: dict[str, CoderResults]
     explainers: list[str]
     scorers: list[str]
+    """Those of explanations."""
+    scorers_of_latents: list[str]
     pairs: list[dict[str, Any]]
     """How alike two coders are by one explainer (``similarity.flat``)."""
     lists: dict[str, Any]
@@ -117,6 +207,22 @@ class Results:
         """Tokens of the corpus that are not special."""
         meta = self.tokens.meta
         return meta["rows"] * meta["context_length"] - meta["special_positions"]
+
+    def random_coder(self, coder: CoderResults) -> CoderResults | None:
+        """The coder of random directions at the same place of the same subject: a floor of all that ``coder`` scores."""
+        subject = coder.meta["subject"]
+        for other in self.coders.values():
+            same = (other.hookpoint, other.meta["subject"]) == (coder.hookpoint, subject)
+            if same and other.kind == "random" and other is not coder:
+                return other
+        return None
+
+    def random_scores(self, coder: CoderResults, explainer: str | None, scorer: str) -> Scores | None:
+        """What ``scorer`` makes of that coder, by an explainer's explanations or, without, of its latents themselves."""
+        random = self.random_coder(coder)
+        if random is None:
+            return None
+        return (random.of_latents if explainer is None else random.scores.get(explainer, {})).get(scorer)
 
     def l0(self, coder: CoderResults) -> float:
         """Latents that fire on a token, on average."""
@@ -132,18 +238,26 @@ def read(p: params.Params) -> Results:
     coders = {name: read_coder(p, name) for name in p.coders}
     compared = read_meta(paths.SIMILARITY, similarity_table.SCHEMA, similarity_table.VERSION)
     pairs = [similarity.flat(pair, compared["ceilings"]) for pair in compared["pairs"]]
-    return Results(Tokens.open(), coders, list(p.explainers), list(p.scorers), pairs, similarity.lists())
+    of_latents = [name for name, entry in p.scorers.items() if entry["kind"] in OF_LATENTS]
+    others = [name for name in p.scorers if name not in of_latents]
+    return Results(Tokens.open(), coders, list(p.explainers), others, of_latents, pairs, similarity.lists())
 
 
 def read_coder(p: params.Params, name: str) -> CoderResults:
     """Reads what is known of the coder ``name``; raises GlossaError as ``read`` does."""
     meta = Examples.open(paths.examples(name)).meta
+    scores: dict[str, dict[str, Scores]] = {explainer: {} for explainer in p.explainers}
+    for coder, explainer, scorer in wanted(p):
+        if coder == name:
+            scores.setdefault(explainer, {})[scorer] = _scores(coder, explainer, scorer)
+    of_latents = scores.pop(params.LATENT, {})
     return CoderResults(
         name,
         meta["hookpoint"],
         meta,
         {explainer: _explanations(name, explainer) for explainer in p.explainers},
-        {explainer: {scorer: _scores(name, explainer, scorer) for scorer in p.scorers} for explainer in p.explainers},
+        scores,
+        of_latents,
     )
 
 
@@ -155,8 +269,21 @@ def _explanations(coder: str, explainer: str) -> dict[int, Explained]:
 
 def _scores(coder: str, explainer: str, scorer: str) -> Scores:
     table, meta = scores_table.read(paths.scores(coder, explainer, scorer))
-    kinds: dict[str, dict[int, Score]] = {scores_table.OWN: {}, scores_table.SHUFFLED: {}}
+    kinds: dict[str, dict[int, Score]] = {}
     columns = (table[name].to_pylist() for name in ("explanation", "latent", *Score._fields))
     for kind, latent, *values in zip(*columns, strict=True):
-        kinds[kind][latent] = Score(*values)
-    return Scores(meta, kinds[scores_table.OWN], kinds[scores_table.SHUFFLED])
+        kinds.setdefault(kind, {})[latent] = Score(*values)
+    measures = scores_table.read_measures(paths.scores(coder, explainer, scorer))
+    chosen = pc.and_(pc.equal(measures["metric"], natural_metric(meta["metric"])), pc.equal(measures["of"], ALL))
+    chosen = pc.and_(chosen, pc.and_(pc.equal(measures["explanation"], scores_table.OWN), measures["value"].is_valid()))
+    rows = measures.filter(chosen)
+    natural = dict(zip(rows["latent"].to_pylist(), rows["value"].to_pylist(), strict=True))
+    return Scores(meta, kinds.get(scores_table.OWN, {}), kinds.get(scores_table.SHUFFLED, {}), natural)
+
+
+def measures_of(coder: str, explainer: str, scorer: str, latent: int) -> dict[tuple[str, str], float | None]:
+    """Returns {(metric, of): value} of one latent with its own explanation."""
+    measures = scores_table.read_measures(paths.scores(coder, explainer, scorer))
+    chosen = pc.and_(pc.equal(measures["latent"], latent), pc.equal(measures["explanation"], scores_table.OWN))
+    rows = measures.filter(chosen).to_pylist()
+    return {(row["metric"], row["of"]): row["value"] for row in rows}

@@ -19,9 +19,9 @@ from stages.llm import labels, probabilities
 from stages.llm.request import Message, Request
 from stages.llm.sanitise import quoted
 from stages.progress import bar
-from stages.scorers import Item, Scored, metrics
+from stages.scorers import Item, Scored, summary
 from stages.scorers.shown import Example, verdict
-from stages.scorers.table import by_item, scores_schema, verdicts_schema
+from stages.scorers.table import verdicts_schema
 
 
 class Batch(NamedTuple):
@@ -57,7 +57,7 @@ def score(
     verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
     told: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
     told |= {"probabilities": dict(sorted(facts.items()))} if facts else {}
-    return Scored(verdicts, _scores(verdicts, seed), "balanced_accuracy", told)
+    return Scored(verdicts, *summary.classified(verdicts, summary.rates(items), seed), "balanced_accuracy", told)
 
 
 def _batches(
@@ -88,29 +88,3 @@ def _verdicts(batch: Batch, answer: llm.Answer, facts: Counter[str]) -> Iterator
             value = probabilities.value(bounds)
             facts["missing" if value is None else "exact" if bounds and bounds.low == bounds.high else "bounded"] += 1
         yield verdict(batch.item, example, predicted, value, reason, answer.key or batch.request.key)
-
-
-def _scores(verdicts: pa.Table, seed: int) -> pa.Table:
-    rows = []
-    for (control, latent), part in by_item(verdicts):
-        judged = part.filter(part["predicted"].is_valid())
-        active = judged["active"].to_numpy(zero_copy_only=False).astype(bool)
-        predicted = judged["predicted"].to_numpy(zero_copy_only=False).astype(bool)
-        found = metrics.classified(active, predicted, np.random.default_rng([seed, latent, 0xB007]))
-        figure = found.balanced_accuracy
-        rows.append(
-            {
-                "explanation": control,
-                "latent": latent,
-                "score": figure.value,
-                "low": figure.low,
-                "high": figure.high,
-                "n": len(judged),
-                "unscored": len(part) - len(judged),
-                "sensitivity": found.sensitivity,
-                "specificity": found.specificity,
-                "f1": found.f1,
-                "reason": figure.reason,
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=scores_schema())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,11 +10,14 @@ import pyarrow as pa
 from pydantic import Field
 
 from stages import runtime
-from stages.corpus.tokens import Vocabulary
 from stages.params import Section
-from stages.scorers import Item, Scored, metrics
+from stages.scorers import Context, Item, Scored, summary
 from stages.scorers.shown import verdict, windows
-from stages.scorers.table import by_item, scores_schema, verdicts_schema
+from stages.scorers.table import verdicts_schema
+
+QUERY = ("query", "s2p_query")
+DOCUMENT = ("document", "passage", "corpus")
+"""What models call their prompts for what one looks for, and for what one looks through."""
 
 
 class Options(Section):
@@ -21,42 +25,35 @@ class Options(Section):
 
     kind: Literal["embedding"]
     embedder: str = "all-MiniLM-L6-v2"
+    query: str | None = None
+    """What explanations begin with, such as an instruction; the model's own prompt for queries, if it has one, when None."""
+    document: str | None = None
+    """What windows begin with; the model's own prompt for documents, if it has one, when None."""
     latents: Annotated[int, Field(ge=1)] | None = None
 
-    def score(self, items: list[Item], vocabulary: Vocabulary, seed: int) -> Scored:
+    def score(self, items: list[Item], context: Context) -> Scored:
         """Ranks the windows by cosine with the explanation; the score is the AUROC of that ranking."""
         from stages.similarity import embedder
 
         model = embedder.load(self.embedder, runtime.load().device)
-        shown = [(item, windows(item, vocabulary)) for item in items]
-        texts = sorted({text for item, examples in shown for text in (item.text, *(e.text for e in examples))})
-        vectors = dict(zip(texts, model.encode(texts), strict=True))
+        queries = model.prompted(_prompt(self.query, model.prompts, QUERY))
+        documents = model.prompted(_prompt(self.document, model.prompts, DOCUMENT))
+        shown = [(item, windows(item, context.vocabulary)) for item in items]
+        asked = sorted({item.text for item in items})
+        texts = sorted({example.text for _, examples in shown for example in examples})
+        query_of = dict(zip(asked, queries.encode(asked), strict=True)) if asked else {}
+        document_of = dict(zip(texts, documents.encode(texts), strict=True)) if texts else {}
         rows = [
-            verdict(item, example, value=float(np.dot(vectors[example.text], vectors[item.text])))
+            verdict(item, example, value=float(np.dot(document_of[example.text], query_of[item.text])))
             for item, examples in shown
             for example in examples
         ]
         rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
         verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
-        return Scored(verdicts, _scores(verdicts, seed), "auroc", {"embedder": model.identity})
+        found = summary.ranked(verdicts, summary.rates(items), context.seed)
+        facts = {"embedder": {**documents.identity, "prompt": documents.prompt, "query_prompt": queries.prompt}}
+        return Scored(verdicts, *found, "auroc", facts)
 
 
-def _scores(verdicts: pa.Table, seed: int) -> pa.Table:
-    rows = []
-    for (control, latent), part in by_item(verdicts):
-        active = part["active"].to_numpy(zero_copy_only=False).astype(bool)
-        values = part["value"].to_numpy()
-        figure = metrics.auroc(active, values, np.random.default_rng([seed, latent, 0xB007]))
-        rows.append(
-            {
-                "explanation": control,
-                "latent": latent,
-                "score": figure.value,
-                "low": figure.low,
-                "high": figure.high,
-                "n": len(part),
-                "unscored": 0,
-                "reason": figure.reason,
-            }
-        )
-    return pa.Table.from_pylist(rows, schema=scores_schema())
+def _prompt(wanted: str | None, known: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return wanted if wanted is not None else next((known[name] for name in names if known.get(name)), "")

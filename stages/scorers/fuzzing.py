@@ -6,19 +6,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from stages import llm
 from stages.corpus.tokens import Vocabulary
+from stages.examples.marks import marked
 from stages.params import Section
-from stages.scorers import Item, Scored, classifier
+from stages.scorers import Context, Item, Scored, classifier
+from stages.scorers.marking import like, masks_of, moved, shown
 from stages.scorers.shown import Example
 
 PROMPT = Path(__file__).with_name("fuzzing.md")
-OPEN, CLOSE = "\u00ab", "\u00bb"
-_EDGE = {0: b"", 1: b"\xfe", -1: b"\xff"}
-"""Stands for a mark until those of the corpus are out of the way; UTF-8 holds neither byte."""
+MISMARKED = "mismarked"
 
 
 class Options(Section):
@@ -30,45 +29,54 @@ class Options(Section):
     latents: Annotated[int, Field(ge=1)] | None = None
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.3
     """A token is marked from this share of its window's maximum on."""
+    mismarked: Annotated[float, Field(ge=0, le=0.5)] = 0.2
+    """The share of the test windows that are marked wrongly and so are negatives, instead of positives."""
 
-    def score(self, items: list[Item], vocabulary: Vocabulary, seed: int) -> Scored:
-        """Shows test windows with the firing tokens marked, and silent windows marked like a test window of the latent.
+    def score(self, items: list[Item], context: Context) -> Scored:
+        """Shows test windows marked rightly, others marked wrongly, and silent windows marked like a test window.
 
-        A silent window takes the marks of a random test window, so that their number, length and place tell nothing.
+        Where windows are centred on a firing token none is marked wrongly, as marks elsewhere would give themselves away.
         """
+        is_centred = context.p is not None and context.p.sampling.centre is not None
+        wrong = 0.0 if is_centred else self.mismarked
 
         def examples_of(item: Item, generator: np.random.Generator) -> list[Example]:
-            return windows(item, vocabulary, self.threshold, generator)
+            return windows(item, context.vocabulary, self.threshold, wrong, generator)
 
         model = llm.load("model", self.model)
-        return classifier.score(items, examples_of, PROMPT.read_text("utf-8"), model, self.examples_per_prompt, seed)
+        system = PROMPT.read_text("utf-8")
+        found = classifier.score(items, examples_of, system, model, self.examples_per_prompt, context.seed)
+        return found._replace(facts=found.facts | {MISMARKED: wrong})
 
 
-def windows(item: Item, vocabulary: Vocabulary, threshold: float, generator: np.random.Generator) -> list[Example]:
-    """The marked windows of a latent; a silent window on which no mark can be put is left out."""
+def windows(
+    item: Item, vocabulary: Vocabulary, threshold: float, mismarked: float, generator: np.random.Generator
+) -> list[Example]:
+    """The marked windows of a latent.
+
+    A window that is marked wrongly has as many runs of marks as are right, of the same lengths, elsewhere: on tokens on which the
+    latent is silent. No window is shown twice. A silent window has the marks of a test window chosen at random. So neither
+    number, length nor place of the marks tells a label. A silent window on which no mark can be put is left out.
+    """
     test, negative = item.examples.test, item.examples.negative
-    marks = (test.activations >= threshold * test.activations.max(axis=1, keepdims=True)) & (test.activations > 0)
+    units = [shown(test, place, vocabulary) for place in range(len(test))]
+    masks = masks_of(units, threshold)
+    wrong: dict[int, list[bool]] = {}
+    for place in generator.permutation(len(test)).tolist():
+        if len(wrong) < round(mismarked * len(test)):
+            other = moved(masks[place], units[place], generator)
+            if other is not None:
+                wrong[place] = other
     found = []
-    for place in range(len(test)):
-        text = marked(test.tokens[place], marks[place], vocabulary)
-        found.append(Example(text, int(test.starts[place]), "test", None, int(test.deciles[place]), True))
+    for place, (window, mask) in enumerate(zip(units, masks, strict=True)):
+        is_right = place not in wrong
+        text = marked(window, mask if is_right else wrong[place])
+        kind = None if is_right else MISMARKED
+        found.append(Example(text, int(test.starts[place]), "test", kind, int(test.deciles[place]), is_right))
     for place in range(len(negative)):
-        ordinary = ~vocabulary.special[negative.tokens[place]]
-        fitting = marks & ordinary
-        usable = np.flatnonzero(fitting.any(axis=1))
-        if len(usable):
-            mask = fitting[generator.choice(usable)]
-            text = marked(negative.tokens[place], mask, vocabulary)
+        window = shown(negative, place, vocabulary)
+        borrowed = like(masks, window, generator)
+        if borrowed is not None:
+            text = marked(window, borrowed)
             found.append(Example(text, int(negative.starts[place]), "negative", negative.kinds[place], 0, False))
     return found
-
-
-def marked(tokens: NDArray[np.int32], mask: NDArray[np.bool_], vocabulary: Vocabulary) -> str:
-    """The text of a window with every run of marked tokens between « and »."""
-    edges = np.diff(mask.astype(np.int8), prepend=0, append=0)
-    pieces = [*vocabulary.pieces(tokens), b""]
-    joined = b"".join(_EDGE[edge] + piece for edge, piece in zip(edges.tolist(), pieces, strict=True))
-    for ours, other in ((OPEN, "\u2039"), (CLOSE, "\u203a")):
-        joined = joined.replace(ours.encode(), other.encode())
-    joined = joined.replace(_EDGE[1], OPEN.encode()).replace(_EDGE[-1], CLOSE.encode())
-    return joined.decode("utf-8", errors="replace")

@@ -1,14 +1,25 @@
-"""The figures that verdicts come to, each with a 95 % bootstrap interval."""
+"""Figures with a 95 % bootstrap interval, and those of yes-or-no verdicts.
+
+Functions take the observed numbers as row 0 and those of the resamples as further rows, so that a value and its interval come
+from one formula.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 1000
-LEVEL = (2.5, 97.5)
+LEVEL = (0.025, 0.975)
+
+NO_ACTIVE = "no active example has a verdict"
+NO_OTHER = "no non-activating example has a verdict"
+NO_CALL = "no example was called active"
+NO_RANDOM = "no negative drawn at random has a verdict"
+NO_RATE = "it is not known in how many windows the latent fires"
 
 
 class Figure(NamedTuple):
@@ -20,44 +31,83 @@ class Figure(NamedTuple):
     reason: str | None = None
 
 
-class Classified(NamedTuple):
-    """What a classifier's verdicts on one latent come to."""
+class Calls(NamedTuple):
+    """How many examples of one sort were called active, of how many."""
 
-    balanced_accuracy: Figure
-    sensitivity: float | None
-    specificity: float | None
-    f1: float | None
+    yes: int
+    n: int
 
-
-def classified(active: NDArray[np.bool_], predicted: NDArray[np.bool_], generator: np.random.Generator) -> Classified:
-    """Returns (sensitivity + specificity) / 2 and its parts; resamples active and other examples apart."""
-    n_active, n_other = int(active.sum()), int((~active).sum())
-    if not n_active or not n_other:
-        missing = "active" if not n_active else "non-activating"
-        return Classified(Figure(None, reason=f"no {missing} example has a verdict"), None, None, None)
-    true_positive = int((active & predicted).sum())
-    false_positive = int((~active & predicted).sum())
-    sensitivity = true_positive / n_active
-    specificity = 1 - false_positive / n_other
-    drawn = generator.binomial(n_active, sensitivity, RESAMPLES) / n_active
-    drawn = (drawn + generator.binomial(n_other, specificity, RESAMPLES) / n_other) / 2
-    low, high = np.percentile(drawn, LEVEL)
-    called = true_positive + false_positive
-    f1 = 2 * true_positive / (called + n_active) if called + n_active else None
-    return Classified(Figure((sensitivity + specificity) / 2, float(low), float(high)), sensitivity, specificity, f1)
+    @property
+    def share(self) -> float:
+        """The share called active; not a number where there is no example."""
+        return self.yes / self.n if self.n else float("nan")
 
 
-def auroc(active: NDArray[np.bool_], values: NDArray[np.float64], generator: np.random.Generator) -> Figure:
-    """Returns the share of (active, other) pairs that ``values`` orders rightly, a tie counting half."""
-    higher, lower = values[active], values[~active]
-    if not len(higher) or not len(lower):
-        missing = "active" if not len(higher) else "non-activating"
-        return Figure(None, reason=f"no {missing} example has a value")
-    order = np.sign(higher[:, None] - lower[None, :]) / 2 + 0.5
-    ups = generator.multinomial(len(higher), np.full(len(higher), 1 / len(higher)), RESAMPLES) / len(higher)
-    downs = generator.multinomial(len(lower), np.full(len(lower), 1 / len(lower)), RESAMPLES) / len(lower)
-    low, high = np.percentile(np.einsum("bi,bi->b", ups @ order, downs), LEVEL)
-    return Figure(float(order.mean()), float(low), float(high))
+def figure(values: NDArray[np.float64], reason: str) -> Figure:
+    """Returns the figure of [1 + resamples] ``values``, or ``reason`` if the first is no number.
+
+    The interval is that of the resamples in which the figure is defined.
+    """
+    if not np.isfinite(values[0]):
+        return Figure(None, reason=reason)
+    ordered = np.sort(values[1:])  # what is no number comes last
+    n = int(np.isfinite(ordered).sum())
+    if not n:
+        return Figure(float(values[0]))
+    low, high = np.interp(np.array(LEVEL) * (n - 1), np.arange(n), ordered[:n])
+    return Figure(float(values[0]), float(low), float(high))
+
+
+def classified(
+    active: Calls, negatives: Mapping[str, Calls], rate: float | None, generator: np.random.Generator
+) -> dict[str, Figure]:
+    """Returns what the verdicts on one latent come to; resamples the active examples and each kind of negatives apart.
+
+    ``natural_precision`` and ``natural_f1`` are those of windows met as often as in the corpus: of all windows, those in which
+    the latent fires are the share ``rate``, and the others are like the negatives of the kind ``random`` (see Oikarinen et al.,
+    arXiv 2506.05774, for why balanced samples hide a lack of precision).
+    """
+    true = _drawn(active, generator)
+    false = {kind: _drawn(calls, generator) for kind, calls in negatives.items()}
+    others = sum(calls.n for calls in negatives.values())
+    wrong = np.sum(list(false.values()), axis=0) if false else np.zeros(1 + RESAMPLES)
+    random = negatives.get("random", Calls(0, 0))
+    share = np.nan if rate is None else rate
+    with np.errstate(invalid="ignore", divide="ignore"):
+        sensitivity = true / active.n if active.n else np.full_like(true, np.nan)
+        specificity = 1 - wrong / others if others else np.full_like(true, np.nan)
+        called = np.where(others, true + wrong, np.nan)
+        natural = share * sensitivity
+        naturally_wrong = (1 - share) * false["random"] / random.n if random.n else np.full_like(true, np.nan)
+        found = {
+            "balanced_accuracy": (sensitivity + specificity) / 2,
+            "sensitivity": sensitivity,
+            "specificity": specificity,
+            "precision": true / called if active.n else np.full_like(true, np.nan),
+            "f1": 2 * true / (called + active.n) if active.n else np.full_like(true, np.nan),
+            "natural_precision": natural / (natural + naturally_wrong),
+            "natural_f1": 2 * natural / (natural + naturally_wrong + share),
+        }
+    one_class = NO_OTHER if active.n else NO_ACTIVE
+    unnatural = NO_ACTIVE if not active.n else NO_RANDOM if not random.n else NO_RATE if rate is None else NO_CALL
+    reasons = {
+        "specificity": NO_OTHER,
+        "precision": NO_CALL if active.n and others else one_class,
+        "natural_precision": unnatural,
+        "natural_f1": unnatural,
+    }
+    return {metric: figure(values, reasons.get(metric, one_class)) for metric, values in found.items()}
+
+
+def share(calls: Calls, generator: np.random.Generator, reason: str) -> Figure:
+    """Returns the share of what was called so, or ``reason`` if there is nothing."""
+    return figure(_drawn(calls, generator) / calls.n, reason) if calls.n else Figure(None, reason=reason)
+
+
+def _drawn(calls: Calls, generator: np.random.Generator) -> NDArray[np.float64]:
+    """How many are called active, observed and in resamples."""
+    drawn = generator.binomial(calls.n, calls.share, RESAMPLES) if calls.n else np.zeros(RESAMPLES)
+    return np.concatenate([[calls.yes], drawn]).astype(np.float64)
 
 
 def mean(values: NDArray[np.float64], generator: np.random.Generator) -> Figure:
@@ -65,5 +115,4 @@ def mean(values: NDArray[np.float64], generator: np.random.Generator) -> Figure:
     if not len(values):
         return Figure(None, reason="no latent has a score")
     drawn = values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-    low, high = np.percentile(drawn, LEVEL)
-    return Figure(float(values.mean()), float(low), float(high))
+    return figure(np.concatenate([[values.mean()], drawn]), "")

@@ -1,4 +1,4 @@
-"""data/scores/<coder>/<explainer>/<scorer>: scores, and the verdicts that made them."""
+"""data/scores/<coder>/<explainer>/<scorer>: scores, measures, and the verdicts that made them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pyarrow as pa
 from stages.llm.transcript import Recorder
 from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
 
-SCHEMA, VERSION = "glossa/scores", 1
+SCHEMA, VERSION = "glossa/scores", 2
 
 OWN = "own"
 """The latent's own explanation."""
 SHUFFLED = "shuffled"
 """The explanation of another latent of the same coder: the floor."""
+ALL = "all"
+"""Says of a measure that it is of all examples."""
 
 
 def verdicts_schema() -> pa.Schema:
@@ -32,8 +34,10 @@ def verdicts_schema() -> pa.Schema:
             ("active", pa.bool_()),  # the truth
             ("predicted", pa.bool_()),  # the verdict; null when there is none, or the scorer gives a value only
             ("value", pa.float64()),  # probability of active, or similarity; null when there is none
+            ("values", pa.list_(pa.float32())),  # predictions for its tokens; null for special ones
             ("reason", pa.string()),  # why there is neither
             ("request", pa.string()),  # key of the request that was answered; null when nothing was asked
+            ("text", pa.string()),  # what was written for the scorer; null where the example is a window of the corpus
         ]
     )
 
@@ -49,21 +53,41 @@ def scores_schema() -> pa.Schema:
             ("high", pa.float64()),
             ("n", pa.int32()),  # examples with a verdict
             ("unscored", pa.int32()),  # examples without one
-            ("sensitivity", pa.float64()),  # of classifiers: share of active examples called active
-            ("specificity", pa.float64()),  # share of the others called not active
-            ("f1", pa.float64()),
             ("reason", pa.string()),  # why score is null
         ]
     )
 
 
+def measures_schema() -> pa.Schema:
+    """One row for every measure of every latent and explanation, ordered by explanation and latent."""
+    return pa.schema(
+        [
+            ("explanation", pa.string()),
+            ("latent", pa.int32()),
+            ("metric", pa.string()),
+            ("of", pa.string()),  # the examples it is of: all, decile 1 … decile 10, negatives random …
+            ("value", pa.float64()),  # null when undefined
+            ("low", pa.float64()),  # 95 % bootstrap interval; of all examples only
+            ("high", pa.float64()),
+            ("n", pa.int32()),  # examples that it rests on
+            ("reason", pa.string()),  # why value is null
+        ]
+    )
+
+
 def write(
-    directory: Path, verdicts: pa.Table, scores: pa.Table, meta: dict[str, Any], transcript: Recorder | None = None
+    directory: Path,
+    verdicts: pa.Table,
+    scores: pa.Table,
+    measures: pa.Table,
+    meta: dict[str, Any],
+    transcript: Recorder | None = None,
 ) -> None:
-    """Writes both tables, the meta and, if a model was called, the transcript."""
+    """Writes the tables, the meta and, if a model was called, the transcript."""
     with new_directory(directory) as partial:
         write_table(partial / "verdicts.parquet", verdicts)
         write_table(partial / "scores.parquet", scores)
+        write_table(partial / "measures.parquet", measures)
         write_meta(partial, SCHEMA, VERSION, meta)
         if transcript is not None:
             transcript.save(partial)
@@ -73,6 +97,12 @@ def read(directory: Path) -> tuple[pa.Table, dict[str, Any]]:
     """Returns the scores and the meta."""
     meta = read_meta(directory, SCHEMA, VERSION)
     return read_table(directory / "scores.parquet"), meta
+
+
+def read_measures(directory: Path) -> pa.Table:
+    """Returns the measures."""
+    read_meta(directory, SCHEMA, VERSION)
+    return read_table(directory / "measures.parquet")
 
 
 def read_verdicts(directory: Path) -> pa.Table:

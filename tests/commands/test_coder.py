@@ -74,6 +74,18 @@ def test_controls(tokenized: Path) -> None:
     assert "random  random, 40 latents, reads layers.0\n" in run("random").stdout
 
 
+def test_a_coder_may_read_a_subject_that_was_never_trained(tokenized: Path) -> None:
+    entry = "{path: coders/one, hookpoint: layers.0"
+    text = PARAMS.replace("sampling:", f"  untrained: {entry}, weights: random}}\nsampling:").replace(
+        "seed: 0", "seed: 1"
+    )
+    (tokenized / "params.yaml").write_text(text)
+    trained, untrained = run("one").stdout, run("untrained").stdout
+    assert untrained.splitlines()[0].endswith(", reads layers.0 of a subject never trained")
+    norms = [re.search(r"^  inputs .*$", said, re.MULTILINE)[0] for said in (trained, untrained)]  # type: ignore[index]
+    assert norms[0] != norms[1], "another subject has other activations"
+
+
 def made(**more: object) -> Check:
     values = {
         "reads": "layers.1",
@@ -101,7 +113,9 @@ def made(**more: object) -> Check:
 def lines_of(found: Check) -> str:
     from stages.coders import random
 
-    return click.unstyle("\n".join(coder_command._lines("one", random.load(4, "layers.1", 8, 2, (0, 0)), found, 10)))
+    return click.unstyle(
+        "\n".join(coder_command._lines("one", random.load(4, "layers.1", 8, 2, (0, 0)), found, 10, False))
+    )
 
 
 def test_what_is_wrong_is_said_plainly() -> None:

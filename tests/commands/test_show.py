@@ -35,12 +35,19 @@ fires on 12 tokens (18.8 %) in 6 windows, mean activation 2.5, maximum 8
 Explanation by pattern
   the word cat
   detection    0.80 balanced accuracy, 95 % interval 0.70 to 0.90, floor 0.50, 1 of 10 examples unscored
+               natural F1 0.08; by negatives: random 0.80, surface 0.40
   embedding    0.60 AUROC, 95 % interval 0.50 to 0.70, floor 0.50, 1 of 10 examples unscored
+               natural AUPRC 0.06
 
 Explanation by llm
   </script><img src=x onerror=alert(1)> "quoted" & 'so' ⟨U+202E⟩over⟨U+202C⟩ ⟨U+001B⟩[31mred
   detection    0.80 balanced accuracy, 95 % interval 0.70 to 0.90, floor 0.50, 1 of 10 examples unscored
+               natural F1 0.08; by negatives: random 0.80, surface 0.40
   embedding    0.60 AUROC, 95 % interval 0.50 to 0.70, floor 0.50, 1 of 10 examples unscored
+               natural AUPRC 0.06
+
+Whatever its explanation
+  intruder     0.75 accuracy, 95 % interval 0.50 to 1.00, chance 0.20
 
 Output tokens
   promoted     ' cat' '</script>'

@@ -17,6 +17,10 @@ def shown(pieces: list[bytes], activations: list[float], special: tuple[int, ...
     return units(np.arange(len(pieces), dtype=np.int32), np.array(activations, np.float32), vocabulary)
 
 
+def told(pieces: list[bytes], activations: list[float], special: tuple[int, ...] = ()) -> list[tuple[str, float]]:
+    return [(unit.text, unit.activation) for unit in shown(pieces, activations, special)]
+
+
 def text(pieces: list[bytes], activations: list[float], special: tuple[int, ...] = ()) -> str:
     found = shown(pieces, activations, special)
     return marked(found, (unit.activation > 0 for unit in found))
@@ -30,7 +34,7 @@ def test_neighbours_share_a_pair_of_marks() -> None:
 
 def test_tokens_that_make_up_a_character_are_one_with_the_larger_activation() -> None:
     euro = "€".encode()
-    assert shown([b"12 ", euro[:1], euro[1:2], euro[2:] + b"x", b"y"], [0, 0, 3, 1, 0]) == [
+    assert told([b"12 ", euro[:1], euro[1:2], euro[2:] + b"x", b"y"], [0, 0, 3, 1, 0]) == [
         ("12 ", 0),
         ("€x", 3),
         ("y", 0),
@@ -40,14 +44,15 @@ def test_tokens_that_make_up_a_character_are_one_with_the_larger_activation() ->
 
 def test_a_character_that_the_edge_of_a_window_cuts_is_a_replacement_character() -> None:
     euro = "€".encode()
-    assert shown([euro[1:], b"a", euro[:2]], [1, 0, 2]) == [("\ufffd\ufffd", 1), ("a", 0), ("\ufffd", 2)]
+    assert told([euro[1:], b"a", euro[:2]], [1, 0, 2]) == [("\ufffd\ufffd", 1), ("a", 0), ("\ufffd", 2)]
     assert text([euro[1:], b"a", euro[:2]], [1, 0, 2]) == "«\ufffd\ufffd»a«\ufffd»"
 
 
 def test_a_document_ends_in_a_line_break_and_a_leading_special_token_shows_nothing() -> None:
     assert text([b"<bos>", b"a", b"<eos>", b"b"], [0, 1, 0, 1], special=(0, 2)) == "«a»\n«b»"
     euro = "€".encode()
-    assert shown([b"x", b"<eos>", euro[2:]], [0, 0, 1], special=(1,)) == [("x", 0), ("\n", 0), ("\ufffd", 1)]
+    assert told([b"x", b"<eos>", euro[2:]], [0, 0, 1], special=(1,)) == [("x", 0), ("\n", 0), ("\ufffd", 1)]
+    assert [unit.special for unit in shown([b"x", b"<eos>", b"y"], [0, 0, 1], special=(1,))] == [False, True, False]
 
 
 def test_marks_of_the_corpus_give_way_even_when_a_token_holds_half_of_one() -> None:

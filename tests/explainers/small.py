@@ -59,7 +59,7 @@ def read(request: Request) -> Shown:
         if name == "Firing":
             shown.fires[-1].listed.extend(listed)
         else:
-            assert name in ("Promoted", "Suppressed")
+            assert name in ("Promoted", "Suppressed", "Boosted")
             shown.lists[name] = listed
     return shown
 

@@ -14,7 +14,10 @@ from stages.corpus.tokens import Tokens
 from stages.examples import table as examples
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
+from stages.params import LATENT
+from stages.scorers import summary
 from stages.scorers import table as scores
+from stages.scorers.metrics import Figure
 from stages.similarity import table as similarity
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \"quoted\" & 'so' \u202eover\u202c \x1b[31mred\u2028"
@@ -28,7 +31,7 @@ coders:
   two: {path: coders/two, hookpoint: layers.1}
 sampling: {latents: [2, 5, 7], window: 4}
 explainers: {pattern: {kind: pattern}, llm: {kind: default}}
-scorers: {detection: {kind: detection}, embedding: {kind: embedding}}
+scorers: {detection: {kind: detection}, embedding: {kind: embedding}, intruder: {kind: intruder}}
 report: {examples: 3}
 """
 WINDOWS = {
@@ -75,9 +78,10 @@ def furnish(folder: Path) -> None:
         for explainer in ("pattern", "llm"):
             _score(coder, explainer, "detection", "balanced_accuracy", 0.8 + place / 10)
             _score(coder, explainer, "embedding", "auroc", 0.6)
+        _intruder(coder)
     pairs = [_pair("pattern", 0.512345), _pair("llm", None)]
     ceilings = {"pattern": {"one": {"value": 0.75, "n": 3}, "two": {"value": 0.65, "n": 3}}}
-    found = similarity.Similarity(_matches(), similarity.splits_schema().empty_table(), _lists(), {}, {})
+    found = similarity.Content(_matches(), similarity.splits_schema().empty_table(), _lists(), {}, {})
     similarity.write(paths.SIMILARITY, found._replace(meta={"pairs": pairs, "ceilings": ceilings}))
 
 
@@ -103,6 +107,7 @@ def _examples(coder: str, hookpoint: str) -> None:
         "n_events": 160,
         "dead": 1,
         "window": 4,
+        "windows": 20,
         "chosen": 3,
         "kept": 2,
         "tokens_sha256": Tokens.open().sha256,
@@ -124,44 +129,52 @@ def _explain(coder: str, explainer: str, found: list[tuple[int, str | None, str 
 
 def _score(coder: str, explainer: str, scorer: str, metric: str, score: float) -> None:
     """Latent 2 has a score and a floor; latent 7 was judged in vain by detection, and not at all by the other."""
-    empty = {"sensitivity": None, "specificity": None, "f1": None, "reason": None}
-    rows = [
-        {
-            "explanation": "own",
-            "latent": 2,
-            "score": score,
-            "low": score - 0.1,
-            "high": score + 0.1,
-            "n": 9,
-            "unscored": 1,
-            **empty,
-        },
-        {
-            "explanation": "shuffled",
-            "latent": 2,
-            "score": 0.5,
-            "low": 0.4,
-            "high": 0.6,
-            "n": 10,
-            "unscored": 0,
-            **empty,
-        },
-    ]
+    figure, floor = Figure(score, score - 0.1, score + 0.1), Figure(0.5, 0.4, 0.6)
+    rows = [summary.score_row("own", 2, figure, 9, 1), summary.score_row("shuffled", 2, floor, 10, 0)]
     if scorer == "detection":
-        rows.append({**empty, "explanation": "own", "latent": 7, "n": 0, "unscored": 10, "reason": "no verdict"})
-    own = {
-        "score": score,
-        "low": score - 0.1,
-        "high": score + 0.1,
-        "n_latents": 1,
-        "unscored_examples": 11,
-        "unscored_latents": 1,
+        rows.append(summary.score_row("own", 7, Figure(None, reason="no verdict"), 0, 10))
+    natural = "natural_f1" if scorer == "detection" else "natural_auprc"
+    of = {(metric, "all"): score, (natural, "all"): score / 10, (metric, "negatives random"): score}
+    if scorer == "detection":
+        of |= {
+            ("sensitivity", "decile 1"): 1.0,
+            ("sensitivity", "decile 2"): 0.75,
+            (metric, "negatives surface"): score / 2,
+        }
+    measures = [summary.measure_row("own", 2, *name, Figure(value), 9) for name, value in of.items()]
+    own: dict[str, Any] = {}
+    for (name, part), value in of.items():
+        own.setdefault(name, {})[part] = {"value": value, "low": value - 0.1, "high": value + 0.1, "n_latents": 1}
+    shuffled = {metric: {"all": {"value": 0.5, "low": 0.4, "high": 0.6, "n_latents": 1}}}
+    nothing = {"latents": 0, "latents_by_reason": {}, "examples": 0, "examples_by_reason": {}}
+    lost = {
+        "latents": 1,
+        "latents_by_reason": {"no verdict": 1},
+        "examples": 11,
+        "examples_by_reason": {"no answer": 11},
     }
-    floor = {"score": 0.5, "low": 0.4, "high": 0.6, "n_latents": 1, "unscored_examples": 0, "unscored_latents": 0}
-    deciles = [1.0, 0.75, *[None] * 8] if scorer == "detection" else [None] * 10
-    meta = {"metric": metric, "overall": {"own": own, "shuffled": floor}, "deciles": deciles}
-    table = pa.Table.from_pylist(rows, scores.scores_schema())
-    scores.write(paths.scores(coder, explainer, scorer), scores.verdicts_schema().empty_table(), table, meta)
+    meta = {
+        "metric": metric,
+        "overall": {"own": own, "shuffled": shuffled},
+        "unscored": {"own": lost, "shuffled": nothing},
+    }
+    found = summary.from_rows(rows, measures)
+    scores.write(paths.scores(coder, explainer, scorer), scores.verdicts_schema().empty_table(), *found, meta)
+
+
+def _intruder(coder: str) -> None:
+    """Latent 2 has a score, latent 7 none."""
+    rows = [
+        summary.score_row("own", 2, Figure(0.75, 0.5, 1.0), 4, 0),
+        summary.score_row("own", 7, Figure(None, reason="no decile has 4"), 0, 0),
+    ]
+    parts = {"all": 0.75, "decile 1": 1.0, "decile 2": 0.5}
+    measures = [summary.measure_row("own", 2, "accuracy", of, Figure(value), 4) for of, value in parts.items()]
+    own = {of: {"value": value, "low": value, "high": value, "n_latents": 1} for of, value in parts.items()}
+    lost = {"latents": 1, "latents_by_reason": {"no decile has 4": 1}, "examples": 0, "examples_by_reason": {}}
+    meta = {"metric": "accuracy", "chance": 0.2, "overall": {"own": {"accuracy": own}}, "unscored": {"own": lost}}
+    found = summary.from_rows(rows, measures)
+    scores.write(paths.scores(coder, LATENT, "intruder"), scores.verdicts_schema().empty_table(), *found, meta)
 
 
 def _pair(explainer: str, cosine: float | None) -> dict[str, Any]:

@@ -28,7 +28,11 @@ def test_embedded_json_reads_back_and_holds_no_markup(value: Any) -> None:
 def test_a_page_by_hand(found: Results) -> None:
     data = page_data(found.coders["one"], found.tokens, 1)
     assert data["explainers"] == ["pattern", "llm"]
-    assert data["scorers"] == [["detection", "balanced accuracy"], ["embedding", "AUROC"]]
+    assert data["scorers"] == [
+        ["detection", "balanced accuracy", "floor", "natural F1", True],
+        ["embedding", "AUROC", "floor", "natural AUPRC", True],
+    ]
+    assert data["of_latents"] == [["intruder", "accuracy", "chance", "natural F1", True]]
     first, second = data["latents"]
     assert first == {
         "id": 2,
@@ -41,15 +45,17 @@ def test_a_page_by_hand(found: Results) -> None:
         "promoted": [[" cat", 1.5], ["</script>", 1.25]],
         "suppressed": [["⟨U+001B⟩[2J", -1.0]],
         "explanations": [
-            {"text": "the word cat", "scores": [[0.8, 0.7, 0.9, 0.5, 1], [0.6, 0.5, 0.7, 0.5, 1]]},
+            {"text": "the word cat", "scores": [[0.8, 0.7, 0.9, 0.5, 1, 0.08], [0.6, 0.5, 0.7, 0.5, 1, 0.06]]},
             {
                 "text": "</script><img src=x onerror=alert(1)> \"quoted\" & 'so' ⟨U+202E⟩over⟨U+202C⟩ ⟨U+001B⟩[31mred",
-                "scores": [[0.8, 0.7, 0.9, 0.5, 1], [0.6, 0.5, 0.7, 0.5, 1]],
+                "scores": [[0.8, 0.7, 0.9, 0.5, 1, 0.08], [0.6, 0.5, 0.7, 0.5, 1, 0.06]],
             },
         ],
+        "scores": [[0.75, 0.5, 1.0, 0.2, 0, None]],
         "windows": [["train", 1, 8.0, "first", [[" cat", 8.0], "</script> a a"]]],
     }
     assert second["explanations"] == [{"reason": "no rule fits"}, {"text": "dogs", "scores": ["no verdict", None]}]
+    assert second["scores"] == ["no decile has 4"]
 
 
 def test_a_special_token_is_set_apart(found: Results) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -34,7 +35,32 @@ def test_every_number_has_its_place(found: results.Results) -> None:
         "latents": 1,
         "unscored": 1,
         "unscored_examples": 11,
+        "measures": {"natural_f1": 0.09},
+        "negatives": {"random": 0.9, "surface": 0.45},
     }
+    assert content["latents"]["two"]["intruder"] == {
+        "score": 0.75,
+        "low": 0.75,
+        "high": 0.75,
+        "floor": 0.2,
+        "latents": 1,
+        "unscored": 1,
+        "unscored_examples": 0,
+    }
+
+
+def test_a_coder_of_random_directions_is_a_floor_of_those_at_its_place(found: results.Results) -> None:
+    one = found.coders["one"]
+    facts = {**one.meta, "coder": {"format": "random", "k": 4}}
+    random = replace(found.coders["two"], name="random", hookpoint=one.hookpoint, meta=facts)
+    content = metrics(replace(found, coders={**found.coders, "random": random}))
+    assert content["scores"]["one"]["pattern"]["detection"]["random_coder"] == 0.9
+    assert content["latents"]["one"]["intruder"]["random_coder"] == 0.75
+    assert "random_coder" not in content["scores"]["two"]["pattern"]["detection"], "it is at another place"
+    assert "random_coder" not in content["scores"]["random"]["pattern"]["detection"]
+    untrained = replace(random, meta={**facts, "subject": {"model": "demo/subject", "weights": "random"}})
+    content = metrics(replace(found, coders={**found.coders, "random": untrained}))
+    assert "random_coder" not in content["scores"]["one"]["pattern"]["detection"], "it is of another subject"
 
 
 def test_similarity_says_what_is_known_of_a_pair(found: results.Results) -> None:
@@ -44,6 +70,8 @@ def test_similarity_says_what_is_known_of_a_pair(found: results.Results) -> None
         **known,
         "decoder_cosine": 0.25,
         "encoder_cosine": 0.25,
+        "decoder_low": 0.125,
+        "decoder_high": 0.375,
         "decoder_cosine_random": 0.125,
         "explanation_cosine": 0.5123,
         "low": 0.3873,
@@ -87,11 +115,11 @@ def test_floats_are_rounded_wherever_they_are() -> None:
 def test_the_file_is_sorted_json(found: results.Results) -> None:
     text = dumps(metrics(found))
     assert json.loads(text) == metrics(found)
-    assert list(json.loads(text)) == ["coders", "explanations", "scores", "similarity"]
+    assert list(json.loads(text)) == ["coders", "correlations", "explanations", "latents", "scores", "similarity"]
 
 
 def test_a_missing_output_is_named(found: results.Results, monkeypatch: pytest.MonkeyPatch) -> None:
     original = paths.scores
     monkeypatch.setattr(paths, "scores", lambda coder, explainer, scorer: original(coder, explainer, "absent"))
-    with pytest.raises(GlossaError, match=r"data/scores/one/pattern/absent.*run dvc repro"):
+    with pytest.raises(GlossaError, match=r"data/scores/one/latent/absent.*run dvc repro"):
         results.read(params.load())

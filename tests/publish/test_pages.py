@@ -113,11 +113,31 @@ def test_the_overview_shows_scores_with_their_floors_and_what_is_missing(found: 
     assert "0.90 floor 0.50" in re.sub(r"(?<=\d)(?=floor)", " ", text)
     assert ("one", 1, "dropped: never fires") in pages.left_out(found)
     assert ("two", 1, "not explained by pattern: no rule fits") in pages.left_out(found)
-    assert ("two", 1, "explained by llm, unscored by embedding") in pages.left_out(found)
+    assert ("two", 1, "explained by llm, unscored by embedding: no verdict") in pages.left_out(found)
+    assert ("two", 1, "unscored by intruder: no decile has 4") in pages.left_out(found)
     assert "not explained by pattern: no rule fits" in text
     pictures = [a for tag, a in Page(html).elements if tag in ("img", "source")]
-    assert len(pictures) == 4
+    assert len(pictures) == 6
     assert all((a.get("alt") or a.get("media")) for a in pictures)
+
+
+def test_the_overview_shows_what_lies_beyond_the_headline(found: Results) -> None:
+    text = " ".join(" ".join(Page(pages.index(found)).texts).split()).replace("\N{EN DASH}", "-")
+    assert "Score natural F1 natural AUPRC random negatives surface negatives one pattern detection" in text
+    assert "one pattern detection balanced accuracy 0.80 0.08 - 0.80 0.40" in text
+    assert "embedding AUROC 0.60 - 0.06 0.60 -" in text
+    assert "Latents, apart from their explanations" in text
+    assert "0.75 chance 0.20" in text
+    assert "random directions 0" not in text
+    assert "Do scorers agree?" in text
+
+
+def test_the_random_coder_stands_beside_the_floor(found: Results) -> None:
+    one = found.coders["one"]
+    random = replace(one, name="random", meta={**one.meta, "coder": {"format": "random", "k": 4}})
+    text = " ".join(" ".join(Page(pages.index(replace(found, coders={"one": one, "random": random}))).texts).split())
+    assert text.count("random directions 0.80") == 2, "two explainers"
+    assert text.count("random directions 0.75") == 1
 
 
 def test_names_from_outside_are_escaped(found: Results) -> None:
@@ -154,14 +174,14 @@ def test_the_page_of_similar_latents_shows_pairs_lists_and_scores(found: Results
     page = Page(pages.similar_latents(found))
     text = " ".join(" ".join(page.texts).split()).replace("\N{EN DASH}", "-")
     assert "matched one to one by the directions they write" in text
-    numbers = "0.25 0.25 0.51 0.39 to 0.64 0.25 0.25 0.70 0.04 0.25 0.25"
-    assert f"one - two same place, 1 layer apart pattern 2 2 {numbers}" in text
-    assert "llm 2 2 - - - too few latents are matched - - - - - -" in text
+    numbers = "0.51 0.39 to 0.64 0.25 0.25 0.70 0.04 0.25 0.25 0.25 0.25 2 2"
+    assert f"one - two same place, 1 layer apart pattern {numbers}" in text
+    assert "llm - too few latents are matched - - - - - - - - 2 2" in text
     assert "1 through 2 layers: matched from layer to layer at a cosine of at least 0.7" in text
     assert "one 7 two 2 0.20 dogs" in text
     hostile = '</script><img src=x onerror=alert(1)> "quoted"'
-    assert f"one 2 two 3 0.90 0.10 {hostile}" in text
-    assert "detection 0.80 embedding 0.60 dogs" in text
+    assert f"0.90 0.10 one 2 {hostile}" in text
+    assert "detection 0.80 embedding 0.60 two 3 dogs" in text
     assert "script" not in {tag for tag, _ in page.elements}
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
     assert "one.html#latent-2" in links

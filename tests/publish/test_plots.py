@@ -24,6 +24,7 @@ def test_records_by_hand(found: Results) -> None:
         "low": pytest.approx(0.7),
         "high": pytest.approx(0.9),
         "floor": 0.5,
+        "chance": 0.5,
     }
     deciles = plots.decile_records(found)
     assert len(deciles) == 8
@@ -45,6 +46,9 @@ def test_records_by_hand(found: Results) -> None:
         "high": None,
         "floor": None,
         "decoder_cosine": None,
+        "decoder_low": None,
+        "decoder_high": None,
+        "decoder_cosine_random": None,
     }
 
 
@@ -60,6 +64,8 @@ def test_the_folder_is_the_same_every_time_and_whatever_the_user_prefers(
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
     names = [
         "deciles.json",
+        "deciles.png",
+        "deciles.svg",
         "distance.png",
         "distance.svg",
         "overview.png",
@@ -91,6 +97,7 @@ def test_pictures_without_anything_to_show_can_be_drawn() -> None:
         "low": None,
         "high": None,
         "floor": None,
+        "chance": None,
     }
     for records in ([], [unscored]):
         assert figures.overview(records, "svg", figures.DARK).startswith(b"<?xml")
@@ -117,6 +124,7 @@ def test_contrast_by_hand() -> None:
 def record(a: str, b: str, relation: str, layers: int | None, cosine: float | None = 0.5) -> dict:
     ends = {"low": None, "high": None, "floor": None} if cosine is None else {"low": 0.4, "high": 0.6, "floor": 0.3}
     measures = {"explanation_cosine": cosine, "decoder_cosine": 0.2}
+    measures |= {"decoder_low": 0.1, "decoder_high": 0.3, "decoder_cosine_random": 0.0}
     return {"a": a, "b": b, "explainer": "e", "relation": relation, "layer_distance": layers, **measures, **ends}
 
 
@@ -136,5 +144,13 @@ def test_similarity_by_distance_leaves_out_what_is_unknown() -> None:
     above, below = figure.axes
     assert [label.get_text() for label in below.get_xticklabels()] == ["0", "2"]
     assert [len(line.get_xdata()) for line in above.lines] == [1, 1], "one point and its floor"
-    assert sorted(len(line.get_xdata()) for line in below.lines) == [1, 1]
+    assert [len(line.get_xdata()) for line in below.lines] == [1, 1, 1, 1]
+    ((low, high),) = below.collections[0].get_segments()
+    assert (low[1], high[1]) == pytest.approx((0.1, 0.3))
     assert distance.draw(records, "png", figures.DARK).startswith(b"\x89PNG")
+
+
+def test_a_cosine_is_coloured_by_how_far_it_is_above_its_floor() -> None:
+    assert figures._above(0.75, 0.5) == pytest.approx(0.5)
+    assert (figures._above(0.4, 0.5), figures._above(1.0, 0.5), figures._above(0.25, None)) == (0, 1, 0.25)
+    assert figures._above(1.0, 1.0) == 1

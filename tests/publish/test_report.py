@@ -33,7 +33,7 @@ def test_report_writes_the_same_bytes_twice_and_says_where_to_look(workplace: Pa
 
 
 def test_without_scorers_there_are_still_explanations(workplace: Path) -> None:
-    scorers = "scorers: {detection: {kind: detection}, embedding: {kind: embedding}}\n"
+    scorers = next(line for line in PARAMS.splitlines(keepends=True) if line.startswith("scorers:"))
     (workplace / "params.yaml").write_text(PARAMS.replace(scorers, ""))
     result = CliRunner().invoke(main, ["report"])
     assert result.exit_code == 0, result.output

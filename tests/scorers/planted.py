@@ -33,9 +33,17 @@ def windows(n: int, fires_on: int | None, first: int, seed: int) -> Windows:
 
 
 def latent(number: int, fires_on: int, n: int = 20) -> LatentExamples:
-    facts = {"latent": number, "count": 3 * n, "n_windows": 2 * n, "mean": 2.0, "top_tokens": None, "top_values": None}
+    facts = {
+        "latent": number,
+        "count": 3 * n,
+        "n_windows": 2 * n,
+        "mean": 2.0,
+        "max": 5.0,
+        "top_tokens": None,
+        "top_values": None,
+    }
     train, test = windows(n, fires_on, 0, number), windows(n, fires_on, n, number + 100)
-    return LatentExamples(number, facts, train, test, windows(n, None, 2 * n, number + 200))
+    return LatentExamples(number, facts, train, test, windows(n, None, 2 * n, number + 200), rate=0.01)
 
 
 class Sample(list[LatentExamples]):

@@ -1,14 +1,12 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 from stages import llm, scorers
 from stages.errors import GlossaError
 from stages.llm.request import Answer, Request
-from stages.scorers import Item
-from stages.scorers.fuzzing import CLOSE, OPEN, marked, windows
+from stages.scorers import Context, Item
 from stages.scorers.table import OWN, SHUFFLED
 from tests.scorers import planted
 
@@ -18,7 +16,7 @@ MODEL = {"provider": "pattern"}
 
 def run(kind: str, text: str, **options: Any) -> scorers.Scored:
     scorer = scorers.load("x", {"kind": kind, "model": MODEL, **options})
-    return scorer.score([Item(planted.latent(7, fires_on=1), text, OWN)], planted.vocabulary(), 0)
+    return scorer.score([Item(planted.latent(7, fires_on=1), text, OWN)], Context(planted.vocabulary(), 0))
 
 
 @pytest.mark.parametrize("kind", ["detection", "fuzzing"])
@@ -54,39 +52,10 @@ def test_what_cannot_be_read_is_unscored_with_its_reason(monkeypatch: pytest.Mon
     found = run("detection", RIGHT)
     (row,) = found.scores.to_pylist()
     assert (row["n"], row["unscored"]) == (35, 5)
-    assert row["sensitivity"] == 0.0
-    assert row["specificity"] == 1.0
+    of = {measure["metric"]: measure["value"] for measure in found.measures.to_pylist() if measure["of"] == "all"}
+    assert (of["sensitivity"], of["specificity"]) == (0, 1)
     lost = [verdict for verdict in found.verdicts.to_pylist() if verdict["predicted"] is None]
     assert [verdict["reason"] for verdict in lost] == ["the answer is no JSON"] * 5
-
-
-def test_marks_alone_tell_nothing() -> None:
-    """Over many latents, marked and falsely marked windows have the same number of marks in the same places."""
-    columns: dict[bool, list[int]] = {True: [], False: []}
-    for number in range(60):
-        examples = planted.latent(number, fires_on=1)
-        item = Item(examples, RIGHT, OWN)
-        for example in windows(item, planted.vocabulary(), 0.3, np.random.default_rng(number)):
-            assert example.text.count(OPEN) == example.text.count(CLOSE) == 1
-            columns[example.active].append(len(example.text[: example.text.index(OPEN)].split()))
-    true, false = (
-        np.bincount(columns[active], minlength=planted.SIZE) / len(columns[active]) for active in (True, False)
-    )
-    assert np.abs(true - false).max() < 0.05
-
-
-def test_marks_of_the_corpus_are_neutralised_and_runs_share_a_pair() -> None:
-    vocabulary = planted.vocabulary()
-    vocabulary.spellings[3] = " \u00absun\u00bb".encode()
-    text = marked(np.array([1, 2, 3, 4], np.int32), np.array([True, True, False, True]), vocabulary)
-    assert text == f"{OPEN} cat dog{CLOSE} \u2039sun\u203a{OPEN} sea{CLOSE}"
-
-
-def test_special_tokens_are_neither_shown_nor_marked() -> None:
-    examples = planted.latent(7, fires_on=1)
-    examples.negative.tokens[:, 3] = 0
-    found = windows(Item(examples, RIGHT, OWN), planted.vocabulary(), 0.3, np.random.default_rng(0))
-    assert all("<end>" not in example.text and f"{OPEN}{CLOSE}" not in example.text for example in found)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +65,7 @@ def test_special_tokens_are_neither_shown_nor_marked() -> None:
         ({"kind": "detection"}, r"scorers\.x\.model is missing"),
         ({"kind": "detection", "model": MODEL, "examples_per_prompt": 0}, "greater than or equal to 1, found 0"),
         ({"kind": "fuzzing", "model": MODEL, "threshold": 1.5}, "less than or equal to 1, found 1.5"),
+        ({"kind": "fuzzing", "model": MODEL, "mismarked": 0.6}, "less than or equal to 0.5, found 0.6"),
         ({"kind": "fuzzing", "model": MODEL, "treshold": 0.5}, "has no key 'treshold'; did you mean threshold"),
     ],
 )
@@ -110,12 +80,21 @@ def test_the_floor_gives_every_latent_another_ones_explanation() -> None:
     latents = planted.Sample(planted.latent(number, fires_on=1 + number % 2) for number in range(6))
     texts = {number: RIGHT if number % 2 == 0 else WRONG for number in range(6)}
     scorer = scorers.load("x", {"kind": "detection", "model": MODEL})
-    found, facts = run_scorer(scorer, latents, texts, planted.vocabulary(), 0)  # type: ignore[arg-type]
-    assert facts["overall"][OWN]["score"] == 1.0
-    assert facts["overall"][SHUFFLED]["n_latents"] == 6
-    assert facts["overall"][SHUFFLED]["score"] < 1.0
-    assert facts["deciles"] == [1.0] * 10
+    found, facts = run_scorer(scorer, latents, texts, Context(planted.vocabulary(), 0))  # type: ignore[arg-type]
+    own, floor = (facts["overall"][control]["balanced_accuracy"]["all"] for control in (OWN, SHUFFLED))
+    assert own == {"value": 1.0, "low": 1.0, "high": 1.0, "n_latents": 6}
+    assert floor["n_latents"] == 6
+    assert floor["value"] < 1.0
+    of = facts["overall"][OWN]
+    assert [of["sensitivity"][f"decile {decile}"]["value"] for decile in range(1, 11)] == [1.0] * 10
+    assert of["specificity"]["negatives random"]["value"] == of["natural_f1"]["all"]["value"] == 1.0
+    assert facts["unscored"][OWN] == {
+        "latents": 0,
+        "latents_by_reason": {},
+        "examples": 0,
+        "examples_by_reason": {},
+    }
     assert found.scores["explanation"].to_pylist() == [OWN] * 6 + [SHUFFLED] * 6
     few = scorers.load("x", {"kind": "detection", "model": MODEL, "latents": 2})
-    _, facts = run_scorer(few, latents, texts, planted.vocabulary(), 0)  # type: ignore[arg-type]
+    _, facts = run_scorer(few, latents, texts, Context(planted.vocabulary(), 0))  # type: ignore[arg-type]
     assert (facts["latents_scored"], facts["latents_explained"]) == (2, 6)

@@ -1,0 +1,235 @@
+"""``intervention``: does the explanation say what raising the latent does to what is written (arXiv 2410.13928, §3.3.5, App. G)?
+
+With x a prompt, G(x) what the subject writes behind it, G'(x) what it writes while the latent is raised, and z the explanation, the
+score is the mean over prompts of -log p(z | x, G(x)) + log p(z | x, G'(x)) in nats under a judge: by how much less the explanation
+surprises somebody who reads the intervened text instead of the clean one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from stages import llm, runtime
+from stages.corpus.tokens import Vocabulary
+from stages.params import Section
+from stages.progress import bar
+from stages.scorers import Context, Item, Scored, metrics, summary
+from stages.scorers.metrics import Figure
+from stages.scorers.shown import Example, verdict
+from stages.scorers.summary import ALL
+from stages.scorers.table import verdicts_schema
+
+if TYPE_CHECKING:
+    from stages.examples.prompts import Prompt
+    from stages.llm.local import Local, Row
+    from stages.scorers.continuations import Continued
+
+PROMPT = Path(__file__).with_name("intervention.md")
+HEADING = re.compile(r"^# (?:passage|explanation|question)\n", re.MULTILINE)
+SHOTS = 4
+VERSIONS = ("clean", "intervened", "ablated")
+
+TOO_LONG = "the explanation with a passage is longer than the judge reads"
+METRIC = "surprisal_drop"
+
+
+class Options(Section):
+    """The entry ``{kind: intervention, model: …}``."""
+
+    kind: Literal["intervention"]
+    model: dict[str, Any]
+    """A base model rather than one that was taught to chat."""
+    divergence: Annotated[float, Field(gt=0, le=20)] = 1.0
+    """How much the edits change the next token, in nats; scores compare at the same value only."""
+    per_quintile: Annotated[int, Field(ge=1)] = 6
+    """Prompts from each fifth of the test windows by strength."""
+    new_tokens: Annotated[int, Field(ge=1, le=256)] = 8
+    """Tokens that are written behind a prompt at most."""
+    shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
+    """Passages with explanations that precede the one in question; fewer for a judge that reads only short texts."""
+    latents: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _in_this_process(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value.get("provider") in llm.PROVIDERS and value["provider"] != "transformers":
+            raise PydanticCustomError(
+                "provider",
+                "should be a model with provider: transformers, as intervention needs the probabilities of given texts, which "
+                "chat servers do not tell",
+            )
+        return value
+
+    def score(self, items: list[Item], context: Context) -> Scored:
+        """Raises each latent, once for all of its explanations, and asks how much the texts tell of them.
+
+        Measures: surprisal_drop of all prompts, and of the same prompts with the latent silenced instead (``ablation``); the
+        strength of the edit, the divergence that it comes to, and whether that is within a tenth of the one wanted.
+
+        Raises:
+            GlossaError: a model can't be loaded, or the subject or the coder is another than the examples were taken from.
+        """
+        model: Any = llm.load("model", self.model)
+        judge = Judge(model.local(), self.shots)  # before the subject, which a rehearsal is not to run
+
+        from stages.coders.edits import editor
+        from stages.examples import origin
+        from stages.scorers.continuations import Continuations
+        from stages.subject.steering import Steering
+
+        assert context.p is not None
+        found = origin.load(context.p, context.coder)
+        editing = editor(found.subject, found.coder)
+        grouped = [list(group) for _, group in groupby(items, key=lambda item: item.examples.latent)]
+        rows = _Rows(context.seed)
+        with bar("intervene", total=len(grouped), unit="latent") as progress:
+            if isinstance(editing, str):
+                for item in items:
+                    rows.leave_out(item, editing)
+                grouped = []
+            else:
+                ends = np.flatnonzero(context.vocabulary.special).tolist()
+                steering = Steering(found.subject, runtime.load().batch_tokens)
+                writing = Continuations(
+                    found, editing, steering, ends, context.seed, self.per_quintile, self.divergence, self.new_tokens
+                )
+                for start in range(0, len(grouped), writing.at_once):
+                    part = grouped[start : start + writing.at_once]
+                    written = writing.of([own[0].examples for own in part])
+                    for item, continued in zip(
+                        (item for own in part for item in own),
+                        (one for own, one in zip(part, written, strict=True) for _ in own),
+                        strict=True,
+                    ):
+                        if isinstance(continued, str):
+                            rows.leave_out(item, continued)
+                        else:
+                            rows.add(item, continued, judge.surprisals(continued, item.text, context.vocabulary))
+                    progress.update(len(part))
+        facts = {"model": model.endpoint, "chance": 0.0, "divergence": "KL(intervened ‖ clean)"}
+        return rows.scored(facts)
+
+
+class Judge:
+    """A causal language model that reads a passage and is asked what was amplified in it."""
+
+    def __init__(self, local: Local, shots: int):
+        self.local = local
+        parts: list[str] = HEADING.split(PROMPT.read_text("utf-8").strip())[1:]
+        self.before, _, behind = parts.pop().partition("{passage}")
+        self.after = behind.partition("{explanation}")[0]
+        told = [part.strip() for part in parts[: 2 * shots]]
+        pairs = zip(told[::2], told[1::2], strict=True)
+        self.beginning = (
+            "".join(f'{self.before}{passage}{self.after}{said}"\n\n' for passage, said in pairs) + self.before
+        )
+
+    @cached_property
+    def head(self) -> list[int]:
+        """The tokens that all questions begin with."""
+        return self.local.head(self.beginning)
+
+    def surprisals(self, continued: Continued, explanation: str, vocabulary: Vocabulary) -> list[list[Passage] | None]:
+        """Returns, for every prompt, its versions in the order of ``VERSIONS``; None where they are too long for the model."""
+        asked = [
+            self._asked(prompt, [continued.written[name][place] for name in VERSIONS], explanation, vocabulary)
+            for place, prompt in enumerate(continued.prompts)
+        ]
+        rows = {text: row for versions in asked if versions for text, row in versions}
+        read = dict(zip(rows, self.local.read_behind(self.head, list(rows.values())), strict=True))
+        return [
+            None
+            if versions is None
+            else [Passage(text, -float(read[text].sum(dtype=np.float64))) for text, _ in versions]
+            for versions in asked
+        ]
+
+    def _asked(
+        self, prompt: Prompt, written: list[list[int]], explanation: str, vocabulary: Vocabulary
+    ) -> list[tuple[str, Row]] | None:
+        """The passages of one prompt and what is read of each; the prompt loses as much of its beginning as it has to."""
+        from stages.llm.local import Row
+
+        tail = self.local.after(self.after, f'{explanation}"')
+        for skipped in range(0, len(prompt.tokens), 4):
+            texts = [vocabulary.text([*prompt.tokens[skipped:], *tokens]) for tokens in written]
+            rows = [Row.behind(self.head + self.local.after(self.before, text + self.after), tail) for text in texts]
+            if self.local.limit is None or max(len(row.ids) for row in rows) <= self.local.limit:
+                return list(zip(texts, rows, strict=True))
+        return None
+
+
+class Passage(NamedTuple):
+    """A prompt and what was written behind it."""
+
+    text: str
+    surprisal: float
+    """Of the explanation, in nats."""
+
+
+class _Rows:
+    """The rows of the tables."""
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.verdicts: list[dict[str, Any]] = []
+        self.scores: list[dict[str, Any]] = []
+        self.measures: list[dict[str, Any]] = []
+
+    def leave_out(self, item: Item, reason: str) -> None:
+        """Takes an item that can't be scored."""
+        key = (item.control, item.examples.latent)
+        self.scores.append(summary.score_row(*key, Figure(None, reason=reason), 0, 0))
+        self.measures.append(summary.measure_row(*key, METRIC, ALL, Figure(None, reason=reason), 0))
+
+    def add(self, item: Item, continued: Continued, found: Sequence[list[Passage] | None]) -> None:
+        """Takes what was found of an item's prompts."""
+        for prompt, versions in zip(continued.prompts, found, strict=True):
+            for place, name in enumerate(VERSIONS):
+                example = Example("", prompt.start, "test", name, prompt.decile, active=True)
+                if versions is None:
+                    self.verdicts.append(verdict(item, example, reason=TOO_LONG))
+                else:
+                    row = verdict(item, example, value=versions[place].surprisal)
+                    self.verdicts.append({**row, "text": versions[place].text})
+        nats = np.array([[passage.surprisal for passage in versions] for versions in found if versions])
+        n, key = len(nats), (item.control, item.examples.latent)
+        generator = np.random.default_rng([self.seed, item.examples.latent, 0xB007])
+        drop, ablation = drops(nats, generator) if n else (Figure(None, reason=TOO_LONG),) * 2
+        tuned = continued.tuned
+        self.scores.append(summary.score_row(*key, drop, n, len(found) - n))
+        for metric, of, figure in (
+            (METRIC, ALL, drop),
+            (METRIC, "ablation", ablation),
+            ("strength", ALL, Figure(tuned.strength)),
+            ("divergence", ALL, Figure(tuned.divergence)),
+            ("converged", ALL, Figure(float(tuned.converged))),
+        ):
+            self.measures.append(summary.measure_row(*key, metric, of, figure, n))
+
+    def scored(self, facts: dict[str, Any]) -> Scored:
+        """The tables in their order."""
+        self.verdicts.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
+        verdicts = pa.Table.from_pylist(self.verdicts, schema=verdicts_schema())
+        found = summary.from_rows(self.scores, self.measures)
+        return Scored(verdicts, found.scores, found.measures, METRIC, facts)
+
+
+def drops(nats: NDArray[np.float64], generator: np.random.Generator) -> tuple[Figure, Figure]:
+    """Returns by how much the second and the third column of ``nats`` [prompts, versions] are below the first, on average.
+
+    Intervals are of a bootstrap over prompts.
+    """
+    clean, intervened, ablated = nats.T
+    return metrics.mean(clean - intervened, generator), metrics.mean(clean - ablated, generator)

@@ -1,0 +1,147 @@
+"""``intruder``: is what a latent fires on alike, so that one can tell where it is silent (Paulo & Belrose, arXiv 2507.08473)?
+
+It needs no explanation: it scores a latent, apart from how well anybody explains it. Chance is one in five.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import tee
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from stages import llm
+from stages.corpus.tokens import Vocabulary
+from stages.errors import GlossaError
+from stages.examples.marks import Unit, marked
+from stages.llm import oddity
+from stages.llm.labels import KEYS
+from stages.llm.request import Message, Request
+from stages.llm.sanitise import quoted
+from stages.params import Section
+from stages.progress import bar
+from stages.scorers import Context, Item, Scored, metrics, summary
+from stages.scorers.marking import like, masks_of, shown
+from stages.scorers.metrics import Calls, Figure
+from stages.scorers.shown import Example, verdict
+from stages.scorers.table import by_item, verdicts_schema
+
+PROMPT = Path(__file__).with_name("intruder.md")
+COMPANY = 4
+"""Windows in which the latent fires, beside the one in which it is silent."""
+SHOWN = COMPANY + 1
+METRIC = "accuracy"
+NO_TRIAL = f"no decile has {COMPANY} test windows, or there is no negative drawn at random"
+NO_ANSWER = "no trial has an answer that can be read"
+
+
+class Options(Section):
+    """The entry ``{kind: intruder, model: …}``."""
+
+    kind: Literal["intruder"]
+    model: dict[str, Any]
+    trials: Annotated[int, Field(ge=1)] = 1
+    """For each decile at most; none shows a window that another has shown."""
+    marked: bool = True
+    """Whether tokens are marked."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.3
+    """A token is marked from this share of its window's maximum on."""
+    latents: Annotated[int, Field(ge=1)] | None = None
+
+    def score(self, items: list[Item], context: Context) -> Scored:
+        """Shows four test windows of one decile and a negative drawn at random, and asks which does not belong.
+
+        The score is the share of trials in which that is found. A row of the verdicts is a window; those of a trial have their
+        ``decile`` and ``request`` in common, and ``predicted`` is whether the judge counted the window among the four.
+
+        Raises:
+            GlossaError: params.yaml samples fewer test windows of a decile than a trial shows.
+        """
+        if context.p is not None and context.p.sampling.test.per_decile < COMPANY:
+            raise GlossaError(
+                f"scorers of kind intruder show {COMPANY} test windows of one decile, but sampling.test.per_decile is "
+                f"{context.p.sampling.test.per_decile}; raise it to {COMPANY} or more"
+            )
+        model = llm.load("model", self.model)
+        rows: list[dict[str, Any]] = []
+        models: set[str] = set()
+        trials, ahead = tee(self._trials(items, context))
+        answers = model.answer(trial.request for trial in ahead)
+        with bar("judge", unit="trial") as progress:
+            for trial, answer in zip(trials, answers, strict=True):
+                found = oddity.read(answer.content, SHOWN)
+                key = answer.key or trial.request.key
+                for place, example in enumerate(trial.examples):
+                    among = None if found.place is None else found.place != place
+                    rows.append(verdict(trial.item, example, among, None, answer.reason or found.reason, key))
+                models.update([answer.model] if answer.model else [])
+                progress.update()
+        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
+        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
+        facts: dict[str, Any] = {"chance": 1 / SHOWN} | ({"models_answered": sorted(models)} if models else {})
+        return Scored(verdicts, *_summary(verdicts, items, context.seed), METRIC, facts)
+
+    def _trials(self, items: Sequence[Item], context: Context) -> Iterator[_Trial]:
+        system = Message("system", PROMPT.read_text("utf-8"))
+        for item in items:
+            generator = np.random.default_rng([context.seed, item.examples.latent, 0x0DD])
+            for examples in self._fives(item, context.vocabulary, generator):
+                lines = [f"{key}: {quoted(example.text)}" for key, example in zip(KEYS, examples, strict=False)]
+                user = Message("user", "Examples:\n" + "\n".join(lines))
+                yield _Trial(item, examples, Request((system, user), oddity.schema(SHOWN)))
+
+    def _fives(self, item: Item, vocabulary: Vocabulary, generator: np.random.Generator) -> Iterator[list[Example]]:
+        """Yields the examples of every trial, in the order in which they are shown."""
+        test, negative = item.examples.test, item.examples.negative
+        silent = [place for place, kind in enumerate(negative.kinds) if kind == "random"]
+        intruders = iter(generator.permutation(silent).tolist())
+        for decile in np.unique(test.deciles).tolist():
+            order = generator.permutation(np.flatnonzero(test.deciles == decile)).tolist()
+            for trial in range(min(self.trials, len(order) // COMPANY)):
+                chosen = order[trial * COMPANY : (trial + 1) * COMPANY]
+                units = [shown(test, place, vocabulary) for place in chosen]
+                masks = masks_of(units, self.threshold)
+                found = [
+                    Example(self._text(*window), int(test.starts[place]), "test", None, decile, True)
+                    for place, window in zip(chosen, zip(units, masks, strict=True), strict=True)
+                ]
+                for place in intruders:
+                    window = shown(negative, place, vocabulary)
+                    mask = like(masks, window, generator)
+                    if mask is not None:
+                        start = int(negative.starts[place])
+                        found.append(Example(self._text(window, mask), start, "negative", "random", decile, False))
+                        yield [found[place] for place in generator.permutation(SHOWN)]
+                        break
+
+    def _text(self, units: list[Unit], mask: list[bool]) -> str:
+        return marked(units, mask if self.marked else [False] * len(mask))
+
+
+class _Trial(NamedTuple):
+    item: Item
+    examples: list[Example]
+    request: Request
+
+
+def _summary(verdicts: pa.Table, items: Sequence[Item], seed: int) -> summary.Summary:
+    scores, measures = [], []
+    parts = dict(by_item(verdicts))
+    for item in items:
+        key = (item.control, item.examples.latent)
+        intruders = [row for row in parts[key].to_pylist() if not row["active"]] if key in parts else []
+        found = [(row["decile"], not row["predicted"]) for row in intruders if row["predicted"] is not None]
+        calls = Calls(sum(right for _, right in found), len(found))
+        why = NO_ANSWER if intruders else NO_TRIAL
+        figure = metrics.share(calls, np.random.default_rng([seed, item.examples.latent, 0xB007]), why)
+        scores.append(summary.score_row(*key, figure, len(found), len(intruders) - len(found)))
+        measures.append(summary.measure_row(*key, METRIC, summary.ALL, figure, len(found)))
+        for decile in sorted({decile for decile, _ in found}):
+            right = [right for other, right in found if other == decile]
+            share = Figure(sum(right) / len(right))
+            measures.append(summary.measure_row(*key, METRIC, f"decile {decile}", share, len(right)))
+    return summary.from_rows(scores, measures)

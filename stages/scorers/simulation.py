@@ -1,0 +1,199 @@
+"""``simulation``: can the activations be predicted token by token from the explanation (Bills et al. 2023; arXiv 2410.13928, §3.3)?
+
+The judge says for every token, from 0 to 10, how strongly the latent fires. The score is the Pearson correlation of what it says
+with the true activations over the tokens of all windows together, never a mean over windows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby, tee
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from stages import llm
+from stages.corpus.tokens import Vocabulary
+from stages.examples.table import Windows
+from stages.llm import strengths
+from stages.llm.request import Message, Request
+from stages.llm.sanitise import quoted
+from stages.params import Section
+from stages.progress import bar
+from stages.scorers import Context, Item, Scored, summary
+from stages.scorers.agreement import METRICS, Curve, agreement
+from stages.scorers.shown import Example, verdict
+from stages.scorers.table import verdicts_schema
+
+PROMPT = Path(__file__).with_name("simulation.md")
+NO_TEXT = "the window has no text"
+
+
+class Shown(NamedTuple):
+    """A window that is simulated."""
+
+    item: Item
+    example: Example
+    ordinary: NDArray[np.bool_]
+    """[window] which of its tokens are no special ones; latents do not fire on those, and they are left out of the rest."""
+    tokens: list[str]
+    """What the ordinary tokens show."""
+    true: NDArray[np.float32]
+    """The latent's activations on them."""
+
+
+class Simulated(NamedTuple):
+    """What is predicted of a window's tokens, from 0 to 10, or why nothing is."""
+
+    values: Sequence[float] | None
+    reason: str | None = None
+    request: str | None = None
+    model: str | None = None
+
+
+class Options(Section):
+    """The entry ``{kind: simulation, model: …}``."""
+
+    kind: Literal["simulation"]
+    model: dict[str, Any]
+    mode: Literal["token_by_token", "all_at_once"] = "token_by_token"
+    """``token_by_token``: the model answers with a number for every token. ``all_at_once``: the expected number, from the
+    probabilities of 0 to 10 behind every token of a text in which all numbers are unknown; for a model in this process."""
+    active: Annotated[int, Field(ge=1)] = 10
+    """Test windows a latent, at most."""
+    random: Annotated[int, Field(ge=0)] = 10
+    """Negatives of the kind random a latent, at most."""
+    choose: Literal["spread", "top"] = "spread"
+    """Which test windows: as many from every decile, or the strongest."""
+    latents: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _can_tell_probabilities(self) -> Options:
+        provider = self.model.get("provider")
+        if self.mode == "all_at_once" and provider in llm.PROVIDERS and provider != "transformers":
+            raise PydanticCustomError(
+                "mode",
+                "should have mode: token_by_token, or a model with provider: transformers, as all_at_once needs the probabilities "
+                "of given texts",
+            )
+        return self
+
+    def score(self, items: list[Item], context: Context) -> Scored:
+        """Simulates a latent's windows by its explanation; the score is ``pearson``, see ``agreement``.
+
+        Raises:
+            GlossaError: the model can't be used.
+        """
+        model = llm.load("model", self.model)
+        shown = (one for item in items for one in self.windows(item, context))
+        simulate = _at_once if self.mode == "all_at_once" else _one_by_one
+        rows: list[dict[str, Any]] = []
+        curves: dict[tuple[str, int], list[Curve]] = {(item.control, item.examples.latent): [] for item in items}
+        models: set[str] = set()
+        with bar("simulate", unit="window") as progress:
+            for one, found in simulate(model, shown):
+                rows.append(_verdict(one, found))
+                models.update([found.model] if found.model else [])
+                progress.update()
+                if found.values is not None:
+                    key = (one.item.control, one.item.examples.latent)
+                    curves[key].append(Curve(one.true, np.asarray(found.values), one.example.active))
+        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
+        scores, measures = [], []
+        windows = Counter((row["explanation"], row["latent"]) for row in rows)
+        for item in items:
+            key = (item.control, item.examples.latent)
+            generator = np.random.default_rng([context.seed, item.examples.latent, 0xB007])
+            figures = agreement(curves[key], item.examples.facts["max"] / strengths.HIGHEST, generator)
+            n = len(curves[key])
+            scores.append(summary.score_row(*key, figures["pearson"], n, windows[key] - n))
+            measures += [summary.measure_row(*key, metric, summary.ALL, figures[metric], n) for metric in METRICS]
+        facts: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
+        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
+        return Scored(verdicts, *summary.from_rows(scores, measures), "pearson", facts)
+
+    def windows(self, item: Item, context: Context) -> list[Shown]:
+        """Returns the windows of a latent that are simulated; they do not depend on the explanation."""
+        generator = np.random.default_rng([context.seed, item.examples.latent, 0x51B])
+        test, negative = item.examples.test, item.examples.negative
+        silent = np.array([place for place, kind in enumerate(negative.kinds) if kind == "random"], np.int64)
+        silent = np.sort(generator.permutation(silent)[: self.random])
+        return [
+            *_shown(item, "test", test, self._chosen(test, generator), context.vocabulary),
+            *_shown(item, "negative", negative, silent, context.vocabulary),
+        ]
+
+    def _chosen(self, test: Windows, generator: np.random.Generator) -> NDArray[np.int64]:
+        n = min(self.active, len(test))
+        if self.choose == "top":
+            order = np.argsort(-test.activations.max(axis=1, initial=0), kind="stable")[:n]
+        else:
+            mixed = generator.permutation(len(test))
+            by_strength = mixed[np.argsort(test.deciles[mixed], kind="stable")]
+            order = by_strength[(2 * np.arange(n) + 1) * len(test) // (2 * max(1, n))]
+        return np.sort(order)
+
+
+def _shown(item: Item, role: str, part: Windows, chosen: NDArray[np.int64], vocabulary: Vocabulary) -> Iterator[Shown]:
+    for place in chosen.tolist():
+        tokens = part.tokens[place]
+        ordinary = ~vocabulary.special[tokens]
+        decile, kind = int(part.deciles[place]), part.kinds[place]
+        example = Example(vocabulary.text(tokens), int(part.starts[place]), role, kind, decile, role == "test")
+        spelt = [vocabulary.strings[token] for token in tokens[ordinary]]
+        yield Shown(item, example, ordinary, spelt, part.activations[place, ordinary])
+
+
+def _verdict(one: Shown, found: Simulated) -> dict[str, Any]:
+    """The row of a window: its mean prediction and, for every token, the prediction; none for a special token."""
+    if found.values is None:
+        return verdict(one.item, one.example, reason=found.reason, request=found.request)
+    predicted = iter(found.values)
+    values = [float(next(predicted)) if is_ordinary else None for is_ordinary in one.ordinary]
+    mean = float(np.mean(found.values))
+    return {**verdict(one.item, one.example, value=mean, request=found.request), "values": values}
+
+
+def _one_by_one(model: llm.Model, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:
+    """Asks for every window; one without text is not asked about."""
+    system = PROMPT.read_text("utf-8")
+    # The model draws as many windows ahead as it needs; tee holds those until their answers come.
+    shown, ahead = tee(shown)
+    answers = model.answer(_request(one, system) for one in ahead if one.tokens)
+    for one in shown:
+        if not one.tokens:
+            yield one, Simulated(None, NO_TEXT)
+            continue
+        answer = next(answers)
+        found = strengths.read(answer.content, len(one.tokens))
+        key = answer.key or _request(one, system).key
+        yield one, Simulated(found.values, answer.reason or found.reason, key, answer.model)
+
+
+def _request(one: Shown, system: str) -> Request:
+    n = len(one.tokens)
+    lines = [f"{key}: {quoted(token)}" for key, token in zip(strengths.keys(n), one.tokens, strict=True)]
+    user = f"Explanation: {quoted(one.item.text)}\n\nTokens:\n" + "\n".join(lines)
+    return Request((Message("system", system), Message("user", user)), strengths.schema(n))
+
+
+def _at_once(model: Any, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:
+    """Reads the expected numbers of every window off the model's probabilities, those of an explanation together."""
+    from stages.scorers.at_once import expected
+
+    local = model.local()
+    for _, group in groupby(shown, key=lambda one: (one.item.control, one.item.examples.latent)):
+        ones = list(group)
+        for one, found in zip(ones, expected(local, ones[0].item.text, [one.tokens for one in ones]), strict=True):
+            if not one.tokens:
+                yield one, Simulated(None, NO_TEXT)
+            elif isinstance(found, str):
+                yield one, Simulated(None, found)
+            else:
+                yield one, Simulated(found.tolist(), None, None, model.name)

@@ -1,0 +1,146 @@
+"""``surprisal``: does the explanation make the windows in which the latent fires more likely (arXiv 2410.13928, §3.3.3)?
+
+The value of a window x is log p(x | explanation) - log p(x | a text that says nothing), in nats, summed over the tokens that the
+judge's own tokenizer makes of x. The first of them counts like the others: it has a probability behind the prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from stages import llm
+from stages.errors import GlossaError
+from stages.params import Section
+from stages.progress import bar
+from stages.scorers import Context, Item, Scored, summary
+from stages.scorers.shown import verdict, windows
+from stages.scorers.table import verdicts_schema
+
+if TYPE_CHECKING:
+    from stages.llm.local import Local
+
+PROMPT = Path(__file__).with_name("surprisal.md")
+SHOTS = 9
+NEUTRAL = "Various unrelated sentences."
+"""The text that says nothing, as the paper has it."""
+
+NO_TEXT = "the window has no text"
+
+
+class Likelihood(NamedTuple):
+    """How likely a window is behind a prompt."""
+
+    total: float
+    """Natural logarithm of its probability."""
+    tokens: int
+
+
+class Options(Section):
+    """The entry ``{kind: surprisal, model: …}``."""
+
+    kind: Literal["surprisal"]
+    model: dict[str, Any]
+    """A base model rather than one that was taught to chat."""
+    shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
+    """Descriptions with sentences that precede the one in question; fewer for a model that reads only short texts."""
+    latents: Annotated[int, Field(ge=1)] | None = None
+
+    @field_validator("model")
+    @classmethod
+    def _in_this_process(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if value.get("provider") in llm.PROVIDERS and value["provider"] != "transformers":
+            raise PydanticCustomError(
+                "provider",
+                "should be a model with provider: transformers, as surprisal needs the probabilities of given texts, which chat "
+                "servers do not tell",
+            )
+        return value
+
+    def score(self, items: list[Item], context: Context) -> Scored:
+        """Ranks the windows by how much likelier the explanation makes them; the score is the AUROC of that ranking.
+
+        The measure ``auroc_per_token`` ranks by the mean over the tokens of a window instead of their sum.
+
+        Raises:
+            GlossaError: the model is no causal language model, or reads no text as long as the prompt.
+        """
+        model: Any = llm.load("model", self.model)
+        local: Local = model.local()
+        rows: list[dict[str, Any]] = []
+        with bar("judge", total=len(items), unit="explanation") as progress:
+            for _, group in groupby(items, key=lambda item: item.examples.latent):
+                own = list(group)
+                rows += _of_latent(local, own, context, self.shots)
+                progress.update(len(own))
+        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
+        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
+        per_token = pa.Table.from_pylist([{**row, "value": row["per_token"]} for row in rows], schema=verdicts_schema())
+        rates = summary.rates(items)
+        found = summary.ranked(verdicts, rates, context.seed)
+        means = [
+            {**row, "metric": "auroc_per_token"}
+            for row in summary.ranked(per_token, rates, context.seed).measures.to_pylist()
+            if (row["metric"], row["of"]) == ("auroc", summary.ALL)
+        ]
+        both = summary.from_rows(found.scores.to_pylist(), [*found.measures.to_pylist(), *means])
+        return Scored(verdicts, *both, "auroc", {"model": model.endpoint, "shots": self.shots})
+
+
+def prompt(description: str, shots: int = SHOTS) -> str:
+    """Returns what precedes the windows that ``description`` may fit."""
+    opening, *blocks = PROMPT.read_text("utf-8").strip().split("\n\n")
+    parts = [opening, *blocks[:shots], f"Description: {' '.join(description.split())}\nSentences:\n"]
+    return "\n\n".join(parts)
+
+
+def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int) -> Iterator[dict[str, Any]]:
+    """The verdicts on a latent's windows for each of its explanations, ``per_token`` beside the value.
+
+    A window's probability behind the text that says nothing is computed once, whatever the number of explanations.
+    """
+    examples = windows(items[0], context.vocabulary)
+    texts = list(dict.fromkeys(example.text for example in examples if example.text))
+    likely = {
+        description: dict(zip(texts, _likelihoods(local, description, texts, shots), strict=True))
+        for description in dict.fromkeys([NEUTRAL, *(item.text for item in items)])
+    }
+    for item in items:
+        for example in examples:
+            neutral, informed = (likely[text].get(example.text, NO_TEXT) for text in (NEUTRAL, item.text))
+            if isinstance(neutral, str) or isinstance(informed, str):
+                reason = neutral if isinstance(neutral, str) else informed
+                yield {**verdict(item, example, reason=str(reason)), "per_token": None}
+            else:
+                gain = informed.total - neutral.total
+                yield {**verdict(item, example, value=gain), "per_token": gain / informed.tokens}
+
+
+def _likelihoods(local: Local, description: str, texts: Sequence[str], shots: int) -> list[Likelihood | str]:
+    from stages.llm.local import Row
+
+    before = prompt(description, shots)
+    head = local.head(before)
+    tails = [local.after(before[before.rindex("Sentences") :], text) for text in texts]
+    rows = [Row.behind(head, tail) for tail in tails]
+    fits = [local.limit is None or len(row.ids) <= local.limit for row in rows]
+    if description == NEUTRAL and rows and not any(fits):
+        fewer = f"set shots below {shots}, or use" if shots else "use"
+        raise GlossaError(
+            f"the model {local.name} reads at most {local.limit:,} tokens, but the prompt of surprisal with a window has "
+            f"{min(len(row.ids) for row in rows):,}; {fewer} another model"
+        )
+    values = iter(local.read_behind(head, [row for row, fit in zip(rows, fits, strict=True) if fit]))
+    return [
+        Likelihood(float(next(values).sum(dtype=np.float64)), len(row.wanted))
+        if fit
+        else f"the explanation with the window has {len(row.ids):,} tokens, but the model reads at most {local.limit:,}"
+        for row, fit in zip(rows, fits, strict=True)
+    ]
