@@ -67,6 +67,8 @@ def main(context: click.Context, folder: Path | None, threads: int) -> None:
     """Measures the caching of activations."""
     # Threads that spin while they wait would count as work, and take a core from the writer on a busy machine.
     os.environ |= {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "passive", "HF_HUB_OFFLINE": "1"}
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
     context.obj = Settings(folder, threads)
 
 
