@@ -27,6 +27,9 @@ COMMANDS = {
     "show": "Show a latent: its explanations, scores and examples.",
     "similar": "Show a latent's nearest relatives in all coders.",
     "search": "Find latents by what their explanations mean.",
+    "trace": "Show where an explanation and its scores come from, hash by hash.",
+    "audit": "Check that everything is what it says it is.",
+    "export": "Write results in a format that others read.",
     "estimate": "Count what dvc repro would ask of language models, and what it costs.",
     "batch": "Have language models answer from files instead of a server.",
     "probe": "Find out what the server of a language model really does.",
@@ -79,7 +82,7 @@ class LazyGroup(click.Group):
 
 
 def _check_units() -> None:
-    """What is wrong with an explainer or a scorer is said by the first stages, not after hours by its own."""
+    """What is wrong with an explainer, a scorer or their model's endpoint is said by the first stages, not after hours by its own."""
     from stages import explainers, llm, params, scorers
 
     p = params.load()
@@ -88,7 +91,9 @@ def _check_units() -> None:
             room.load(name, entry)
             for key, model in entry.items():
                 if isinstance(model, dict) and "provider" in model:
-                    llm.load(f"{section}.{name}.{key}", model)
+                    asked = llm.load(f"{section}.{name}.{key}", model)
+                    if hasattr(asked, "check"):
+                        asked.check()
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

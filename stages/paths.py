@@ -14,6 +14,7 @@ SIMILARITY = Path("data/similarity")
 METRICS = Path("results/metrics.json")
 PLOTS = Path("results/plots")
 REPORT = Path("results/report")
+DATASET = Path("results/dataset")
 
 
 def latents(coder: str) -> Path:

@@ -1,4 +1,4 @@
-"""Stage ``report``: everything the earlier stages found -> results/metrics.json, results/plots, results/report."""
+"""Stage ``report``: everything the earlier stages found -> results/metrics.json, results/plots, results/report, results/dataset."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import click
 from stages import params, paths
 from stages.outputs import dumps, new_directory, write_text
 from stages.publish import metrics, pages, plots, results
+from stages.publish.dataset import folder
 
 
 @click.command("report")
 def command() -> None:
-    """Gather metrics, plots and pages."""
+    """Gather metrics, plots, pages and the data set to share."""
     p = params.load()
     found = results.read(p)
     write_text(paths.METRICS, dumps(metrics.metrics(found)))
@@ -19,6 +20,8 @@ def command() -> None:
         plots.write(partial, found)
     with new_directory(paths.REPORT) as partial:
         pages.write(partial, found, p.report.examples)
+    with new_directory(paths.DATASET) as partial:
+        folder.write(partial, p, found)
     click.echo(f"report: {_summary(found)}; open {paths.REPORT / 'index.html'}")
 
 

@@ -112,3 +112,36 @@ def test_a_misspelt_unit_is_said_by_the_first_stage(workplace: Path, section: st
         assert result.output.startswith(f"Error: params.yaml: {expected}")
     assert CliRunner().invoke(main, ["tokenize", "--help"]).exit_code == 0
     assert not (workplace / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ("", "runtime.yaml has no endpoint lab, which a model of params.yaml names; there are none"),
+        (
+            "endpoints: {lab: {base_url: 'https://api.example.org/v1', api_key_env: LAB_KEY}}\n",
+            "expected the key of the endpoint lab in the environment variable LAB_KEY, but it is not set; ",
+        ),
+        (
+            "endpoints: {lab: {base_url: 'https://api.example.org/v1', budget: {dollars: 5}}}\n",
+            "runtime.yaml: endpoints.lab.budget is in dollars, but endpoints.lab.prices has no m; ",
+        ),
+    ],
+)
+def test_a_model_that_can_t_be_asked_is_said_by_the_first_stage(
+    workplace: Path, runtime: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (workplace / "params.yaml").read_text()
+    scorer = "scorers:\n  d: {kind: detection, model: {provider: openai, endpoint: lab, model: m}}\n"
+    (workplace / "params.yaml").write_text(text + scorer)
+    (workplace / "runtime.yaml").write_text(runtime)
+    for stage in (["tokenize"], ["cache", "one"]):
+        result = CliRunner().invoke(main, stage)
+        assert (result.exit_code, result.output.count("\n")) == (1, 1)
+        assert result.output.startswith(f"Error: {expected}")
+    assert not (workplace / "data").exists()
+    monkeypatch.setenv("LAB_KEY", "secret")
+    (workplace / "runtime.yaml").write_text(
+        "endpoints: {lab: {base_url: 'https://api.example.org/v1', api_key_env: LAB_KEY, budget: {calls: 5}}}\n"
+    )
+    assert CliRunner().invoke(main, ["tokenize"]).exit_code == 0

@@ -116,6 +116,8 @@ class Embedder:
     def _lengths(self, texts: Sequence[str]) -> list[int]:
         limit = self.model.max_seq_length
         whole = [(self.prompt + text).strip() for text in texts]
+        if not callable(self.model.tokenizer):  # of static embeddings, a bare tokenizer
+            return [len(found.ids) for found in self.model.tokenizer.encode_batch(whole)]
         found = self.model.tokenizer(whole, truncation=limit is not None, max_length=limit)
         return [len(ids) for ids in found["input_ids"]]
 
