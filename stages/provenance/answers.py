@@ -1,0 +1,71 @@
+"""The calls of a transcript by their keys, read from the file when they are asked for."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from stages.errors import GlossaError
+from stages.llm import faults, transcript
+from stages.llm.call import Call
+
+HELD = 8
+"""Row groups in memory; the calls of one are asked for one after the other."""
+
+
+class Answers:
+    """What a stage was answered. It has the method ``get`` of a journal, and so can stand in for one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / transcript.NAME
+        self._held: OrderedDict[int, list[dict[str, Any]]] = OrderedDict()
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """The keys in the order of the calls; none if no model was called."""
+        return self._file.read(columns=["key"])["key"].to_pylist() if self.path.is_file() else []
+
+    def get(self, key: str) -> Call | None:
+        """Returns the call under ``key``, if it was made; raises GlossaError if its answer is none."""
+        place = self._places.get(key)
+        if place is None:
+            return None
+        call = self.at(place)
+        try:
+            faults.kept(call.status, call.response)
+        except faults.AttemptError as error:
+            raise GlossaError(f"row {place} of {self.path} should be an answer, found {error.reason}") from None
+        return call
+
+    def at(self, place: int) -> Call:
+        """Returns the call number ``place``, from 0."""
+        group = int(np.searchsorted(self._ends, place, side="right"))
+        if group not in self._held:
+            self._held[group] = self._file.read_row_group(group).to_pylist()
+            if len(self._held) > HELD:
+                self._held.popitem(last=False)
+        row = self._held[group][place - (int(self._ends[group - 1]) if group else 0)]
+        return Call(**{**row, "request": row["request"].encode(), "response": row["response"].encode()})
+
+    def request(self, key: str) -> bytes | None:
+        """Returns what was sent under ``key``, if anything was."""
+        place = self._places.get(key)
+        return None if place is None else self.at(place).request
+
+    @cached_property
+    def _file(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.path)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {key: place for place, key in enumerate(self.keys)}
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        metadata = self._file.metadata
+        return np.cumsum([metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)])

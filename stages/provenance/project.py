@@ -1,0 +1,83 @@
+"""What an audit looks at: the project in the current folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from stages import params, paths, scorers
+from stages.corpus.tokens import Tokens
+from stages.params import LATENT, Params
+from stages.provenance.hashes import Disk
+from stages.provenance.lock import Lock
+
+
+class Result(NamedTuple):
+    """What an explain stage or, with a scorer, a score stage has left."""
+
+    coder: str
+    explainer: str
+    scorer: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        if self.scorer is None:
+            return paths.explanations(self.coder, self.explainer)
+        return paths.scores(self.coder, self.explainer, self.scorer)
+
+    @property
+    def stage(self) -> str:
+        """The stage as DVC calls it."""
+        return f"{'explain' if self.scorer is None else 'score'}@{'-'.join(filter(None, self))}"
+
+    @property
+    def of_latent(self) -> bool:
+        """Whether it judges latents, not explanations."""
+        return self.explainer == LATENT
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project in the current folder, and how closely it is looked at."""
+
+    p: Params
+    sample: int
+    """Windows of every coder whose activations are computed anew."""
+    full: bool = False
+    """Whether all of them are, and the scorers are run again that compute with a model of their own."""
+    disk: Disk = field(default_factory=Disk)
+
+    @classmethod
+    def here(cls, sample: int = 20, full: bool = False) -> Project:
+        """The project in the current folder; raises GlossaError if params.yaml is missing or wrong."""
+        return cls(params.load(), sample, full)
+
+    @cached_property
+    def lock(self) -> Lock:
+        """dvc.lock; raises GlossaError if there is none."""
+        return Lock.read()
+
+    @cached_property
+    def tokens(self) -> Tokens:
+        """The corpus; raises GlossaError if it is not there."""
+        return Tokens.open()
+
+    @property
+    def explained(self) -> list[Result]:
+        """The outputs of the explain stages that params.yaml describes."""
+        return [Result(coder, explainer) for coder in self.p.coders for explainer in self.p.explainers]
+
+    @property
+    def scored(self) -> list[Result]:
+        """The outputs of the score stages that params.yaml describes."""
+        return [Result(*triple) for triple in scorers.wanted(self.p)]
+
+    @property
+    def stages(self) -> list[str]:
+        """All stages that params.yaml describes, as DVC calls them, in the order in which they run."""
+        of_coder = [f"{stage}@{coder}" for stage in ("cache", "sample") for coder in self.p.coders]
+        results = [result.stage for result in (*self.explained, *self.scored)]
+        return ["tokenize", *of_coder, *results, "compare", "report"]

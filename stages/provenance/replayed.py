@@ -1,0 +1,125 @@
+"""Whether stages would ask what they asked, and make of the answers what they made."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+
+from stages.explainers import table as explanations_table
+from stages.llm.rehearsal import UNANSWERED
+from stages.progress import bar
+from stages.provenance import bodies, replay, tables
+from stages.provenance.check import Check
+from stages.provenance.files import GONE
+from stages.provenance.project import Project, Result
+from stages.provenance.replay import Replay
+from stages.provenance.tables import ROUNDING
+from stages.provenance.values import shown
+from stages.scorers import table as scores_table
+
+OTHER_PROMPT = "its prompt is not what was sent"
+MODEL_ROUNDING, RANK_ROUNDING = 1e-4, 1e-2
+"""Of values that a model computes here, such as cosines of embeddings, and of figures made of their ranks: hardware rounds
+differently."""
+
+
+def checks(project: Project) -> Iterator[Check]:
+    """Yields the checks of prompts, explanations, verdicts and figures."""
+    prompts = Check("prompts", "every prompt, rendered anew from files and examples, and what was sent")
+    explanations = Check("explanations", "every explanation, and its answer read anew")
+    verdicts = Check("verdicts", "every verdict, and its answer read anew")
+    figures = Check("figures", "every score and measure, and what its scorer makes of the same answers")
+    results = [*project.explained, *project.scored]
+    for result in bar("audit, replay", total=len(results), unit="stage", iterable=results):
+        compared = [explanations] if result.scorer is None else [verdicts, figures]
+        if not result.folder.is_dir():
+            why: str | None = GONE
+        else:
+            why = replay.why_not(project, result)
+        if why is None:
+            with compared[0].reading(str(result.folder)):
+                found = replay.replay(project, result)
+                if found is None:
+                    why = replay.COMPUTES
+                else:
+                    _compare(result, found, prompts, *compared)
+        if why is not None:
+            for check in compared:
+                check.skip(str(result.folder), why)
+    yield from (prompts, explanations, verdicts, figures)
+
+
+def _compare(result: Result, found: Replay, prompts: Check, first: Check, figures: Check | None = None) -> None:
+    folder = result.folder
+    if found.explanations is not None:
+        stored, _ = explanations_table.read(folder)
+        _sent(result, found, stored, prompts)
+        _rows(result, stored, found.explanations, ["latent"], first)
+    if found.scored is not None and figures is not None:
+        stored = scores_table.read_verdicts(folder)
+        _sent(result, found, stored, prompts)
+        rounding, figures_rounding = (MODEL_ROUNDING, RANK_ROUNDING) if found.computed else (ROUNDING, ROUNDING)
+        _rows(result, stored, found.scored.verdicts, ["explanation", "latent", "window"], first, rounding)
+        if found.unanswered:
+            figures.skip(str(folder), OTHER_PROMPT)
+            return
+        scores, _ = scores_table.read(folder)
+        _rows(result, scores, found.scored.scores, ["explanation", "latent"], figures, figures_rounding)
+        keys = ["explanation", "latent", "metric", "of"]
+        _rows(result, scores_table.read_measures(folder), found.scored.measures, keys, figures, figures_rounding)
+
+
+def _sent(result: Result, found: Replay, stored: pa.Table, check: Check) -> None:
+    """Compares what is asked with what the transcript says was."""
+    answers = found.answers
+    left = found.asked.copy()
+    unused = []
+    for row, key in enumerate(answers.keys):
+        if left[key] > 0:
+            left[key] -= 1
+            check.passed()
+        else:
+            unused.append(row)
+    owners = defaultdict(list)
+    for key, latent in zip(stored["request"].to_pylist(), stored["latent"].to_pylist(), strict=True):
+        owners[key].append(latent)
+    for due, row in zip(found.unanswered, unused, strict=False):
+        call = answers.at(row)
+        latents = ", ".join(f"latent {latent}" for latent in sorted(set(owners[call.key]))) or f"row {row}"
+        check.fail(f"{result.folder}, {latents}", bodies.difference(due, call.request))
+    for due in found.unanswered[len(unused) :]:
+        check.fail(f"{answers.path}", f"has no answer to the request that ends {shown(due.decode()[-40:])}")
+    for row in unused[len(found.unanswered) :]:
+        check.fail(f"{answers.path}, row {row}", "is an answer to what nothing asks")
+
+
+def _rows(
+    result: Result, stored: pa.Table, found: pa.Table, keys: Sequence[str], check: Check, rounding: float = ROUNDING
+) -> None:
+    """Compares row by row; those whose question has no answer are left out."""
+    without: Counter[str] = Counter()
+    failed = 0
+    unanswered = {tuple(row[key] for key in keys) for row in _unanswered(found, keys)}
+    for row, said in tables.differences(stored, found, keys, rounding):
+        if tuple(row.values()) in unanswered:
+            without[OTHER_PROMPT] += 1
+            check.skip(_item(result, row), OTHER_PROMPT)
+        else:
+            failed += 1
+            check.fail(_item(result, row), said)
+    check.passed(len(stored) - failed - without.total())
+
+
+def _unanswered(found: pa.Table, keys: Sequence[str]) -> list[dict]:
+    import pyarrow.compute as pc
+
+    return found.filter(pc.fill_null(pc.equal(found["reason"], UNANSWERED), fill_value=False)).select(keys).to_pylist()
+
+
+def _item(result: Result, row: dict) -> str:
+    words = [f"{key} {value}" for key, value in row.items() if key != "explanation"]
+    if row.get("explanation") not in (None, scores_table.OWN):
+        words.append(f"explanation {row['explanation']}")
+    return ", ".join([str(result.folder), *words])

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stages import paths
+from stages.cli import main
+from stages.examples.table import Examples
+from stages.provenance import activations
+from stages.provenance.project import Project
+from tests.provenance.conftest import finished, project
+from tests.provenance.small import glossa
+from tests.provenance.tampering import Rows, edit
+
+__all__ = ["finished", "project"]
+
+
+def test_a_sound_project_is_told_in_a_table(project: Path) -> None:
+    told = glossa("audit", "--sample", "3")
+    lines = told.splitlines()
+    assert lines[0].split() == ["check", "checked", "failed", "unknown"]
+    assert any(line.startswith("prompts") and line.endswith("and what was sent") for line in lines)
+    assert lines[-1].startswith("Nothing differs: ")
+    assert max(map(len, lines)) <= 140
+
+
+def test_failures_are_named_and_end_with_exit_code_1(project: Path) -> None:
+    def change(rows: Rows) -> None:
+        rows[0]["score"] = 0.9375
+
+    edit(paths.scores("one", "llm", "detection") / "scores.parquet", change)
+    told = glossa("audit", code=1)
+    assert "outputs: 1 of " in told
+    assert "  data/scores/one/llm/detection\n    is not what score@one-llm-detection wrote" in told
+    assert told.splitlines()[-1] == "3 of 21 checks failed: outputs, figures, scores"
+
+
+def test_json_has_every_check_with_its_counts(project: Path) -> None:
+    shutil.rmtree("data/latents")
+    found = json.loads(glossa("audit", "--json"))
+    assert (found["sound"], found["sample"]) == (True, 20)
+    by_name = {check["name"]: check for check in found["checks"]}
+    assert len(by_name) == len(found["checks"])
+    assert by_name["windows"] == {
+        "name": "windows",
+        "covers": "the activations of every window, and the store",
+        "checked": 0,
+        "failed": 0,
+        "failures": [],
+        "not_checkable": by_name["windows"]["not_checkable"],
+    }
+    (entry,) = by_name["windows"]["not_checkable"]
+    assert entry["items"] == ["data/examples/one", "data/examples/two"]
+    told = glossa("audit", "--sample", "0")
+    assert "windows: not checked\n  data/examples/one and 1 more: the activations are not here" in told
+
+
+def test_as_many_windows_are_looked_at_as_told(project: Path) -> None:
+    def counts(sample: int, full: bool = False) -> int:
+        return {check.name: check.checked for check in activations.checks(Project.here(sample, full))}["activations"]
+
+    assert counts(3) == 6
+    assert counts(0) == 0
+    assert counts(0, full=True) == sum(len(Examples.open(paths.examples(coder)).windows) for coder in ("one", "two"))
+
+
+@pytest.mark.parametrize("gone", ["dvc.lock", "params.yaml"])
+def test_without_a_lock_or_params_there_is_one_sentence(project: Path, gone: str) -> None:
+    Path(gone).unlink()
+    result = CliRunner().invoke(main, ["audit"])
+    assert result.exit_code == 1
+    assert f"expected {gone}" in result.stderr
+    assert "Traceback" not in result.output

@@ -1,0 +1,125 @@
+"""A small project that has run whole, with a language model on the loopback that explains and judges, and DVC's own lock."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import chdir
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from stages.cli import main
+from tests.clones import COPIED, ROOT
+from tests.llm.asking import JUDGE
+from tests.llm.scripted_server import Server
+
+EXPLAINERS = {"llm": {"kind": "default", "model": {**JUDGE, "model": "w"}}, "pattern": {"kind": "pattern"}}
+SCORERS = {
+    "detection": {"kind": "detection", "model": {**JUDGE, "logprobs": 5}, "examples_per_prompt": 4, "latents": 6}
+}
+PARAMS = {
+    "seed": 0,
+    "corpus": {"source": "text", "path": "texts", "context_length": 32, "tokens": 3200},
+    "subject": {"model": "subject", "revision": None},
+    "cache": {"precision": "exact"},
+    "coders": {
+        "one": {"path": "coders/one", "hookpoint": "layers.0"},
+        "two": {"path": "coders/two", "hookpoint": "layers.1"},
+    },
+    "sampling": {
+        "latents": "all",
+        "min_activations": 5,
+        "window": 8,
+        "train": {"strategy": "quantile", "n": 6},
+        "test": {"per_decile": 1, "negatives": {"random": 10}},
+    },
+    "explainers": EXPLAINERS,
+    "scorers": SCORERS,
+    "compare": {"embedder": "all-MiniLM-L6-v2"},
+    "report": {"examples": 3},
+}
+
+
+def furnish(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> None:
+    """Lays out code, params, texts, a subject and two coders."""
+    from tests.conftest import SENTENCES
+
+    for name in COPIED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(subject, folder / "subject")
+    for number, name in enumerate(("one", "two"), 1):
+        make_coder(folder / "coders" / name, seed=number)
+    (folder / "texts").mkdir()
+    for number in range(30):
+        words = [SENTENCES[(number * step) % len(SENTENCES)] for step in range(1, 9)]
+        (folder / "texts" / f"{number:02}.txt").write_text(" ".join(words), encoding="utf-8")
+    (folder / "params.yaml").write_text(json.dumps(PARAMS, indent=1))
+
+
+_built: list[Path] = []
+
+
+def built(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> Path:
+    """Returns a project that has run whole, the same for all tests; the first to ask builds it in ``folder``."""
+    if not _built:
+        furnish(folder, subject, make_coder)
+        run(folder)
+        _built.append(folder)
+    return _built[0]
+
+
+def glossa(*arguments: str, code: int = 0) -> str:
+    """Runs a command and returns its output."""
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def run(folder: Path) -> None:
+    """Runs all stages in this process, and has DVC note what they read and wrote."""
+    with chdir(folder), Server() as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLOSSA_HOME", str(folder / ".glossa"))
+        endpoints = {"lab": {"base_url": server.url, "concurrency": 8}}
+        (folder / "runtime.yaml").write_text(json.dumps({"device": "cpu", "endpoints": endpoints}))
+        glossa("wire")
+        coders = PARAMS["coders"]
+        glossa("tokenize")
+        for coder in coders:
+            glossa("cache", coder)
+            glossa("sample", coder)
+            for explainer in EXPLAINERS:
+                glossa("explain", coder, explainer)
+                glossa("score", coder, explainer, "detection")
+        glossa("compare")
+        glossa("report")
+        lock()
+
+
+def lock() -> None:
+    """Has DVC take what lies in the current folder as what the stages wrote: dvc.lock is its own."""
+    from dvc.repo import Repo
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_SITE_CACHE_DIR", str(Path.cwd() / ".dvc/site"))
+        patch.setenv("DVC_NO_ANALYTICS", "1")
+        repo = Repo.init(no_scm=True, force=True) if not Path(".dvc/tmp").exists() else Repo()
+        with repo:
+            repo.commit(force=True)
+
+
+def audit(*arguments: str) -> dict[str, Any]:
+    """The audit of the current folder: {check: what it found}."""
+    result = CliRunner().invoke(main, ["audit", "--json", *arguments], env={**os.environ})
+    assert result.exit_code in (0, 1), result.output
+    told = json.loads(result.stdout)
+    assert told["sound"] == (result.exit_code == 0)
+    return {check["name"]: check for check in told["checks"]}

@@ -1,0 +1,242 @@
+"""Every silent edit is found and named: by its bytes and, where someone has rewritten dvc.lock as well, by what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from stages import paths
+from stages.provenance import files
+from stages.provenance.project import Project
+from tests.provenance.small import audit
+from tests.provenance.tampering import Rows, edit, flip, rewrite_lock
+
+EXPLANATIONS = paths.explanations("one", "llm")
+SCORES = paths.scores("one", "llm", "detection")
+STORE = paths.latents("one")
+
+
+def a_byte_in_a_store() -> None:
+    path = STORE / "activations/data/c/0"
+    flip(path, path.stat().st_size // 2)
+
+
+def a_swapped_explanation() -> None:
+    def swap(rows: Rows) -> None:
+        first, second = [row for row in rows if row["explanation"] is not None][:2]
+        first["explanation"], second["explanation"] = second["explanation"], first["explanation"]
+
+    edit(EXPLANATIONS / "explanations.parquet", swap)
+
+
+def an_edited_answer() -> None:
+    def change(rows: Rows) -> None:
+        rows[0]["response"] = rows[0]["response"].replace("fires on", "fires in")
+
+    edit(EXPLANATIONS / "transcript.parquet", change)
+
+
+def a_changed_prompt() -> None:
+    path = Path("stages/explainers/default.md")
+    path.write_text(path.read_text().replace("the", "teh", 1))
+
+
+def a_moved_example() -> None:
+    def move(rows: Rows) -> None:
+        taken = {row["start"] for row in rows if row["latent"] == rows[0]["latent"]}
+        rows[0]["start"] = next(start for start in range(0, 3000, 8) if start not in taken)
+
+    edit(paths.examples("one") / "windows.parquet", move)
+
+
+def a_score() -> None:
+    def raise_it(rows: Rows) -> None:
+        rows[0]["score"] = 0.9375
+
+    edit(SCORES / "scores.parquet", raise_it)
+
+
+def a_verdict() -> None:
+    def turn(rows: Rows) -> None:
+        rows[0]["predicted"] = not rows[0]["predicted"]
+
+    edit(SCORES / "verdicts.parquet", turn)
+
+
+def a_param() -> None:
+    path = Path("params.yaml")
+    path.write_text(path.read_text().replace('"min_activations": 5', '"min_activations": 6'))
+
+
+def a_coder_file() -> None:
+    shutil.copy("coders/two/sae.safetensors", "coders/one/sae.safetensors")
+
+
+def a_truncated_shard() -> None:
+    path = STORE / "activations/indices/c/0"
+    os.truncate(path, path.stat().st_size - 4)
+
+
+def a_deleted_row_of_a_transcript() -> None:
+    edit(SCORES / "transcript.parquet", lambda rows: rows[1:])
+
+
+def a_rewritten_lock() -> None:
+    (entry,) = list(Project.here().lock["explain@one-llm"].outs)
+    before, behind = Path("dvc.lock").read_text().split("\n  explain@one-llm:\n")
+    assert entry.md5
+    behind = behind.replace(entry.md5, f"{'0' * 32}.dir", 1)
+    Path("dvc.lock").write_text(f"{before}\n  explain@one-llm:\n{behind}")
+
+
+class Edit(NamedTuple):
+    make: Callable[[], None]
+    by_bytes: tuple[str, str]
+    """A check of files that fails, and what its failure names."""
+    by_content: tuple[tuple[str, str], ...] = ()
+    """The same where dvc.lock has been rewritten to fit."""
+
+
+EDITS = [
+    Edit(
+        a_byte_in_a_store,
+        ("outputs", "one.zarr: is not what cache@one wrote: activations/data/c/0 has changed"),
+        (("stores", "one.zarr"),),
+    ),
+    Edit(
+        a_swapped_explanation,
+        ("outputs", "one/llm: is not what explain@one-llm wrote: explanations.parquet has changed"),
+        (("explanations", r"one/llm, latent \d+: explanation is"), ("identities", "explanations.parquet")),
+    ),
+    Edit(
+        an_edited_answer,
+        ("outputs", "explain@one-llm wrote: transcript.parquet has changed"),
+        (("explanations", "explanation is .*fires on.*should be .*fires in"), ("journal", "transcript.parquet, row 0")),
+    ),
+    Edit(
+        a_changed_prompt, ("inputs", r"stages/explainers/default.md: is not what explain@one-llm and \d more ran with")
+    ),
+    Edit(
+        a_moved_example,
+        ("outputs", "examples/one: is not what sample@one wrote: windows.parquet has changed"),
+        (("windows", r"latent \d+, window \d+ \((train|test)\)"), ("activations", r"latent \d+, window")),
+    ),
+    Edit(
+        a_score,
+        ("outputs", "detection: is not what score@one-llm-detection wrote: scores.parquet has changed"),
+        (("scores", r"latent \d+: score is 0.9375"), ("figures", r"latent \d+: score is 0.9375, should be")),
+    ),
+    Edit(
+        a_verdict,
+        ("outputs", "score@one-llm-detection wrote: verdicts.parquet has changed"),
+        (("verdicts", r"latent \d+, window \d+: predicted is"), ("scores", r"latent \d+")),
+    ),
+    Edit(a_param, ("params", r"params.yaml, sampling.min_activations: is 6, was 5 when sample@one and \d more ran")),
+    Edit(
+        a_coder_file,
+        ("inputs", r"coders/one: is not what cache@one and \d more ran with"),
+        (("weights", "coder one: is"), ("activations", "the subject and the coder give")),
+    ),
+    Edit(
+        a_truncated_shard,
+        ("outputs", "cache@one wrote: activations/indices/c/0 has changed"),
+        (("stores", r"one.zarr: can't be read: expected [\d,]+ bytes in .*activations/indices/c/0"),),
+    ),
+    Edit(
+        a_deleted_row_of_a_transcript,
+        ("outputs", "score@one-llm-detection wrote: transcript.parquet has changed"),
+        (("prompts", "transcript.parquet: has no answer to the request"),),
+    ),
+    Edit(a_rewritten_lock, ("lock", "dvc.lock, data/explanations/one/llm: explain@one-llm wrote 0000")),
+]
+
+
+def names(edit: Edit) -> str:
+    return edit.make.__name__
+
+
+def said(check: dict) -> str:
+    return "\n".join(f"{failure['item']}: {failure['said']}" for failure in check["failures"])
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=names)
+def test_an_edit_is_found_by_its_bytes(edit: Edit, project: Path) -> None:
+    edit.make()
+    found = {check.name: check.told() for check in files.checks(Project.here())}
+    name, expected = edit.by_bytes
+    assert re.search(expected, said(found[name])), said(found[name])
+    assert {check for check in found if found[check]["failed"]} <= {name, "outputs"}
+
+
+@pytest.mark.parametrize("edit", [edit for edit in EDITS if edit.by_content], ids=names)
+def test_an_edit_is_found_by_what_it_says_when_the_lock_was_rewritten(edit: Edit, project: Path) -> None:
+    edit.make()
+    rewrite_lock()
+    found = audit("--full")
+    for name, expected in edit.by_content:
+        assert re.search(expected, said(found[name])), (name, said(found[name]))
+    assert not any(found[name]["failed"] for name in ("lock", "outputs", "inputs", "params"))
+
+
+def test_a_changed_prompt_is_found_by_what_would_be_sent(project: Path) -> None:
+    a_changed_prompt()
+    rewrite_lock()
+    # In a process of its own, which takes code and prompts from the current folder.
+    done = subprocess.run(
+        [sys.executable, "-m", "stages", "audit", "--json", "--sample", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert re.search(r"one/llm, latent \d+: turn 1 of \d+ \(system\) would say .*teh", said(found["prompts"]))
+    assert {name for name in found if found[name]["failed"]} == {"prompts"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["--full"]])
+def test_a_run_that_nobody_touched_has_no_failure(arguments: list[str], project: Path) -> None:
+    found = audit(*arguments)
+    assert not any(check["failed"] for check in found.values()), "".join(map(said, found.values()))
+    unchecked = {name for name in found if not found[name]["checked"]}
+    assert unchecked == set()
+    assert {entry["why"] for check in found.values() for entry in check["not_checkable"]} == {
+        "no commit has one to compare with"
+    }
+
+
+def test_nothing_is_asked_or_written(project: Path) -> None:
+    def state() -> dict[str, float]:
+        ours = (path for path in project.rglob("*") if path.is_file() and "journal.sqlite" not in path.name)
+        return {str(path): path.stat().st_mtime_ns for path in ours}
+
+    before = state()
+    audit()
+    assert state() == before
+
+
+def test_without_activations_it_says_what_it_could_not_check(project: Path) -> None:
+    shutil.rmtree("data/latents")
+    found = audit()
+    assert not any(check["failed"] for check in found.values()), "".join(map(said, found.values()))
+    for name in ("outputs", "stores", "silent", "windows"):
+        (entry,) = found[name]["not_checkable"]
+        assert entry["n"] == 2, entry
+    assert found["activations"]["checked"] > 0  # the subject and the coders are here
+
+
+def test_a_subject_that_is_not_here_is_no_failure_of_the_data(project: Path) -> None:
+    shutil.rmtree("subject")
+    shutil.rmtree("coders")
+    found = audit()
+    assert {name for name in found if found[name]["failed"]} == set()
+    assert found["activations"]["not_checkable"][0]["why"] == "the subject is not here"
