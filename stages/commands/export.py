@@ -1,0 +1,52 @@
+"""``glossa export``: results in a format that others read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stages import params
+from stages.errors import GlossaError, nearest
+from stages.outputs import new_directory
+from stages.publish import exports
+
+
+@click.command("export")
+@click.argument("kind", metavar="FORMAT", type=click.Choice(list(exports.KINDS)))
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--coder", "coders", multiple=True, help="Only this coder; may be given several times.")
+@click.option("--explainer", "explainers", multiple=True, help="Only this explainer; may be given several times.")
+def command(kind: str, folder: Path, coders: tuple[str, ...], explainers: tuple[str, ...]) -> None:
+    """Write results in FORMAT into FOLDER, which must be new or empty.
+
+    \b
+    csv, jsonl           a line for every explanation, with its scores
+    delphi               the results folder of EleutherAI's delphi
+    neuronpedia          the files that Neuronpedia imports in bulk
+    neuronpedia-upload   bodies for its upload-batch API
+    paper                {latent: explanation} for every hookpoint
+    ro-crate             the whole run as a Workflow Run RO-Crate; needs the package rocrate
+    saebench             the autointerp evaluations of SAEBench
+    """  # noqa: D301
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise GlossaError(
+            f"expected a new or empty folder to write into, found {folder} with something in it; name another"
+        )
+    p = params.load()
+    chosen = {
+        "coders": _chosen("coder", p.coders, coders),
+        "explainers": _chosen("explainer", p.explainers, explainers),
+    }
+    with new_directory(folder) as partial:
+        told = exports.load(kind).write(p.model_copy(update=chosen), partial)
+    click.echo(f"export {kind}: {folder}, {told}")
+
+
+def _chosen(what: str, entries: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    for name in names:
+        if name not in entries:
+            raise GlossaError(f"params.yaml has no {what} {name}; {nearest(name, entries)}")
+    return {name: entry for name, entry in entries.items() if not names or name in names}

@@ -1,0 +1,1 @@
+"""results/dataset: explanations, scores, verdicts and examples as a folder that others load without Glossa."""

@@ -1,0 +1,117 @@
+"""``delphi``: the results folder of EleutherAI/delphi, one for every coder and explainer.
+
+``explanations/<module>_latent<i>.txt`` is a JSON string, ``scores/<scorer>/<module>_latent<i>.txt`` a list of JSON objects,
+one for every judged example, as delphi/log/result_analysis.py reads them. Its quantiles count from 0, the strongest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from stages import paths
+from stages.corpus.tokens import Tokens
+from stages.examples.table import Examples, LatentExamples
+from stages.explainers.table import texts
+from stages.outputs import dumps
+from stages.params import Params
+from stages.scorers import table as scores_table
+
+CLASSIFIERS = {"detection": "detection", "fuzzing": "fuzz"}
+"""What delphi calls our kinds that say yes or no."""
+EMBEDDING = "embedding"
+
+
+def write(p: Params, folder: Path) -> str:
+    """Writes ``<coder>-<explainer>/`` with explanations, scores and run_config.json; see ``exports.Export``."""
+    tokens = Tokens.open()
+    explained = scored = 0
+    for coder in p.coders:
+        examples = Examples.open(paths.examples(coder))
+        module = examples.meta["hookpoint"].replace("/", "--")
+        for explainer in p.explainers:
+            place = folder / f"{coder}-{explainer}"
+            explanations = place / "explanations"
+            explanations.mkdir(parents=True)
+            for latent, text in texts(paths.explanations(coder, explainer)).items():
+                _dump(explanations / file_name(module, latent), text)
+                explained += 1
+            for scorer, name in scorer_names(p).items():
+                found = place / "scores" / name
+                found.mkdir(parents=True)
+                for latent, items in _items(p, examples, tokens, (coder, explainer, scorer)):
+                    _dump(found / file_name(module, latent), items)
+                    scored += 1
+            config = {"model": p.subject.model, "hookpoints": [module], "name": place.name, "seed": p.seed}
+            (place / "run_config.json").write_text(dumps(config), encoding="utf-8")
+    return f"{explained} explanations, {scored} files of scores"
+
+
+def file_name(module: str, latent: int) -> str:
+    """What delphi calls the file of a latent."""
+    return f"{module}_latent{latent}.txt"
+
+
+def scorer_names(p: Params) -> dict[str, str]:
+    """{scorer: delphi's name of its kind}; a scorer has its own name where several are of a kind."""
+    known = {**CLASSIFIERS, EMBEDDING: EMBEDDING}
+    kinds = {name: entry["kind"] for name, entry in p.scorers.items() if entry["kind"] in known}
+    times = Counter(kinds.values())
+    return {name: known[kind] if times[kind] == 1 else name for name, kind in kinds.items()}
+
+
+def _items(
+    p: Params, examples: Examples, tokens: Tokens, names: tuple[str, str, str]
+) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Yields every latent that was judged by its own explanation, and what was said of its examples."""
+    verdicts = scores_table.read_verdicts(paths.scores(*names))
+    verdicts = verdicts.filter(pc.equal(verdicts["explanation"], scores_table.OWN))
+    judged = {latent: rows.to_pylist() for (_, latent), rows in scores_table.by_item(verdicts)}
+    item = _embedded if p.scorers[names[2]]["kind"] == EMBEDDING else _classified
+    for example in examples.of(list(judged)):
+        windows = _windows(example)
+        found = [
+            item(row, *windows[row["window"]], tokens) for row in judged[example.latent] if row["window"] in windows
+        ]
+        yield example.latent, found
+
+
+def _windows(example: LatentExamples) -> dict[int, tuple[list[int], list[float]]]:
+    """{start: (tokens, activations)} of the windows held out."""
+    return {
+        start: (ids, values)
+        for part in (example.test, example.negative)
+        for start, ids, values in zip(
+            part.starts.tolist(), part.tokens.tolist(), part.activations.tolist(), strict=True
+        )
+    }
+
+
+def _distance(row: dict[str, Any]) -> int:
+    return row["decile"] - 1  # of a silent window 0, and so -1, as delphi has it
+
+
+def _classified(row: dict[str, Any], ids: list[int], activations: list[float], tokens: Tokens) -> dict[str, Any]:
+    predicted = row["predicted"]
+    return {
+        "str_tokens": [tokens.vocabulary.strings[token] for token in ids],
+        "activations": activations,
+        "distance": _distance(row),
+        "activating": row["active"],
+        "prediction": predicted,
+        "probability": row["value"],
+        "correct": None if predicted is None else predicted == row["active"],
+    }
+
+
+def _embedded(row: dict[str, Any], ids: list[int], activations: list[float], tokens: Tokens) -> dict[str, Any]:
+    return {"text": tokens.vocabulary.text(ids), "distance": _distance(row), "similarity": row["value"]}
+
+
+def _dump(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
