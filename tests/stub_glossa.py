@@ -52,7 +52,7 @@ def main(stage: str, *names: str) -> None:
         case "report":
             scored = [data / "scores" / c / e / s for c in coders for e in explainers for s in scorers]
             reads = ["data/similarity", *(data / "examples" / c for c in coders), *explained, *scored]
-            takes, outs = [p["report"]], ["results/plots", "results/report", "results/metrics.json"]
+            takes, outs = [p["report"]], ["results/plots", "results/report", "results/dataset", "results/metrics.json"]
     found = json.dumps([stage, names, [content(Path(path)) for path in reads], takes], sort_keys=True)
     for out in map(Path, outs):
         file = out if out.suffix == ".json" else out / "content"
