@@ -33,16 +33,14 @@ class Options(Section):
 
     def score(self, items: list[Item], context: Context) -> Scored:
         """Ranks the windows by cosine with the explanation; the score is the AUROC of that ranking."""
-        from stages.similarity import embedder
+        from stages.similarity import embedder, remembered
 
         model = embedder.load(self.embedder, runtime.load().device)
         queries = model.prompted(_prompt(self.query, model.prompts, QUERY))
         documents = model.prompted(_prompt(self.document, model.prompts, DOCUMENT))
         shown = [(item, windows(item, context.vocabulary)) for item in items]
-        asked = sorted({item.text for item in items})
-        texts = sorted({example.text for _, examples in shown for example in examples})
-        query_of = dict(zip(asked, queries.encode(asked), strict=True)) if asked else {}
-        document_of = dict(zip(texts, documents.encode(texts), strict=True)) if texts else {}
+        query_of = remembered.embed(queries, sorted({item.text for item in items}))
+        document_of = remembered.embed(documents, sorted({one.text for _, examples in shown for one in examples}))
         rows = [
             verdict(item, example, value=float(np.dot(document_of[example.text], query_of[item.text])))
             for item, examples in shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -165,4 +166,7 @@ def fake_embedder() -> Any:
         vectors = np.array(counts, np.float32).reshape(len(texts), len(words))
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
 
-    return SimpleNamespace(encode=encode, identity={"name": "fake"})
+    def stream(texts: list[str]) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        yield texts, encode(texts)
+
+    return SimpleNamespace(stream=stream, identity={"name": "fake", "sha256": "00"})

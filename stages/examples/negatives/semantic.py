@@ -84,14 +84,16 @@ class Semantic:
 
 
 def source(setting: Setting) -> Semantic:
-    """Embeds the pool and returns the source of semantic negatives."""
-    from stages.similarity import embedder
+    """Embeds the windows of the pool that no coder's sample has embedded yet, and returns the source of semantic negatives."""
+    from stages.similarity import embedder, remembered
 
     model = embedder.load(setting.sampling.embedder, runtime.load().device)
     pool = choose_pool(setting.grid, setting.seed)
-    vectors = np.rint(model.encode(texts(setting.tokens, pool, setting.grid.window)) * SCALE)
+    of_blocks = texts(setting.tokens, pool, setting.grid.window)
+    vector_of = remembered.embed(model, of_blocks)
+    vectors = np.array([vector_of[text] for text in of_blocks], np.float32).reshape(len(pool), -1)
     facts = {"embedder": model.identity, "windows_embedded": len(pool)}
-    return Semantic(setting.grid, pool, vectors.astype(np.float32), facts)
+    return Semantic(setting.grid, pool, np.rint(vectors * SCALE), facts)
 
 
 def choose_pool(grid: Grid, seed: int) -> NDArray[np.int64]:

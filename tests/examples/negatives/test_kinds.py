@@ -108,7 +108,9 @@ def test_a_large_corpus_is_embedded_in_part() -> None:
         values: Any = {"latents": "all", "min_activations": 1, "window": WINDOW, "across_documents": False}
         values |= {"train": {"n": 4}, "test": {"per_decile": 1, "negatives": {"random": 0, "semantic": 3}}}
         found, rows = here.sample(params.Sampling.model_validate(values))
-    assert found.facts["negatives"] == {"semantic": {"embedder": {"name": "fake"}, "windows_embedded": 20}}
+    assert found.facts["negatives"] == {
+        "semantic": {"embedder": {"name": "fake", "sha256": "00"}, "windows_embedded": 20}
+    }
     silent = {row["start"] // WINDOW for row in rows if row["kind"]}
     assert silent
     assert silent <= set(pool.tolist())
