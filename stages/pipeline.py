@@ -103,7 +103,7 @@ def blocks(p: Params) -> dict[str, list[str]]:
     if p.compare.ceiling:
         explaining = units["explainers"]
         code["compare"] = sorted(set(code["compare"]).union(explaining.shared, *explaining.own.values()))
-    found |= {f"{stage}.code": _list(found_code) for stage, found_code in code.items()}
+    found |= {f"{stage}.code": _list(folded(found_code)) for stage, found_code in code.items()}
     for room, stage in ROOMS.items():
         slots = max(map(len, units[room].own.values()), default=0)
         found[f"{stage}.code"] = [*_list(units[room].shared), *(f"- ${{item.code[{i}]}}" for i in range(slots))]
@@ -116,9 +116,23 @@ def unit_code(room: str, entries: Mapping[str, Mapping[str, Any]]) -> UnitCode:
     stage = imports.files(f"stages.{ROOMS[room]}")
     needed = {name: set[Path]().union(*map(imports.files, _modules(room, name, entries[name]))) for name in entries}
     shared = stage.union(set.intersection(*needed.values()) if needed else ())
-    own = {name: sorted(files - shared) for name, files in needed.items()}
+    own = {name: folded(files - shared) for name, files in needed.items()}
     slots = max(map(len, own.values()), default=0)
-    return UnitCode(sorted(shared), {name: [*files, *[script] * (slots - len(files))] for name, files in own.items()})
+    return UnitCode(folded(shared), {name: [*files, *[script] * (slots - len(files))] for name, files in own.items()})
+
+
+def folded(files: Iterable[Path]) -> list[Path]:
+    """Returns ``files`` in order, a folder in place of all that lies in it: dvc.lock has a paragraph for each, in every stage."""
+    left = set(files)
+    for folder in sorted({file.parent for file in left}, key=lambda path: -len(path.parts)):
+        inside = {file for file in folder.rglob("*") if file.is_file() and not _is_ignored(file)}
+        if len(inside) > 1 and inside <= left:
+            left = left - inside | {folder}
+    return sorted(left)
+
+
+def _is_ignored(file: Path) -> bool:
+    return "__pycache__" in file.parts or file.name.startswith(".")
 
 
 def find(text: str) -> list[Block]:

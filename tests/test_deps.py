@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,15 @@ def listed(tmp_path_factory: pytest.TempPathFactory) -> Code:
         patch.setenv("DVC_SITE_CACHE_DIR", str(tmp_path_factory.mktemp("dvc")))
         with Repo(str(ROOT)) as repo:
             found = {stage.addressing: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
-    return {name: {dep for dep in deps if dep.startswith("stages/")} for name, deps in found.items()}
+    return {name: set(unfolded(dep for dep in deps if dep.startswith("stages/"))) for name, deps in found.items()}
+
+
+def unfolded(deps: Iterable[str]) -> Iterator[str]:
+    """The files that dependencies name, or that lie in a folder that they name."""
+    for dep in deps:
+        path = ROOT / dep
+        files = path.rglob("*") if path.is_dir() else [path]
+        yield from (file.relative_to(ROOT).as_posix() for file in files if "__pycache__" not in file.parts)
 
 
 def modules_of(stage: str, p: params.Params) -> list[str]:
@@ -65,7 +74,7 @@ def test_every_entry_has_its_stages(listed: Code, p: params.Params) -> None:
         *("tokenize", "compare", "report"),
         *(f"{stage}@{coder}" for stage in ("cache", "sample") for coder in p.coders),
         *(f"explain@{name}" for name in explains),
-        *(f"score@{name}-{scorer}" for name in explains for scorer in p.scorers),
+        *(f"score@{'-'.join(triple)}" for triple in scorers.wanted(p)),
     }
     assert {name.partition("@")[0] for name in listed} == set(STAGES)
 

@@ -64,7 +64,8 @@ def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
         "two-pattern: {coder: two, explainer: pattern}",
     ]
     assert block("score.entries")[1] == (
-        'one-pattern-fuzzing: {coder: one, explainer: pattern, scorer: fuzzing, code: "${code.scorers.fuzzing}"}'
+        "one-pattern-fuzzing: {coder: one, explainer: pattern, scorer: fuzzing, "
+        'explained: data/explanations/one/pattern, code: "${code.scorers.fuzzing}"}'
     )
     assert block("compare.data") == [
         "- data/tokens",
@@ -288,3 +289,24 @@ def test_any_path_survives_yaml_and_dvc(path: str) -> None:
     (line,) = pipeline._list([Path(path)])
     (found,) = YAML(typ="safe", pure=True).load(line)
     assert Context().resolve_str(found) == Path(path).as_posix()
+
+
+def test_a_folder_stands_for_all_that_lies_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    whole, part, alone = Path("room/whole"), Path("room"), Path("alone")
+    for file in (
+        whole / "a.py",
+        whole / "b.md",
+        whole / "__pycache__/a.pyc",
+        part / "c.py",
+        part / "d.py",
+        alone / "e.py",
+    ):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    assert pipeline.folded([part / "c.py", whole / "b.md", whole / "a.py", alone / "e.py"]) == [
+        alone / "e.py",
+        part / "c.py",
+        whole,
+    ]
+    assert pipeline.folded([whole / "a.py"]) == [whole / "a.py"]
