@@ -131,8 +131,7 @@ def _score(scores: results.Scores, latent: int) -> str:
     parts = [f"{click.style(f'{own.score:.2f}', bold=True)} {scores.metric}"]
     if own.low is not None and own.high is not None:
         parts.append(f"95 % interval {own.low:.2f} to {own.high:.2f}")
-    name = "chance" if "chance" in scores.meta else "floor"
-    parts.append("no floor" if floor is None else f"{name} {floor:.2f}")
+    parts.append("no floor" if floor is None else f"{scores.floor_name} {floor:.2f}")
     if own.unscored:
         parts.append(f"{own.unscored} of {own.n + own.unscored} examples unscored")
     return ", ".join(parts)

@@ -44,8 +44,7 @@ def page_data(coder: CoderResults, tokens: Tokens, n_windows: int) -> dict[str, 
 
 def _scorer(name: str, scores: Scores) -> list[Any]:
     """Name, metric, what the floor is, what else a score says, and whether it is 1 at most."""
-    floor = "chance" if "chance" in scores.meta else "floor"
-    return [name, scores.metric, floor, called(scores.natural_metric), scores.is_bounded]
+    return [name, scores.metric, scores.floor_name, called(scores.natural_metric), scores.is_bounded]
 
 
 def _latent(

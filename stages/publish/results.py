@@ -123,6 +123,11 @@ class Scores:
         return self.meta.get("chance") if shuffled is None else shuffled
 
     @property
+    def floor_name(self) -> str:
+        """What the floor is called: of a scorer of latents, which has no other explanations to compare with, it is chance."""
+        return "floor" if self.floor else "chance"
+
+    @property
     def unscored(self) -> dict[str, Any]:
         """How many ``latents`` have no score and how many ``examples`` no verdict, and both ``…_by_reason``."""
         return self.meta["unscored"][scores_table.OWN]
