@@ -53,8 +53,8 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
 
     from stages import coders
     from stages.coders.check import BATCH_TOKENS, measure
-    from stages.latents.batches import is_out_of_memory
     from stages.subject import load
+    from stages.subject.room import is_out_of_memory
 
     knobs = runtime.load()
     section = p.subject_of(coder)

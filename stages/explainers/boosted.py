@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated
 
+import click
 import numpy as np
 from pydantic import Field
 
@@ -51,6 +52,7 @@ class Boosting(Section):
         found = origin.load(p, coder)
         editing = editor(found.subject, found.coder)
         if isinstance(editing, str):
+            click.echo(f"no boosted tokens are shown of {coder}: {editing}", err=True)
             yield from latents
             return
         steering = Steering(found.subject, runtime.load().batch_tokens)

@@ -83,11 +83,6 @@ class BatchSize:
         )
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch found no memory, on a GPU or without."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def batches(tokens: Tokens, first: int, end: int, size: BatchSize, device: torch.device) -> Iterator[Batch]:
     """Yields the rows ``first`` to ``end``; the next batch is fetched while one is worked on, and the last is kept short."""
     special = torch.from_numpy(tokens.vocabulary.special)

@@ -13,13 +13,14 @@ from stages.coders.sparse_coder import SparseCoder
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.latents import runs, spec
-from stages.latents.batches import Batch, BatchSize, batches, is_out_of_memory
+from stages.latents.batches import Batch, BatchSize, batches
 from stages.latents.events import Collector
 from stages.latents.runs import Run
 from stages.latents.scratch import Scratch
 from stages.outputs import fingerprint
 from stages.subject.hookpoints import activations
 from stages.subject.load import Subject
+from stages.subject.room import is_out_of_memory
 
 CELLS = {"cuda": 2**28}
 """Pre-activations of a coder held at once: 1 GB in float32 on a GPU, a quarter of it elsewhere."""

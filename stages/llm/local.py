@@ -7,14 +7,13 @@ serves that one call, and every batch gets a copy, because the model writes into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,15 +23,13 @@ from stages import hub, params, runtime
 from stages.errors import GlossaError
 from stages.outputs import file_sha256, fingerprint
 from stages.subject.load import causal_lm, pick_device
+from stages.subject.room import Room
 
 KEY = "models.*"
 """Where in params.yaml its options are."""
 
 DECIDING = frozenset({".bin", ".jinja", ".json", ".model", ".safetensors", ".txt"})
 """Suffixes of the files that decide what a model in a folder says: weights, configuration, tokenizer, chat template."""
-
-GPU_TOKENS, CPU_TOKENS = 65_536, 8192
-"""Tokens that go through at once, answers included, unless runtime.yaml says or memory runs out."""
 
 LOGITS_AT_ONCE = 2**26
 """Logits that are turned into log-probabilities at once."""
@@ -66,9 +63,11 @@ class Generated(NamedTuple):
 class Local:
     """A model and its tokenizer."""
 
-    def __init__(self, name: str, model: Any, tokenizer: Any, batch_tokens: int):
-        self.name, self.model, self.tokenizer, self._budget = name, model, tokenizer, batch_tokens
+    def __init__(self, name: str, model: Any, tokenizer: Any, batch_tokens: int | None):
+        self.name, self.model, self.tokenizer = name, model, tokenizer
         self.device = model.get_input_embeddings().weight.device
+        remedy = "use a smaller dtype or model, or a device with more memory"
+        self.room = Room(self.device, batch_tokens, f"the model {name}", remedy)
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         own = model.generation_config.eos_token_id
         ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
@@ -127,7 +126,7 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work)
         return found
 
     def read_behind(self, head: list[int], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
@@ -162,7 +161,7 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work)
         return found
 
     def generate(
@@ -193,29 +192,6 @@ class Local:
             )
         said = output[:, ids.shape[1] :].tolist()
         return [self._told(tokens, limit) for tokens, limit in zip(said, limits, strict=True)]
-
-    def in_batches(
-        self, items: Sequence[int], length: Callable[[int], int], work: Callable[[list[int]], object]
-    ) -> None:
-        """Calls ``work`` on all items, the longest first, as many at once as the memory holds.
-
-        Raises:
-            GlossaError: a single one is too much.
-        """
-        ordered = sorted(items, key=lambda item: (-length(item), item))
-        start = 0
-        while start < len(ordered):
-            n = max(1, self._budget // max(1, length(ordered[start])))
-            try:
-                work(ordered[start : start + n])
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                n = min(n, len(ordered) - start)
-            else:
-                start += n
-                continue
-            self._halve(n, length(ordered[start]))  # here, where nothing holds on to the tensors of before
 
     def check_fits(self, tokens: int) -> None:
         """Raises GlossaError if so many tokens are more than the model reads."""
@@ -284,20 +260,6 @@ class Local:
             text, whole = text.partition(PLAIN_STOP)[0], True
         return Generated(text, len(said) + (end is not None and whole), whole)
 
-    def _halve(self, n: int, length: int) -> None:
-        if n == 1:
-            raise GlossaError(
-                f"expected memory for {length:,} tokens through the model {self.name}, but there is not enough; use a smaller dtype "
-                "or model, or a device with more memory"
-            )
-        self._budget = n * length // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        click.echo(
-            f"out of memory with {n * length:,} tokens at once; going on with {self._budget:,} (batch_tokens in runtime.yaml sets it)",
-            err=True,
-        )
-
 
 @lru_cache(maxsize=1)
 def load(model: str, revision: str | None, dtype: str) -> Local:
@@ -316,8 +278,7 @@ def load(model: str, revision: str | None, dtype: str) -> Local:
     except (OSError, ValueError, ImportError) as error:
         why = " ".join(str(error).split("\n")[0].split())
         raise GlossaError(f"{KEY}.model should have a tokenizer, but that of {model} can't be loaded: {why}") from None
-    tokens = knobs.batch_tokens or (GPU_TOKENS if loaded.device.type == "cuda" else CPU_TOKENS)
-    return Local(model, loaded, tokenizer, tokens)
+    return Local(model, loaded, tokenizer, knobs.batch_tokens)
 
 
 @lru_cache
@@ -352,7 +313,3 @@ class _Draw:
         self._step += 1
         chosen = torch.searchsorted(share, draw * share[:, -1:], right=True).clamp(max=share.shape[-1] - 1)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen, 0.0)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

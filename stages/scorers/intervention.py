@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from stages import llm, runtime
 from stages.corpus.tokens import Vocabulary
 from stages.params import Section
 from stages.progress import bar
 from stages.scorers import Context, Item, Scored, metrics, summary
+from stages.scorers.local_model import LocalModel
 from stages.scorers.metrics import Figure
 from stages.scorers.shown import Example, verdict
 from stages.scorers.summary import ALL
@@ -48,7 +48,7 @@ class Options(Section):
     """The entry ``{kind: intervention, model: …}``."""
 
     kind: Literal["intervention"]
-    model: dict[str, Any]
+    model: LocalModel
     """A base model rather than one that was taught to chat."""
     divergence: Annotated[float, Field(gt=0, le=20)] = 1.0
     """How much the edits change the next token, in nats; scores compare at the same value only."""
@@ -59,17 +59,6 @@ class Options(Section):
     shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
     """Passages with explanations that precede the one in question; fewer for a judge that reads only short texts."""
     latents: Annotated[int, Field(ge=1)] | None = None
-
-    @field_validator("model")
-    @classmethod
-    def _in_this_process(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value.get("provider") in llm.PROVIDERS and value["provider"] != "transformers":
-            raise PydanticCustomError(
-                "provider",
-                "should be a model with provider: transformers, as intervention needs the probabilities of given texts, which "
-                "chat servers do not tell",
-            )
-        return value
 
     def score(self, items: list[Item], context: Context) -> Scored:
         """Raises each latent, once for all of its explanations, and asks how much the texts tell of them.

@@ -34,6 +34,7 @@ TOKENS_A_TEXT = 100
 
 EMPTY = "the text is empty"
 NO_TEXT = "no text was written"
+NO_TEST = "the latent has no test window"
 
 
 class Text(NamedTuple):
@@ -81,7 +82,8 @@ class Options(Section):
             reason = next((text.reason for text in own if text.reason), NO_TEXT)
             key = (item.control, item.examples.latent)
             figure = share(found > 0, reason, generator)
-            strong = share(found >= _usual(item), reason, generator)
+            usual = _usual(item)
+            strong = share(found >= usual, reason, generator) if usual is not None else Figure(None, reason=NO_TEST)
             scores.append(summary.score_row(*key, figure, len(found), len(own) - len(found)))
             measures.append(summary.measure_row(*key, METRIC, ALL, figure, len(found)))
             measures.append(summary.measure_row(*key, METRIC, "strong", strong, len(found)))
@@ -128,9 +130,9 @@ def share(hits: NDArray[np.bool_], reason: str, generator: np.random.Generator) 
     return metrics.figure(np.concatenate([[hits.mean()], drawn]), reason)
 
 
-def _usual(item: Item) -> float:
-    """The median of the test windows' maxima."""
-    return float(np.median(item.examples.test.activations.max(axis=1))) if len(item.examples.test) else np.inf
+def _usual(item: Item) -> float | None:
+    """The median of the test windows' maxima, if there are any."""
+    return float(np.median(item.examples.test.activations.max(axis=1))) if len(item.examples.test) else None
 
 
 def _peaks(written: Sequence[tuple[Item, Text]], context: Context) -> list[float]:

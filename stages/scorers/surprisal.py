@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from stages import llm
 from stages.errors import GlossaError
 from stages.params import Section
 from stages.progress import bar
 from stages.scorers import Context, Item, Scored, summary
+from stages.scorers.local_model import LocalModel
 from stages.scorers.shown import verdict, windows
 from stages.scorers.table import verdicts_schema
 
@@ -47,22 +47,11 @@ class Options(Section):
     """The entry ``{kind: surprisal, model: …}``."""
 
     kind: Literal["surprisal"]
-    model: dict[str, Any]
+    model: LocalModel
     """A base model rather than one that was taught to chat."""
     shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
     """Descriptions with sentences that precede the one in question; fewer for a model that reads only short texts."""
     latents: Annotated[int, Field(ge=1)] | None = None
-
-    @field_validator("model")
-    @classmethod
-    def _in_this_process(cls, value: dict[str, Any]) -> dict[str, Any]:
-        if value.get("provider") in llm.PROVIDERS and value["provider"] != "transformers":
-            raise PydanticCustomError(
-                "provider",
-                "should be a model with provider: transformers, as surprisal needs the probabilities of given texts, which chat "
-                "servers do not tell",
-            )
-        return value
 
     def score(self, items: list[Item], context: Context) -> Scored:
         """Ranks the windows by how much likelier the explanation makes them; the score is the AUROC of that ranking.

@@ -1,7 +1,8 @@
 """Embeddings of texts that outlive every stage, so that only new texts are embedded.
 
-They lie in Glossa's home by the sha256 of the model, its prompt and the text. A vector does not depend on what it was
-embedded with (``Embedder.stream``), so a result does not depend on what was remembered. Delete the file at will.
+They lie in Glossa's home by the sha256 of the model, its prompt and the text. Batches hold texts of
+one length (``Embedder.stream``), so a vector depends on what it was embedded with by rounding alone, in its last bits: a run that
+finds some remembered may differ in these from one that does not. Delete the file at will.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
-import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,9 +21,7 @@ from torch import Tensor
 from stages.errors import GlossaError
 from stages.subject.hookpoints import heard, replaced, resolve
 from stages.subject.load import Subject
-
-GPU_TOKENS, CPU_TOKENS = 65_536, 8192
-"""Tokens that go through at once, those to be written included, unless runtime.yaml says or memory runs out."""
+from stages.subject.room import Room
 
 LOGITS = 2**27
 """Log-probabilities that may be kept at once: half a gigabyte."""
@@ -49,7 +46,8 @@ class Steering:
 
     def __init__(self, subject: Subject, batch_tokens: int | None = None):
         self.subject = subject
-        self._budget = batch_tokens or (GPU_TOKENS if subject.device.type == "cuda" else CPU_TOKENS)
+        remedy = "use a lower subject.dtype or a device with more memory"
+        self._room = Room(subject.device, batch_tokens, f"the subject {subject.name}", remedy)
         self._vocabulary_size = subject.model.config.get_text_config().vocab_size
         self._takes = signature(subject.model.forward).parameters.keys() & {"position_ids", "logits_to_keep"}
 
@@ -68,7 +66,7 @@ class Steering:
         def work(places: list[int]) -> None:
             found[places] = self._last(*self._filled([prompts[place] for place in places]), places, edit).cpu()
 
-        self._in_batches([len(prompt) for prompt in prompts], work)
+        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]), work)
         return found
 
     def divergences(self, prompts: Sequence[Sequence[int]], clean: Tensor, edit: Edit) -> NDArray[np.float64]:
@@ -85,7 +83,7 @@ class Steering:
             terms = torch.where(edited == -torch.inf, 0, edited.exp() * (edited - other))
             found[places] = terms.double().sum(1).clamp(min=0).cpu().numpy()
 
-        self._in_batches([len(prompt) for prompt in prompts], work)
+        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]), work)
         return found
 
     def write(
@@ -109,7 +107,7 @@ class Steering:
                 end = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
                 found[place] = tokens[:end]
 
-        self._in_batches([len(prompt) + draws.shape[1] for prompt in prompts], work)
+        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]) + draws.shape[1], work)
         return found
 
     def _last(self, ids: Tensor, mask: Tensor, places: list[int], edit: Edit | None) -> Tensor:
@@ -154,37 +152,6 @@ class Steering:
             ids[i, longest - len(row) :] = torch.tensor(row)
             mask[i, longest - len(row) :] = 1
         return ids.to(self.subject.device), mask.to(self.subject.device)
-
-    def _in_batches(self, lengths: Sequence[int], work: Callable[[list[int]], object]) -> None:
-        """Calls ``work`` on the places of all ``lengths``, the longest first."""
-        ordered = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
-        start = 0
-        while start < len(ordered):
-            longest = lengths[ordered[start]]
-            part = ordered[start : start + max(1, self._budget // longest)]
-            try:
-                work(part)
-            except RuntimeError as error:
-                if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)):
-                    raise
-            else:
-                start += len(part)
-                continue
-            self._halve(len(part), longest)  # here, where nothing holds on to the tensors of before
-
-    def _halve(self, n: int, length: int) -> None:
-        if n == 1:
-            raise GlossaError(
-                f"expected memory for {length:,} tokens through the subject {self.subject.name}, but there is not enough; use a "
-                "lower subject.dtype or a device with more memory"
-            )
-        self._budget = n * length // 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        click.echo(
-            f"out of memory with {n * length:,} tokens at once; going on with {self._budget:,} (batch_tokens in runtime.yaml sets it)",
-            err=True,
-        )
 
 
 @contextmanager
