@@ -18,13 +18,15 @@ from stages import imports, paths, scorers
 from stages.errors import GlossaError, nearest
 from stages.params import LATENT, Coder, InstalledDocs, LocalText, Params, Subject
 
-STAGES = ("tokenize", "cache", "sample", "explain", "score", "compare", "report")
-ROOMS = {"explainers": "explain", "scorers": "score"}
-"""The rooms whose units are chosen by an entry's ``kind``, and the stage that runs them."""
+STAGES = ("tokenize", "cache", "sample", "compare", "report")
+"""Those written by hand, whose code follows."""
+UNITS = frozenset({"explainers", "scorers"})
+"""The rooms whose units are chosen by an entry's ``kind``; every entry has a stage of its own."""
 
 TOKENIZER = ("added_tokens", "merges", "special_tokens", "tokenizer", "vocab")
-MAPPINGS = frozenset({"cache.entries", "explain.entries", "score.entries", "units"})
-"""The blocks that are no lists."""
+OWN_LINES = {"cache.entries": r"[ #]|(?!- )", "explain": r" |explain-", "score": r" |score-"}
+"""How lines of a block that is no list begin behind its indentation."""
+LIST_LINES = r"[ #]|- "
 
 MARK = re.compile(r"( *)# wired: ([a-z.]+)")
 PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@+-]*")
@@ -38,16 +40,6 @@ class Block(NamedTuple):
     indent: str
     start: int
     end: int
-
-
-class UnitCode(NamedTuple):
-    """The code of a stage that runs units."""
-
-    shared: list[Path]
-    """What every entry needs."""
-
-    own: dict[str, list[Path]]
-    """What each entry needs beside it; lists of one length, filled up with the stage's script, or none."""
 
 
 def blocks(p: Params) -> dict[str, list[str]]:
@@ -65,28 +57,16 @@ def blocks(p: Params) -> dict[str, list[str]]:
     script = imports.file_of("stages.cache")
     explained = [paths.explanations(*pair) for pair in product(coders, explainers)]
     scored = [paths.scores(*triple) for triple in scorers.wanted(p)]
-    code = {stage: sorted(imports.files(f"stages.{stage}")) for stage in STAGES if stage not in ROOMS.values()}
-    units = {room: unit_code(room, getattr(p, room)) for room in ROOMS}
+    code = {stage: imports.files(f"stages.{stage}") for stage in STAGES}
+    own = {name: unit_code("explain", "explainers", name, entry) for name, entry in p.explainers.items()}
+    if p.compare.ceiling:
+        code["compare"].update(*own.values())
     found = {
         "tokenize.data": _list(_sources(p)),
-        "cache.entries": _map(_entry(c, coder=c, weights=folders.get(c, script)) for c in coders),
+        "cache.entries": [_entry(c, coder=c, weights=folders.get(c, script)) for c in coders],
         "cache.data": _list(_folder(p.subject)),
-        "explain.entries": _map(
-            _entry(f"{c}-{e}", coder=c, explainer=e, code=_own("explainers", e, units))
-            for c, e in product(coders, explainers)
-        ),
-        "score.entries": _map(
-            _entry(
-                f"{c}-{e}-{s}",
-                coder=c,
-                explainer=e,
-                scorer=s,
-                # Where a latent itself is scored there are no explanations, but a loop can't leave a dependency out.
-                explained=imports.file_of("stages.score") if e == LATENT else paths.explanations(c, e),
-                code=_own("scorers", s, units),
-            )
-            for c, e, s in scorers.wanted(p)
-        ),
+        "explain": _apart(_explain(name, files) for name, files in own.items()),
+        "score": _apart(_score(name, entry) for name, entry in p.scorers.items()),
         "compare.data": _list(
             [
                 paths.TOKENS,
@@ -98,27 +78,67 @@ def blocks(p: Params) -> dict[str, list[str]]:
             ]
         ),
         "report.data": _list([*map(paths.examples, coders), *explained, *scored]),
-        "units": [line for room in ROOMS for line in _nested(room, units[room].own)],
     }
-    if p.compare.ceiling:
-        explaining = units["explainers"]
-        code["compare"] = sorted(set(code["compare"]).union(explaining.shared, *explaining.own.values()))
-    found |= {f"{stage}.code": _list(folded(found_code)) for stage, found_code in code.items()}
-    for room, stage in ROOMS.items():
-        slots = max(map(len, units[room].own.values()), default=0)
-        found[f"{stage}.code"] = [*_list(units[room].shared), *(f"- ${{item.code[{i}]}}" for i in range(slots))]
-    return found
+    return found | {f"{stage}.code": _list(folded(files)) for stage, files in code.items()}
 
 
-def unit_code(room: str, entries: Mapping[str, Mapping[str, Any]]) -> UnitCode:
-    """Returns the files that the stage of ``room`` needs for every entry and those it needs for each."""
-    script = imports.file_of(f"stages.{ROOMS[room]}")
-    stage = imports.files(f"stages.{ROOMS[room]}")
-    needed = {name: set[Path]().union(*map(imports.files, _modules(room, name, entries[name]))) for name in entries}
-    shared = stage.union(set.intersection(*needed.values()) if needed else ())
-    own = {name: folded(files - shared) for name, files in needed.items()}
-    slots = max(map(len, own.values()), default=0)
-    return UnitCode(folded(shared), {name: [*files, *[script] * (slots - len(files))] for name, files in own.items()})
+def unit_code(stage: str, room: str, name: str, entry: Mapping[str, Any]) -> set[Path]:
+    """Returns the files that ``stage`` needs for an entry of ``room``."""
+    return imports.files(f"stages.{stage}").union(*map(imports.files, _modules(room, name, entry)))
+
+
+def _explain(name: str, files: set[Path]) -> list[str]:
+    coder = "${item.coder}"
+    return _stage(
+        f"explain-{name}",
+        '{coder: "${coders}"}',
+        f"A coder's examples -> an explanation of every latent by {name}.",
+        f"glossa explain {coder} {name}",
+        f"explainers.{name}",
+        [paths.TOKENS, paths.examples(coder), *_rooms(files)],
+        paths.explanations(coder, name),
+    )
+
+
+def _score(name: str, entry: Mapping[str, Any]) -> list[str]:
+    coder, explainer = "${item.coder}", "${item.explainer}"
+    matrix, explained = '{coder: "${coders}", explainer: "${explainers}"}', [paths.explanations(coder, explainer)]
+    if entry["kind"] in scorers.OF_LATENTS:
+        matrix, explainer, explained = '{coder: "${coders}"}', LATENT, []
+    return _stage(
+        f"score-{name}",
+        matrix,
+        f"Held-out examples{' and explanations' if explained else ''} -> verdicts and scores by {name}.",
+        f"glossa score {coder} {explainer} {name}",
+        f"scorers.{name}",
+        [paths.TOKENS, paths.examples(coder), *explained, *_rooms(unit_code("score", "scorers", name, entry))],
+        paths.scores(coder, explainer, name),
+    )
+
+
+def _stage(name: str, matrix: str, desc: str, cmd: str, section: str, deps: Iterable[Path], out: Path) -> list[str]:
+    return [
+        f"{name}:",
+        f"  matrix: {matrix}",
+        f"  desc: {desc}",
+        f"  cmd: {cmd}",
+        f"  params: [seed, {section}]",
+        "  deps:",
+        *(f"    - {path}" for path in deps),
+        "  outs:",
+        f"    - {out}",
+    ]
+
+
+def _rooms(files: Iterable[Path]) -> list[Path]:
+    """Returns ``files`` in order, those of explainers and scorers one by one and of any other room the room itself.
+
+    These stages are many, and dvc.lock, which DVC writes anew after each, has a paragraph for every dependency of each. A
+    change in a room that they merely use reruns them all, in which language models' answers come from the journal.
+    """
+    rooms = {file: Path(*file.parts[:2]) for file in files}
+    whole = {room for room in rooms.values() if room.is_dir() and room.name not in UNITS}
+    return sorted([*folded(file for file, room in rooms.items() if room not in whole), *whole])
 
 
 def folded(files: Iterable[Path]) -> list[Path]:
@@ -150,7 +170,8 @@ def find(text: str) -> list[Block]:
                 raise GlossaError(
                     f"{paths.PIPELINE} line {i + 1} has the mark '# wired: {name}' again; remove one of them"
                 )
-            found.append(Block(name, indent, i + 1, _end(lines, i + 1, indent, is_list=name not in MAPPINGS)))
+            own = f"{indent}(?:{OWN_LINES.get(name, LIST_LINES)})"
+            found.append(Block(name, indent, i + 1, _end(lines, i + 1, own)))
     return found
 
 
@@ -171,18 +192,16 @@ def rewrite(text: str, generated: Mapping[str, list[str]]) -> str:
     if missing := generated.keys() - {block.name for block in found}:
         raise GlossaError(f"{paths.PIPELINE} should have the mark '# wired: {min(missing)}'; restore it from git")
     for block in reversed(found):
-        lines[block.start : block.end] = [block.indent + line for line in generated[block.name]]
+        lines[block.start : block.end] = [(block.indent + line).rstrip() for line in generated[block.name]]
     return "\n".join(lines) + "\n"
 
 
-def _end(lines: list[str], start: int, indent: str, is_list: bool) -> int:
-    """The index behind a block's last line: one that is indented deeper, or as deep and of the block's kind."""
+def _end(lines: list[str], start: int, own: str) -> int:
+    """The index behind the last of a block's lines, which begin as ``own`` says, or are empty between such."""
     end = start
     for i in range(start, len(lines)):
         if lines[i].strip():
-            rest = lines[i].removeprefix(indent)
-            inside = lines[i].startswith(indent) and (rest[0] in " #" or rest.startswith("- ") == is_list)
-            if not inside or MARK.fullmatch(lines[i]):
+            if not re.match(own, lines[i]) or MARK.fullmatch(lines[i]):
                 break
             end = i + 1
     return end
@@ -256,32 +275,17 @@ def _folder(subject: Subject) -> list[Path]:
     return []
 
 
-def _own(room: str, name: str, units: Mapping[str, UnitCode]) -> str | None:
-    return f"${{code.{room}.{name}}}" if units[room].own[name] else None
+def _apart(stages: Iterable[list[str]]) -> list[str]:
+    return [line for stage in stages for line in ("", *stage)][1:]
 
 
 def _list(values: Iterable[Path]) -> list[str]:
     return [f"- {_scalar(value)}" for value in values]
 
 
-def _map(entries: Iterable[str]) -> list[str]:
-    return list(entries) or ["{}"]
-
-
-def _entry(name: str, code: str | None = None, **fields: str | Path) -> str:
+def _entry(name: str, **fields: str | Path) -> str:
     inside = [f"{key}: {_scalar(value)}" for key, value in fields.items()]
-    if code:
-        inside.append(f'code: "{code}"')
     return f"{_scalar(name)}: {{{', '.join(inside)}}}"
-
-
-def _nested(name: str, lists: Mapping[str, list[Path]]) -> list[str]:
-    if not any(lists.values()):
-        return [f"{name}: {{}}"]
-    lines = [f"{name}:"]
-    for key, values in lists.items():
-        lines += [f"  {_scalar(key)}:", *(f"    {line}" for line in _list(values))]
-    return lines
 
 
 def _scalar(value: str | Path) -> str:

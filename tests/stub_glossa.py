@@ -14,6 +14,13 @@ def content(path: Path) -> list[str]:
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()]
 
 
+def named(stage: str, coder: str = "", explainer: str = "", scorer: str = "") -> str:
+    """As DVC calls the stage."""
+    own = scorer or explainer
+    items = "-".join((coder, explainer) if scorer else (coder,))
+    return stage + (f"-{own}" if own else "") + (f"@{items}" if coder else "")
+
+
 def main(stage: str, *names: str) -> None:
     p = json.loads(Path("params.yaml").read_text())
     data = Path("data")
@@ -59,7 +66,7 @@ def main(stage: str, *names: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(hashlib.sha256(found.encode()).hexdigest())
     with Path("ran.log").open("a") as log:
-        log.write(f"{stage}@{'-'.join(names)}\n" if names else f"{stage}\n")
+        log.write(f"{named(stage, *names)}\n")
 
 
 if __name__ == "__main__":

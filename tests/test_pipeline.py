@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarni
 
 ENDS = {"compare", "report"}
 CACHES, SAMPLES = {"cache@one", "cache@two"}, {"sample@one", "sample@two"}
-EXPLAINS = {"explain@one-pattern", "explain@two-pattern"}
-DETECTIONS = {"score@one-pattern-detection", "score@two-pattern-detection"}
-FUZZINGS = {"score@one-pattern-fuzzing", "score@two-pattern-fuzzing"}
+EXPLAINS = {"explain-pattern@one", "explain-pattern@two"}
+DETECTIONS = {"score-detection@one-pattern", "score-detection@two-pattern"}
+FUZZINGS = {"score-fuzzing@one-pattern", "score-fuzzing@two-pattern"}
 ALL = {"tokenize", *CACHES, *SAMPLES, *EXPLAINS, *DETECTIONS, *FUZZINGS, *ENDS}
 
 
@@ -124,6 +125,7 @@ CHANGES: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     "the report": (setting("report", "examples", value=3), {"report"}),
     "a comment in a scorer": (comment("stages/scorers/fuzzing.py"), FUZZINGS),
     "a comment in a shared module": (comment("stages/latents/spec.py"), CACHES | SAMPLES | {"compare"}),
+    "a comment in a room that explain and score use": (comment("stages/llm/openai.py"), EXPLAINS | DETECTIONS | FUZZINGS),
 }
 
 
@@ -137,7 +139,8 @@ def test_a_change_reruns_what_it_concerns_and_nothing_else(pipeline: Pipeline, c
 CODE = {
     "stages/scorers/fuzzing.md": FUZZINGS,
     "stages/scorers/classifier.py": DETECTIONS | FUZZINGS,
-    "stages/llm/pattern.py": DETECTIONS | FUZZINGS,
+    "stages/llm/pattern.py": EXPLAINS | DETECTIONS | FUZZINGS,
+    "stages/llm/openai.py": EXPLAINS | DETECTIONS | FUZZINGS,
     "stages/explainers/pattern.py": EXPLAINS,
     "stages/tokenize.py": {"tokenize"},
     "stages/subject/hookpoints.py": CACHES | {"compare"},
@@ -150,7 +153,9 @@ CODE = {
 def test_code_concerns_the_stages_that_run_it(built: Pipeline) -> None:
     with Repo(str(built.folder)) as repo:
         deps = {stage.addressing: {dep.def_path for dep in stage.deps} for stage in repo.index.stages}
-    found = {file: {stage for stage, paths in deps.items() if file in paths} for file in CODE}
+    found = {
+        file: {stage for stage, paths in deps.items() if paths & {file, *map(str, Path(file).parents)}} for file in CODE
+    }
     assert found == CODE
 
 
@@ -175,7 +180,7 @@ def test_a_scorer_is_added_and_another_removed(pipeline: Pipeline) -> None:
     pipeline.params["scorers"]["embedding"] = {"kind": "embedding"}
     pipeline.write_params()
     pipeline.wire()
-    assert pipeline.repro() == {"score@one-pattern-embedding", "score@two-pattern-embedding", "report"}
+    assert pipeline.repro() == {"score-embedding@one-pattern", "score-embedding@two-pattern", "report"}
 
     del pipeline.params["scorers"]["detection"]
     pipeline.write_params()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from stages import scorers
 from stages.errors import GlossaError
-from stages.params import Params
+from stages.params import LATENT, Params
 
 
 class Stage(NamedTuple):
@@ -29,7 +29,10 @@ class Stage(NamedTuple):
     @property
     def dvc(self) -> str:
         """As DVC calls it."""
-        return f"{self.words[0]}@{'-'.join(self.words[1:])}"
+        if self.scorer is None:
+            return f"explain-{self.explainer}@{self.coder}"
+        of_latents = self.explainer == LATENT
+        return f"score-{self.scorer}@{self.coder}{'' if of_latents else f'-{self.explainer}'}"
 
 
 def stages_of(p: Params) -> list[Stage]:

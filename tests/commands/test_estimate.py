@@ -36,9 +36,9 @@ def status(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What DVC says of the pipeline: to be changed; by default that nothing of the models' stages has run."""
     found: dict[str, Any] = {}
     for coder in ("one", "two"):
-        found[f"explain@{coder}-llm"] = [{"changed outs": {"x": "new"}}, {"changed deps": {"x": "new"}}]
+        found[f"explain-llm@{coder}"] = [{"changed outs": {"x": "new"}}, {"changed deps": {"x": "new"}}]
         for explainer in ("llm", "pattern"):
-            found[f"score@{coder}-{explainer}-detection"] = found[f"explain@{coder}-llm"]
+            found[f"score-detection@{coder}-{explainer}"] = found[f"explain-llm@{coder}"]
     monkeypatch.setattr(Pending, "from_dvc", lambda: Pending(found))
     return found
 
@@ -153,7 +153,7 @@ def test_a_question_of_two_stages_is_sent_by_the_first(server: Server, status: d
     detection = {"kind": "detection", "model": JUDGE, "examples_per_prompt": 4}
     more = {"detection": {**detection, "latents": 8}, "more": {**detection, "latents": 5}}
     Path("params.yaml").write_text(f"{text.split('scorers:')[0]}scorers: {json.dumps(more)}\n")
-    status["score@one-pattern-more"] = status["score@one-pattern-detection"]
+    status["score-more@one-pattern"] = status["score-detection@one-pattern"]
     said = foretold()
     assert said["score one pattern detection"]["known"] == 0
     second = said["score one pattern more"]
@@ -179,7 +179,7 @@ def test_what_is_up_to_date_asks_nothing(status: dict[str, Any]) -> None:
     assert {line["basis"] for name, line in said.items() if name != "all"} == {"up to date"}
     assert said["all"]["calls"] == 0
     assert run("estimate").stdout == "6 stages that name a language model are up to date.\n"
-    status["score@one-llm-detection"] = [{"changed deps": {}}]
+    status["score-detection@one-llm"] = [{"changed deps": {}}]
     assert "5 stages that name a language model are up to date." in run("estimate").stdout
 
 
@@ -258,7 +258,7 @@ def test_latents_that_the_comparison_explains_anew_are_foretold(server: Server, 
     assert foretold()["compare one llm"]["to_send"] == 2 * 5
     for coder in ("one", "two"):
         assert run("explain", coder, "llm").exit_code == 0
-        del status[f"explain@{coder}-llm"]
+        del status[f"explain-llm@{coder}"]
     status["compare"] = [{"changed deps": {}}]
     said = foretold()
     assert (said["compare one llm"]["basis"], said["compare two llm"]["known"]) == ("examples", 0)

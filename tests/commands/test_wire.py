@@ -59,14 +59,14 @@ def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
         "- demo/subject/tokenizer.json",
         "- demo/subject/tokenizer_config.json",
     ]
-    assert block("explain.entries") == [
-        "one-pattern: {coder: one, explainer: pattern}",
-        "two-pattern: {coder: two, explainer: pattern}",
-    ]
-    assert block("score.entries")[1] == (
-        "one-pattern-fuzzing: {coder: one, explainer: pattern, scorer: fuzzing, "
-        'explained: data/explanations/one/pattern, code: "${code.scorers.fuzzing}"}'
-    )
+    stages = YAML(typ="safe").load(read())["stages"]
+    assert [name for name in stages if "-" in name] == ["explain-pattern", "score-detection", "score-fuzzing"]
+    explain, score = stages["explain-pattern"], stages["score-fuzzing"]
+    assert explain["matrix"] == {"coder": "${coders}"}
+    assert explain["cmd"] == "glossa explain ${item.coder} pattern"
+    assert score["matrix"] == {"coder": "${coders}", "explainer": "${explainers}"}
+    assert score["params"] == ["seed", "scorers.fuzzing"]
+    assert score["outs"] == ["data/scores/${item.coder}/${item.explainer}/fuzzing"]
     assert block("compare.data") == [
         "- data/tokens",
         "- data/examples/one",
@@ -84,8 +84,19 @@ def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
         "- data/scores/two/pattern/detection",
         "- data/scores/two/pattern/fuzzing",
     ]
-    assert "- stages/scorers/fuzzing.py" in block("units")
-    assert "- stages/scorers/fuzzing.py" not in block("score.code")
+    assert {"data/explanations/${item.coder}/${item.explainer}", "stages/scorers/fuzzing.py"} < set(score["deps"])
+    assert {"stages/corpus", "stages/examples", "stages/llm"} < set(score["deps"])
+    assert "stages/scorers/fuzzing.py" not in stages["score-detection"]["deps"]
+
+
+def test_a_scorer_of_latents_needs_no_explanations(clone: Clone) -> None:
+    clone.params["scorers"] = {"odd": {"kind": "intruder", "model": {"provider": "pattern"}}}
+    clone.write_params()
+    clone.wire()
+    score = YAML(typ="safe").load(read())["stages"]["score-odd"]
+    assert score["matrix"] == {"coder": "${coders}"}
+    assert score["outs"] == ["data/scores/${item.coder}/latent/odd"]
+    assert not [dep for dep in score["deps"] if "explanations" in dep]
 
 
 def test_what_changed_is_said_and_checked(clone: Clone) -> None:
@@ -97,7 +108,7 @@ def test_what_changed_is_said_and_checked(clone: Clone) -> None:
     assert said.endswith("should be 'three: {coder: three, weights: demo/coders/three}', found 'do:'; run glossa wire")
     assert read() == old
     assert clone.wire() == (
-        "wire: dvc.yaml changed in cache.entries +1 -0, explain.entries +1 -0, score.entries +2 -0, compare.data +3 -0, "
+        "wire: dvc.yaml changed in cache.entries +1 -0, compare.data +3 -0, "
         "report.data +4 -0\n"
     )
     del clone.params["coders"]["three"]
@@ -128,9 +139,8 @@ def test_no_scorers(clone: Clone) -> None:
     clone.params["scorers"] = {}
     clone.write_params()
     clone.wire()
-    assert block("score.entries") == ["{}"]
-    assert block("units") == ["explainers: {}", "scorers: {}"]
-    assert YAML(typ="safe").load(read())["stages"]["score"]["foreach"] == {}
+    assert block("score") == []
+    assert not [name for name in YAML(typ="safe").load(read())["stages"] if name.startswith("score")]
 
 
 def test_a_coder_from_elsewhere_has_no_folder(clone: Clone) -> None:
@@ -260,12 +270,12 @@ def test_mistakes_in_params(clone: Clone, section: str, name: str, entry: object
 
 def test_mistakes_in_dvc_yaml(clone: Clone) -> None:
     text = read()
-    Path("dvc.yaml").write_text(text.replace("# wired: units", "# wired: unit"))
-    assert "has the unknown mark '# wired: unit'; did you mean units" in fails(clone)
-    Path("dvc.yaml").write_text(text.replace("      # wired: units\n", ""))
-    assert fails(clone) == "dvc.yaml should have the mark '# wired: units'; restore it from git"
-    Path("dvc.yaml").write_text(text + "      # wired: units\n")
-    assert fails(clone).endswith("has the mark '# wired: units' again; remove one of them")
+    Path("dvc.yaml").write_text(text.replace("# wired: score", "# wired: scores"))
+    assert "has the unknown mark '# wired: scores'; did you mean score" in fails(clone)
+    Path("dvc.yaml").write_text(text.replace("  # wired: score\n", ""))
+    assert fails(clone) == "dvc.yaml should have the mark '# wired: score'; restore it from git"
+    Path("dvc.yaml").write_text(text + "  # wired: score\n")
+    assert fails(clone).endswith("has the mark '# wired: score' again; remove one of them")
     Path("dvc.yaml").unlink()
     assert fails(clone) == "expected dvc.yaml here, but there is no such file; run Glossa in a clone of it"
 

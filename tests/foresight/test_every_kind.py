@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from stages import explainers, params, scorers
 from stages.cli import main
-from stages.foresight.pending import Pending
+from stages.foresight.pending import Pending, Stage
 from tests.llm.asking import JUDGE, runtime_yaml
 from tests.llm.scripted_server import Asked, Server
 
@@ -71,7 +71,7 @@ def add(**sections: dict[str, Any]) -> None:
 
 def foretold(monkeypatch: pytest.MonkeyPatch, *stage: str) -> int:
     """How many calls the stage will make, by ``glossa estimate``."""
-    name = f"{stage[0]}@{'-'.join(stage[1:])}"
+    name = Stage(*stage[1:]).dvc
     monkeypatch.setattr(Pending, "from_dvc", lambda: Pending({name: ["always changed"]}))
     lines = json.loads(run("estimate", "--json"))["stages"]
     return sum(line["to_send"] for line in lines if line["stage"] == " ".join(stage))

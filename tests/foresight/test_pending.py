@@ -18,7 +18,7 @@ GONE: list[Any] = [{"changed outs": {"x": "deleted"}}]
 
 
 def test_stages_have_the_names_that_the_pipeline_gives_them() -> None:
-    assert (EXPLAIN.dvc, SCORE.dvc) == ("explain@one-llm", "score@one-llm-detection")
+    assert (EXPLAIN.dvc, SCORE.dvc) == ("explain-llm@one", "score-detection@one-llm")
     assert EXPLAIN.words == ("explain", "one", "llm")
     assert SCORE.words == ("score", "one", "llm", "detection")
 
@@ -27,16 +27,16 @@ def test_stages_have_the_names_that_the_pipeline_gives_them() -> None:
     ("status", "explain_runs", "score_runs", "samples_change"),
     [
         ({}, False, False, False),
-        ({"score@one-llm-detection": CHANGED}, False, True, False),
-        ({"explain@one-llm": CHANGED}, True, True, False),
-        ({"explain@one-llm": GONE}, True, False, False),
-        ({"explain@one-llm": [*GONE, *CHANGED]}, True, True, False),
-        ({"explain@one-llm": ["always changed"]}, True, True, False),
+        ({"score-detection@one-llm": CHANGED}, False, True, False),
+        ({"explain-llm@one": CHANGED}, True, True, False),
+        ({"explain-llm@one": GONE}, True, False, False),
+        ({"explain-llm@one": [*GONE, *CHANGED]}, True, True, False),
+        ({"explain-llm@one": ["always changed"]}, True, True, False),
         ({"sample@one": CHANGED}, True, True, True),
         ({"cache@one": CHANGED}, True, True, True),
         ({"cache@one": GONE}, False, False, False),  # as on a clone without the activations: the same would be made
         ({"tokenize": CHANGED}, True, True, True),
-        ({"sample@two": CHANGED, "explain@two-llm": CHANGED, "report": CHANGED}, False, False, False),
+        ({"sample@two": CHANGED, "explain-llm@two": CHANGED, "report": CHANGED}, False, False, False),
     ],
 )
 def test_what_changes_makes_what_follows_run(
@@ -55,8 +55,8 @@ def test_what_changes_makes_what_follows_run(
         ({"compare": CHANGED}, True),
         ({"compare": GONE}, True),
         ({"sample@two": CHANGED}, True),
-        ({"explain@one-pattern": GONE}, False),
-        ({"score@one-pattern-detection": CHANGED}, False),
+        ({"explain-pattern@one": GONE}, False),
+        ({"score-detection@one-pattern": CHANGED}, False),
     ],
 )
 def test_the_comparison_runs_with_the_explanations(status: dict[str, Any], runs: bool, at_finished: Path) -> None:
@@ -72,12 +72,12 @@ def test_dvc_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clone.wire()
     stages = stages_of(params.load())
     assert [stage.dvc for stage in stages] == [
-        "explain@one-pattern",
-        "explain@two-pattern",
-        "score@one-pattern-detection",
-        "score@one-pattern-fuzzing",
-        "score@two-pattern-detection",
-        "score@two-pattern-fuzzing",
+        "explain-pattern@one",
+        "explain-pattern@two",
+        "score-detection@one-pattern",
+        "score-fuzzing@one-pattern",
+        "score-detection@two-pattern",
+        "score-fuzzing@two-pattern",
     ]
     listed = subprocess.run(
         [sys.executable, "-m", "dvc", "stage", "list", "--name-only"], capture_output=True, text=True

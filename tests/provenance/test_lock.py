@@ -31,20 +31,20 @@ stages:
       md5: ef96.dir
       size: 530573
       nfiles: 5
-  explain@one-llm:
+  explain-llm@one:
     cmd: glossa explain one llm
 """
 
 
 def test_stages_are_read_as_dvc_wrote_them() -> None:
     lock = Lock(TEXT)
-    assert list(lock) == ["tokenize", "explain@one-llm"]
+    assert list(lock) == ["tokenize", "explain-llm@one"]
     found = lock["tokenize"]
     assert found.cmd == "glossa tokenize"
     assert found.deps == (Entry("constraints.txt", "686998c9", 3188), Entry("old.txt", None))
     assert found.outs == (Entry("data/tokens", "ef96.dir", 530573),)
     assert found.params == {"params.yaml": {"corpus": {"source": "text"}, "subject.revision": None}}
-    assert lock["explain@one-llm"].outs == ()
+    assert lock["explain-llm@one"].outs == ()
 
 
 def test_all_of_a_real_lock_is_read(project: Path) -> None:

@@ -91,11 +91,11 @@ def a_deleted_row_of_a_transcript() -> None:
 
 
 def a_rewritten_lock() -> None:
-    (entry,) = list(Project.here().lock["explain@one-llm"].outs)
-    before, behind = Path("dvc.lock").read_text().split("\n  explain@one-llm:\n")
+    (entry,) = list(Project.here().lock["explain-llm@one"].outs)
+    before, behind = Path("dvc.lock").read_text().split("\n  explain-llm@one:\n")
     assert entry.md5
     behind = behind.replace(entry.md5, f"{'0' * 32}.dir", 1)
-    Path("dvc.lock").write_text(f"{before}\n  explain@one-llm:\n{behind}")
+    Path("dvc.lock").write_text(f"{before}\n  explain-llm@one:\n{behind}")
 
 
 class Edit(NamedTuple):
@@ -114,16 +114,16 @@ EDITS = [
     ),
     Edit(
         a_swapped_explanation,
-        ("outputs", "one/llm: is not what explain@one-llm wrote: explanations.parquet has changed"),
+        ("outputs", "one/llm: is not what explain-llm@one wrote: explanations.parquet has changed"),
         (("explanations", r"one/llm, latent \d+: explanation is"), ("identities", "explanations.parquet")),
     ),
     Edit(
         an_edited_answer,
-        ("outputs", "explain@one-llm wrote: transcript.parquet has changed"),
+        ("outputs", "explain-llm@one wrote: transcript.parquet has changed"),
         (("explanations", "explanation is .*fires on.*should be .*fires in"), ("journal", "transcript.parquet, row 0")),
     ),
     Edit(
-        a_changed_prompt, ("inputs", r"stages/explainers/default.md: is not what explain@one-llm and \d more ran with")
+        a_changed_prompt, ("inputs", r"stages/explainers/default.md: is not what explain-llm@one and \d more ran with")
     ),
     Edit(
         a_moved_example,
@@ -132,12 +132,12 @@ EDITS = [
     ),
     Edit(
         a_score,
-        ("outputs", "detection: is not what score@one-llm-detection wrote: scores.parquet has changed"),
+        ("outputs", "detection: is not what score-detection@one-llm wrote: scores.parquet has changed"),
         (("scores", r"latent \d+: score is 0.9375"), ("figures", r"latent \d+: score is 0.9375, should be")),
     ),
     Edit(
         a_verdict,
-        ("outputs", "score@one-llm-detection wrote: verdicts.parquet has changed"),
+        ("outputs", "score-detection@one-llm wrote: verdicts.parquet has changed"),
         (("verdicts", r"latent \d+, window \d+: predicted is"), ("scores", r"latent \d+")),
     ),
     Edit(a_param, ("params", r"params.yaml, sampling.min_activations: is 6, was 5 when sample@one and \d more ran")),
@@ -153,10 +153,10 @@ EDITS = [
     ),
     Edit(
         a_deleted_row_of_a_transcript,
-        ("outputs", "score@one-llm-detection wrote: transcript.parquet has changed"),
+        ("outputs", "score-detection@one-llm wrote: transcript.parquet has changed"),
         (("prompts", "transcript.parquet: has no answer to the request"),),
     ),
-    Edit(a_rewritten_lock, ("lock", "dvc.lock, data/explanations/one/llm: explain@one-llm wrote 0000")),
+    Edit(a_rewritten_lock, ("lock", "dvc.lock, data/explanations/one/llm: explain-llm@one wrote 0000")),
 ]
 
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from stages.cli import main
-from stages.foresight.pending import Pending
+from stages.foresight.pending import Pending, Stage
 from stages.params import LATENT
 from tests.llm.asking import JUDGE, runtime_yaml
 from tests.llm.scripted_server import Asked, Server
@@ -38,7 +38,7 @@ def is_probe(asked: Asked) -> bool:
 
 def test_calls_match_the_design_and_are_foretold(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = {scorer: ("one", LATENT if scorer == "intruder" else "right", scorer) for scorer in SCORERS}
-    changed = {f"score@{'-'.join(stage)}": ["always changed"] for stage in stages.values()}
+    changed = {Stage(*stage).dvc: ["always changed"] for stage in stages.values()}
     monkeypatch.setattr(Pending, "from_dvc", lambda: Pending(changed))
     result = CliRunner().invoke(main, ["estimate", "--json"])
     assert result.exit_code == 0, result.output

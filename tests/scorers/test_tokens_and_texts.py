@@ -92,7 +92,7 @@ def test_what_is_asked_is_foretold(place: Path, monkeypatch: pytest.MonkeyPatch)
     folder.mkdir()
     monkeypatch.chdir(folder)
     furnish(some, {"right": dict.fromkeys(some, "cats")}, entries)
-    changed = {f"score@one-right-{name}": ["always changed"] for name in entries}
+    changed = {f"score-{name}@one-right": ["always changed"] for name in entries}
     monkeypatch.setattr(Pending, "from_dvc", lambda: Pending(changed))
     result = CliRunner().invoke(main, ["estimate", "--json"])
     assert result.exit_code == 0, result.output
