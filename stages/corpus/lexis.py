@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 UNIT = re.compile(r"[^\W_]+|_+|[^\w\s]+|\s+")
@@ -48,6 +49,7 @@ class Sight(NamedTuple):
     places: tuple[str, ...]
 
 
+@lru_cache(maxsize=1 << 18)
 def shape_of(token: str) -> str:
     """The first of SHAPES that fits ``token`` whole, or ``"a symbol"``."""
     return next((name for name, pattern in SHAPES.items() if pattern.fullmatch(token)), "a symbol")
@@ -57,7 +59,9 @@ def look(tokens: Sequence[str]) -> list[Sight]:
     """Returns what a reader sees at every token of a window; the texts of ``tokens`` joined are its text."""
     text = "".join(tokens)
     units = [(match.start(), match.group().lower()) for match in UNIT.finditer(text)]
+    befores = _befores([unit for _, unit in units])
     spans = [(name, [match.span() for match in pattern.finditer(text)]) for name, pattern in PLACES.items()]
+    spans = [(name, found) for name, found in spans if found]
     sights = []
     at = start = 0
     for token in tokens:
@@ -67,11 +71,18 @@ def look(tokens: Sequence[str]) -> list[Sight]:
             at += 1
         begin, word = units[at] if units else (0, "")
         piece = piece_of(bare, word, first - begin) if bare else token
-        before = next((unit for _, unit in reversed(units[max(0, at - 2) : at]) if not unit.isspace()), "")
-        places = tuple(name for name, found in spans if any(a <= first < b for a, b in found))
-        sights.append(Sight(piece, word.strip() or word, before, shape_of(token), places))
+        places = tuple(name for name, found in spans if any(a <= first < b for a, b in found)) if spans else ()
+        sights.append(Sight(piece, word.strip() or word, befores[at] if units else "", shape_of(token), places))
         start += len(token)
     return sights
+
+
+def _befores(units: list[str]) -> list[str]:
+    """What stands before each unit: the last of the two units before it that is no white space, or nothing."""
+    return [
+        next((unit for unit in reversed(units[max(0, at - 2) : at]) if not unit.isspace()), "")
+        for at in range(len(units))
+    ]
 
 
 def piece_of(token: str, word: str, offset: int) -> str:

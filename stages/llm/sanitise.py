@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from functools import lru_cache
 
 EXPLANATION = 500
 """Characters of an explanation at most."""
@@ -44,6 +45,7 @@ def quoted(text: str) -> str:
     return UNSEEN.sub(_escaped, SPECIAL.sub(_escaped, spelt))
 
 
+@lru_cache(maxsize=1 << 16)
 def neutralised(text: str, *marks: str) -> str:
     """Returns ``text`` with our own ``marks`` replaced by look-alikes, so that a corpus can't mark anything itself."""
     for mark in marks:

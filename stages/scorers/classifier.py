@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import tee
+from itertools import groupby, tee
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +39,8 @@ def score(
 ) -> Scored:
     """Asks ``model`` about the examples that ``examples_of(item, generator)`` makes, and scores its verdicts.
 
-    The order of a latent's examples is drawn from (seed, latent), so that neither place nor neighbours give a label away.
+    The examples of a latent and their order are drawn from (seed, latent), so that neither place nor neighbours give a
+    label away, and every explanation of it is judged on the same.
     An answer that can't be read leaves its examples unscored, with the reason.
     """
     rows: list[dict[str, Any]] = []
@@ -63,17 +64,23 @@ def score(
 def _batches(
     items: Sequence[Item], examples_of: Any, system: str, examples_per_prompt: int, seed: int
 ) -> Iterator[Batch]:
-    for item in items:
-        generator = np.random.default_rng([seed, item.examples.latent, 0xD37])
-        examples = examples_of(item, generator)
+    for latent, of_latent in groupby(items, key=lambda item: item.examples.latent):
+        some = list(of_latent)
+        generator = np.random.default_rng([seed, latent, 0xD37])
+        examples = examples_of(some[0], generator)  # the same for every explanation of the latent
         order = generator.permutation(len(examples))
-        for start in range(0, len(order), examples_per_prompt):
-            chosen = [examples[place] for place in order[start : start + examples_per_prompt]]
-            lines = [f"{key}: {quoted(example.text)}" for key, example in zip(labels.KEYS, chosen, strict=False)]
-            user = f"Explanation: {quoted(item.text)}\n\nExamples:\n" + "\n".join(lines)
-            messages = (Message("system", system), Message("user", user))
-            request = Request(messages, labels.schema(len(chosen)), logprobs=True)
-            yield Batch(item, chosen, request, start + examples_per_prompt >= len(order))
+        places = [order[start : start + examples_per_prompt] for start in range(0, len(order), examples_per_prompt)]
+        batches = [[examples[place] for place in part] for part in places]
+        texts = [
+            "\n".join(f"{key}: {quoted(example.text)}" for key, example in zip(labels.KEYS, chosen, strict=False))
+            for chosen in batches
+        ]
+        for item in some:
+            for place, (chosen, text) in enumerate(zip(batches, texts, strict=True)):
+                user = f"Explanation: {quoted(item.text)}\n\nExamples:\n{text}"
+                messages = (Message("system", system), Message("user", user))
+                request = Request(messages, labels.schema(len(chosen)), logprobs=True)
+                yield Batch(item, chosen, request, place + 1 == len(batches))
 
 
 def _verdicts(batch: Batch, answer: llm.Answer, facts: Counter[str]) -> Iterator[dict[str, Any]]:
