@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import sys
 from importlib import import_module
 
@@ -25,6 +26,7 @@ COMMANDS = {
     "preset": "Take params.yaml from a preset for published sparse coders.",
     "coder": "Check whether a coder is read as its authors meant.",
     "show": "Show a latent: its explanations, scores and examples.",
+    "serve": "Serve the report, with a live test of any text.",
     "similar": "Show a latent's nearest relatives in all coders.",
     "search": "Find latents by what their explanations mean.",
     "trace": "Show where an explanation and its scores come from, hash by hash.",
@@ -35,6 +37,9 @@ COMMANDS = {
     "probe": "Find out what the server of a language model really does.",
     "journal": "Show what the answers of language models come to; bring in others.",
 }
+
+COLLECT = (50_000, 20, 20)
+"""How rarely Python looks for garbage: a fifth of the import of torch and transformers would go into looking."""
 
 
 class LazyGroup(click.Group):
@@ -70,6 +75,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Turns a GlossaError, or a full disk, into a message without a traceback and exit code 1."""
+        gc.set_threshold(*COLLECT)
         try:
             return super().invoke(ctx)
         except GlossaError as error:

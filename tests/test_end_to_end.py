@@ -33,8 +33,9 @@ def clone(folder: Path) -> Path:
     params["corpus"] |= {"packages": ["zarr", "openai"], "tokens": 25_600}
     params["coders"] = {name: params["coders"][name] for name in ("resid2", "mlp2")}
     params["sampling"] |= {"latents": {"first": 12}, "min_activations": 100}
-    for scorer in params["scorers"].values():
-        scorer["latents"] = 4
+    # One that asks a judge, one that embeds, one that runs the subject, one that needs no explanation.
+    kept = ("fuzzing", "embedding", "intervention", "intruder")
+    params["scorers"] = {name: {**params["scorers"][name], "latents": 4} for name in kept}
     yaml.dump(params, folder / "params.yaml")
     run(folder, "git", "init", "-q")
     run(folder, "glossa", "wire")
@@ -70,7 +71,7 @@ def repro(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_stage_leaves_its_output(repro: Path) -> None:
     assert (repro / "results/report/index.html").is_file()
-    assert (repro / "results/report/resid2.html").is_file()
+    assert (repro / "results/report/data/resid2/latents/0.js").is_file()
     metrics: dict[str, Any] = json.loads((repro / "results/metrics.json").read_text())
     assert "resid2" in json.dumps(metrics)
     stray = [path for path in (repro / "data").rglob(".*") if path.name.endswith(".partial")]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+import numpy as np
 
 from stages import params
+from stages.commands.wrapped import wrapped
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples, LatentExamples
@@ -18,7 +21,7 @@ from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
 from stages.scorers.table import ALL
 
-SHADES = (223, 216, 209, 208)
+SHADES = (223, 215, 208, 202)
 """Background colours of the 256-colour palette, for weak to strong activations; black reads well on each."""
 BLACK = 16
 NEAREST = 10
@@ -35,19 +38,20 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     p = params.load()
     if coder not in p.coders:
         raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
-    found = results.read_coder(p, coder)
+    found = results.read_coder(p, coder, latent)
     example = _find(found.examples(), coder, latent)
     tokens = Tokens.open()
     windows = shown_windows(example, n_windows or p.report.examples, tokens, Documents(tokens.documents))
     in_colour = is_terminal()
     shade: Shade = _coloured if in_colour else _bracketed
+    width = shutil.get_terminal_size().columns if in_colour else None
     for line in (
         *_facts(found, example),
         *_explanations(found, latent),
         *_output_tokens(example.facts, tokens.vocabulary.strings),
         *_windows(windows, example.facts["max"], shade),
     ):
-        click.echo(line, color=in_colour)
+        click.echo(line if width is None else wrapped(line, width), color=in_colour)
 
 
 def is_terminal() -> bool:
@@ -59,16 +63,18 @@ def _find(examples: Examples, coder: str, latent: int) -> LatentExamples:
     n_latents = examples.meta["n_latents"]
     if latent >= n_latents:
         raise GlossaError(f"the coder {coder} has latents 0 to {n_latents - 1}, but no {latent}")
-    dropped = dict(zip(examples.latents["latent"].to_pylist(), examples.latents["dropped"].to_pylist(), strict=True))
-    if latent not in dropped:
-        close = sorted(sorted(dropped, key=lambda other: (abs(other - latent), other))[:NEAREST])
+    sampled = examples.latents["latent"].to_numpy()
+    place = int(np.searchsorted(sampled, latent))
+    if place == len(sampled) or sampled[place] != latent:
+        around = sampled[max(0, place - NEAREST) : place + NEAREST].tolist()
+        close = sorted(sorted(around, key=lambda other: (abs(other - latent), other))[:NEAREST])
         listed = ", ".join(map(str, close)) or "none"
         raise GlossaError(
-            f"latent {latent} of {coder} was not sampled; of the {len(dropped)} that were, the nearest are {listed}; "
+            f"latent {latent} of {coder} was not sampled; of the {len(sampled)} that were, the nearest are {listed}; "
             "choose one, or change sampling.latents in params.yaml"
         )
-    if dropped[latent] is not None:
-        raise GlossaError(f"latent {latent} of {coder} was sampled but dropped: {dropped[latent]}")
+    if (dropped := examples.latents["dropped"][place].as_py()) is not None:
+        raise GlossaError(f"latent {latent} of {coder} was sampled but dropped: {dropped}")
     return next(examples.of([latent]))
 
 

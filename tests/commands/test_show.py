@@ -3,13 +3,16 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
+from unittest import mock
 
 import click
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
 from stages.commands import show
+from stages.publish import results
 from tests.publish.furnished import furnish
 
 
@@ -78,12 +81,14 @@ def test_as_many_examples_as_asked_for() -> None:
 
 def test_a_terminal_gets_shades_and_no_control_of_the_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr(show, "is_terminal", lambda: True)
     output = _run("one", "2", "--examples", "6").output
-    assert click.style(" cat", fg=16, bg=208) in output
+    assert click.style(" cat", fg=16, bg=202) in output
     assert click.style(" a", fg=16, bg=223) in output
     assert "«" not in output
     plain = click.unstyle(output)
+    assert max(map(len, plain.splitlines())) <= 80
     assert not {unicodedata.category(character) for character in plain.replace("\n", "")} & {"Cc", "Cf", "Zl", "Zp"}
 
 
@@ -101,3 +106,28 @@ def test_mistakes_are_one_sentence(arguments: tuple[str, ...], message: str) -> 
     assert result.exit_code == 1
     assert message in result.output
     assert len(result.output.splitlines()) == 1
+
+
+def test_only_a_terminal_gets_colours_unless_its_user_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setattr(show.sys, "stdout", mock.Mock(isatty=lambda: False))
+    assert not show.is_terminal()
+    monkeypatch.setattr(show.sys, "stdout", mock.Mock(isatty=lambda: True))
+    assert show.is_terminal()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not show.is_terminal()
+
+
+def test_no_other_latent_s_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    tables: list[str] = []
+
+    def spied(path: Path, latent: int | None) -> pa.Table:
+        found = original(path, latent)
+        tables.append(path.name)
+        assert set(found["latent"].to_pylist()) <= {7}
+        return found
+
+    original = results._rows
+    monkeypatch.setattr(results, "_rows", spied)
+    assert _run("one", "7").exit_code == 0
+    assert {"explanations.parquet", "scores.parquet", "measures.parquet"} == set(tables)

@@ -1,0 +1,83 @@
+"""A text that someone types -> a row of tokens, as the tokenize stage makes rows of the corpus."""
+
+from __future__ import annotations
+
+import codecs
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.corpus.encode import load_tokenizer
+from stages.corpus.tokens import Vocabulary
+from stages.corpus.vocabulary import token_bytes
+from stages.errors import GlossaError
+from stages.publish.text import visible
+
+NOTHING = "⟨⟩"
+"""How a token without any text is shown."""
+
+
+class Row(NamedTuple):
+    """What the subject reads of a text."""
+
+    ids: NDArray[np.int64]
+    """[length] the tokens: BOS if the tokenizer has one, then those of the text."""
+    ordinary: NDArray[np.bool_]
+    """[length] false at BOS, where no latent counts."""
+    shown: list[str]
+    """One for every token, fit to be shown; empty where a token goes on with the character of the one before."""
+    left_out: int
+    """Tokens of the text that a row has no room for."""
+
+
+class Tokenizer:
+    """The subject's tokenizer, in the hands of which a text becomes what the first document of a row is.
+
+    BOS comes first if there is one; no EOS follows, as no token before it could see it. The name of a special token that
+    someone types is read as ordinary text. What goes beyond ``context_length`` is left out.
+    """
+
+    def __init__(self, model: str, revision: str | None, context_length: int) -> None:
+        """Loads it; raises GlossaError if it can't be."""
+        tokenizer, _ = load_tokenizer(model, revision)
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.encode_special_tokens = True
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        special = np.zeros(len(tokenizer), bool)
+        special[[token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None]] = True
+        self._vocabulary = Vocabulary(
+            token_bytes(tokenizer, len(tokenizer)), np.zeros(len(tokenizer), np.int64), special
+        )
+        self._room = context_length - len(self._bos)
+
+    def row(self, text: str) -> Row:
+        """Returns the row of ``text``; raises GlossaError if there is nothing in it."""
+        # JSON can spell half a surrogate pair, which is no text that a tokenizer takes.
+        found = self._backend.encode(text.encode("utf-8", "replace").decode(), add_special_tokens=False).ids
+        if not text.strip() or not found:
+            raise GlossaError("the text to test should not be empty; type some")
+        ids = np.array([*self._bos, *found[: self._room]], dtype=np.int64)
+        return Row(ids, ~self._vocabulary.special[ids], shown(ids, self._vocabulary), max(0, len(found) - self._room))
+
+
+def shown(ids: NDArray[np.int64], vocabulary: Vocabulary) -> list[str]:
+    """Returns what each token shows; joined, the visible text. A character of several tokens stands at the first of them."""
+    texts = [""] * len(ids)
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    first, text = 0, ""
+    for place, token in enumerate(ids.tolist()):
+        if vocabulary.special[token]:
+            if first < place:
+                texts[first] = visible(text + decoder.decode(b"", final=True)) or NOTHING
+            decoder.reset()
+            texts[place], text, first = visible(vocabulary.strings[token]), "", place + 1
+            continue
+        text += decoder.decode(vocabulary.spellings[token])
+        if not decoder.getstate()[0]:
+            texts[first], text, first = visible(text) or NOTHING, "", place + 1
+    if first < len(texts):
+        texts[first] = visible(text + decoder.decode(b"", final=True)) or NOTHING
+    return texts

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.corpus.tokens import Tokens, Vocabulary
+from stages.errors import GlossaError
+from stages.live.text import Tokenizer, shown
+from stages.publish.text import visible
+
+BYTES = Vocabulary(
+    [bytes([byte]) for byte in range(256)] + [b"<end>", b""], np.zeros(258, np.int64), np.arange(258) == 256
+)
+
+
+def test_a_document_of_the_corpus_becomes_the_row_that_the_corpus_has(at_finished: Path) -> None:
+    tokens = Tokens.open()
+    first = tokens.documents.slice(0, 1).to_pylist()[0]
+    text = (Path("texts") / first["name"]).read_text()
+    row = Tokenizer("subject", None, tokens.context_length).row(text)
+    assert row.ids.tolist() == tokens.matrix[0].tolist()
+    assert row.left_out == first["n_tokens"] - (tokens.context_length - 1) > 0
+    assert row.ordinary.tolist() == [False] + [True] * (tokens.context_length - 1)
+    assert row.shown[0] == "<|end|>"
+    assert text.replace("\n", "↵").startswith("".join(row.shown[1:]))
+
+
+def test_a_special_token_that_is_typed_is_text(subject_folder: Path) -> None:
+    row = Tokenizer(str(subject_folder), None, 32).row("a<|end|>b")
+    assert row.ordinary[1:].all()
+    assert "".join(row.shown[1:]) == "a<|end|>b"
+
+
+@pytest.mark.parametrize("text", ["", "  \n "])
+def test_nothing_is_not_tested(subject_folder: Path, text: str) -> None:
+    with pytest.raises(GlossaError, match="the text to test should not be empty; type some"):
+        Tokenizer(str(subject_folder), None, 32).row(text)
+
+
+def test_half_a_surrogate_pair_is_no_crash(subject_folder: Path) -> None:
+    assert "".join(Tokenizer(str(subject_folder), None, 32).row("a\ud800b").shown[1:]) == "a?b"
+
+
+def test_characters_of_several_tokens_by_hand() -> None:
+    euro = list("€".encode())
+    assert shown(np.array([*b"a", *euro, *b"b"]), BYTES) == ["a", "€", "", "", "b"]
+    assert shown(np.array([256, *euro[:2], 256, *b"b"]), BYTES) == ["<end>", "\ufffd", "", "<end>", "b"]
+    assert shown(np.array([*b"a", *euro[:1]]), BYTES) == ["a", "\ufffd"]
+    assert shown(np.array([257, *b"a\x1b"]), BYTES) == ["⟨⟩", "a", "⟨U+001B⟩"]
+
+
+@given(st.text(min_size=1))
+def test_what_is_shown_is_the_visible_text(text: str) -> None:
+    encoded = text.encode("utf-8", "replace")
+    assert "".join(shown(np.array(list(encoded)), BYTES)) == visible(encoded.decode())
