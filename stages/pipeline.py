@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages import imports, paths, scorers
+from stages import artifacts, imports, paths, scorers
 from stages.errors import GlossaError, nearest
 from stages.params import LATENT, Coder, InstalledDocs, LocalText, Params, Subject
 
@@ -24,7 +24,12 @@ UNITS = frozenset({"explainers", "scorers"})
 """The rooms whose units are chosen by an entry's ``kind``; every entry has a stage of its own."""
 
 TOKENIZER = ("added_tokens", "merges", "special_tokens", "tokenizer", "vocab")
-OWN_LINES = {"cache.entries": r"[ #]|(?!- )", "explain": r" |explain-", "score": r" |score-"}
+OWN_LINES = {
+    "artifacts": r" |explanations-",
+    "cache.entries": r"[ #]|(?!- )",
+    "explain": r" |explain-",
+    "score": r" |score-",
+}
 """How lines of a block that is no list begin behind its indentation."""
 LIST_LINES = r"[ #]|- "
 
@@ -65,7 +70,7 @@ def blocks(p: Params) -> dict[str, list[str]]:
         "tokenize.data": _list(_sources(p)),
         "cache.entries": [_entry(c, coder=c, weights=folders.get(c, script)) for c in coders],
         "cache.data": _list(_folder(p.subject)),
-        "explain": _apart(_explain(name, files) for name, files in own.items()),
+        "explain": _apart(_explain(name, entry, own[name]) for name, entry in p.explainers.items()),
         "score": _apart(_score(name, entry) for name, entry in p.scorers.items()),
         "compare.data": _list(
             [
@@ -73,10 +78,12 @@ def blocks(p: Params) -> dict[str, list[str]]:
                 *map(paths.examples, coders),
                 *explained,
                 *_compared(p),
+                *(path for entry in p.explainers.values() if p.compare.ceiling for path in _imported(entry)),
                 *_folder(p.subject),
                 *list(dict.fromkeys(folders.values())),
             ]
         ),
+        "artifacts": artifacts.lines(p),
         "report.data": _list([*map(paths.examples, coders), *explained, *scored]),
     }
     return found | {f"{stage}.code": _list(folded(files)) for stage, files in code.items()}
@@ -87,7 +94,7 @@ def unit_code(stage: str, room: str, name: str, entry: Mapping[str, Any]) -> set
     return imports.files(f"stages.{stage}").union(*map(imports.files, _modules(room, name, entry)))
 
 
-def _explain(name: str, files: set[Path]) -> list[str]:
+def _explain(name: str, entry: Mapping[str, Any], files: set[Path]) -> list[str]:
     coder = "${item.coder}"
     return _stage(
         f"explain-{name}",
@@ -95,7 +102,7 @@ def _explain(name: str, files: set[Path]) -> list[str]:
         f"A coder's examples -> an explanation of every latent by {name}.",
         f"glossa explain {coder} {name}",
         f"explainers.{name}",
-        [paths.TOKENS, paths.examples(coder), *_rooms(files)],
+        [paths.TOKENS, paths.examples(coder), *_imported(entry), *_rooms(files)],
         paths.explanations(coder, name),
     )
 
@@ -124,10 +131,20 @@ def _stage(name: str, matrix: str, desc: str, cmd: str, section: str, deps: Iter
         f"  cmd: {cmd}",
         f"  params: [seed, {section}]",
         "  deps:",
-        *(f"    - {path}" for path in deps),
+        *(f"    - {_dependency(path)}" for path in deps),
         "  outs:",
         f"    - {out}",
     ]
+
+
+def _imported(entry: Mapping[str, Any]) -> list[Path]:
+    """Where an explainer that asks nobody finds what others have written."""
+    return [Path(entry["path"])] if entry["kind"] == "imported" and "path" in entry else []
+
+
+def _dependency(path: Path) -> str:
+    """A path of ours, in which ``${item.coder}`` is DVC's to fill in, or one that a user gave, in which nothing is."""
+    return path.as_posix() if path.parts[0] in ("data", "stages") else _scalar(path)
 
 
 def _rooms(files: Iterable[Path]) -> list[Path]:

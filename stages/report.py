@@ -6,8 +6,9 @@ import click
 
 from stages import params, paths
 from stages.outputs import dumps, new_directory, write_text
-from stages.publish import metrics, pages, plots, results
+from stages.publish import metrics, plots, results
 from stages.publish.dataset import folder
+from stages.publish.site import write as site
 
 
 @click.command("report")
@@ -19,7 +20,7 @@ def command() -> None:
     with new_directory(paths.PLOTS) as partial:
         plots.write(partial, found)
     with new_directory(paths.REPORT) as partial:
-        pages.write(partial, found, p.report.examples)
+        site.write(partial, p, found)
     with new_directory(paths.DATASET) as partial:
         folder.write(partial, p, found)
     click.echo(f"report: {_summary(found)}; open {paths.REPORT / 'index.html'}")

@@ -151,12 +151,13 @@ for argument in sys.argv[2:]:
 
 
 def test_files_beside_the_code_are_listed(listed: Code) -> None:
-    """Prompts and templates: every one belongs to some stage, or to a unit that params.yaml does not name."""
+    """Prompts and templates: every one belongs to some stage, to a command, or to a unit that params.yaml does not name."""
     found = {file.relative_to(ROOT) for file in (ROOT / "stages").rglob("*") if file.is_file()}
     beside = {
         file.as_posix() for file in found if not any(part.startswith((".", "__pycache__")) for part in file.parts)
     }
     units = [*explainers.KINDS.values(), *scorers.KINDS.values(), *llm.PROVIDERS.values()]
+    units += [f"stages.commands.{file.stem}" for file in (ROOT / "stages/commands").glob("[a-z]*.py")]
     known = set.union(*listed.values(), *({file.as_posix() for file in imports.files(unit)} for unit in units))
     assert {file for file in beside if not file.endswith(".py")} <= known
 

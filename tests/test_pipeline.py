@@ -145,7 +145,8 @@ CODE = {
     "stages/tokenize.py": {"tokenize"},
     "stages/subject/hookpoints.py": CACHES | {"compare"},
     "stages/similarity/match.py": {"compare"},
-    "stages/publish/page.html": {"report"},
+    "stages/publish/site/overview.html": {"report"},
+    "stages/publish/site/assets/site.css": {"report"},
     "stages/params.py": ALL,
 }
 

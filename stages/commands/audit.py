@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from stages.commands.wrapped import wrapped
+from stages.errors import GlossaError
 from stages.publish.text import sentence
 
 if TYPE_CHECKING:
     from stages.provenance.check import Check
+    from stages.provenance.project import Project
 
 HEAD = ("check", "checked", "failed", "unknown")
+NARROW = 30
+"""Columns at least for what a check compares."""
 REASONS = 3
 """Reasons of one check that are told."""
 
@@ -29,8 +37,9 @@ REASONS = 3
 )
 @click.option("--full", is_flag=True, help="All windows, and the scorers that compute with a model of their own.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def command(sample: int, full: bool, as_json: bool) -> None:
-    """Check all data against dvc.lock, prompts, answers, verdicts, the subject and the coders; nothing is asked or written.
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write it as a page, for a browser.")
+def command(sample: int, full: bool, as_json: bool, html: Path | None) -> None:
+    """Check all data against dvc.lock, prompts, answers, verdicts, the subject and the coders; no model is asked.
 
     Ends with exit code 1 if a check failed. What can't be checked here, such as activations that were not pulled, is told
     and is no failure.
@@ -38,26 +47,56 @@ def command(sample: int, full: bool, as_json: bool) -> None:
     from stages.provenance.audit import audit
     from stages.provenance.project import Project
 
-    found = []
-    for check in audit(Project.here(sample, full)):
-        found.append(check)
+    project = Project.here(sample, full)
+    if html is not None:
+        _refuse_outputs(project, html)
+    found = list(audit(project))
     is_sound = not any(check.failed for check in found)
     if as_json:
         told = {"sound": is_sound, "sample": None if full else sample, "checks": [check.told() for check in found]}
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
     else:
-        for line in (*_table(found), *_failures(found), *_unknown(found), *_verdict(found)):
+        columns = _columns()
+        for line in _table(found, columns):
             click.echo(line)
+        for line in (*_failures(found), *_unknown(found), *_verdict(found)):
+            click.echo(wrapped(line, columns) if columns else line)
+    if html is not None:
+        from stages.outputs import write_text
+        from stages.provenance.page import page
+
+        try:
+            write_text(html, page(project, found))
+        except OSError as error:
+            raise GlossaError(f"{html} can't be written: {error.strerror}; choose another place") from None
     sys.exit(not is_sound)
 
 
-def _table(found: list[Check]) -> Iterator[str]:
+def _columns() -> int | None:
+    """The columns of the terminal; None where the table goes to a file or a program."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _refuse_outputs(project: Project, html: Path) -> None:
+    for out in project.lock.outputs:
+        if html.resolve().is_relative_to(Path(out).resolve()):
+            raise GlossaError(
+                f"{html} lies in {out}, which dvc.lock pins, so writing it would change that; choose another"
+            )
+
+
+def _table(found: list[Check], columns: int | None = None) -> Iterator[str]:
+    """The checks, a line each; what they compare goes on below where ``columns`` are too few."""
     rows = [(c.name, f"{c.checked:,}", f"{c.failed:,}", f"{sum(map(len, c.unknown.values())):,}") for c in found]
     widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
     yield click.style(_row(HEAD, widths), bold=True)
+    indent = sum(widths) + 2 * len(widths)
+    room = max(NARROW, columns - indent) if columns else sys.maxsize
     for row, check in zip(rows, found, strict=True):
         colour = "red" if check.failed else "green" if check.checked else "yellow"
-        yield f"{click.style(_row(row, widths), fg=colour)}  {click.style(check.covers, dim=True)}"
+        first, *more = textwrap.wrap(check.covers, room)
+        yield f"{click.style(_row(row, widths), fg=colour)}  {click.style(first, dim=True)}"
+        yield from (f"{' ' * indent}{click.style(line, dim=True)}" for line in more)
 
 
 def _row(cells: tuple[str, ...], widths: list[int]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from stages.provenance.project import Project
 
 WIDTH = 100
+"""Columns that are filled, where the terminal has them."""
+NARROW = 60
 NAME = 14
 """Columns of a fact's name."""
 COLOURS = {"ok": "green", "differs": "red", "unchecked": "yellow"}
@@ -54,8 +58,10 @@ def command(coder: str, latent: int, explainer: str | None, as_json: bool) -> No
         click.echo(json.dumps(prov.document(roots), indent=1, ensure_ascii=False))
     else:
         seen: set[tuple[str, str]] = set()
+        columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDTH
+        width = max(NARROW, min(WIDTH, columns))
         for root in roots:
-            for line in _lines(root, "", "", seen):
+            for line in _lines(root, "", "", seen, width):
                 click.echo(line)
     differs = [fact for root in roots for node in root.walk() for fact in node.facts if fact.status == "differs"]
     if differs:
@@ -77,9 +83,9 @@ def _roots(project: Project, coder: str, latent: int, explainer: str) -> list[No
     return [*found, run.environment()]
 
 
-def _lines(node: Node, first: str, rest: str, seen: set[tuple[str, str]]) -> Iterator[str]:
+def _lines(node: Node, first: str, rest: str, seen: set[tuple[str, str]], width: int = WIDTH) -> Iterator[str]:
     """A thing with what it was made from below it; one that was shown before is only named."""
-    title = _cut(sentence(f"{node.kind}: {_short(node.name)}"), WIDTH - len(first) - len(ABOVE))
+    title = _cut(sentence(f"{node.kind}: {_short(node.name)}"), width - len(first) - len(ABOVE))
     if (node.kind, node.name) in seen:
         yield f"{first}{title}{ABOVE}"
         return
@@ -88,11 +94,11 @@ def _lines(node: Node, first: str, rest: str, seen: set[tuple[str, str]]) -> Ite
     below = _first_of_each(node.sources)
     margin = f"{rest}{'│' if below else ' '}  "
     for fact in node.facts:
-        yield from _fact(fact, margin)
+        yield from _fact(fact, margin, width)
     for number, (source, others) in enumerate(below):
         last = number == len(below) - 1
         name = f"{rest}{'└' if last else '├'}─ "
-        yield from _lines(source, name, f"{rest}{' ' if last else '│'}  ", seen)
+        yield from _lines(source, name, f"{rest}{' ' if last else '│'}  ", seen, width)
         if others:
             yield f"{rest}{' ' if last else '│'}  … and {others} more like it"
 
@@ -109,10 +115,10 @@ def _first_of_each(nodes: list[Node]) -> list[tuple[Node, int]]:
     return found
 
 
-def _fact(fact: Fact, margin: str) -> Iterator[str]:
+def _fact(fact: Fact, margin: str, width: int) -> Iterator[str]:
     value = sentence(_short(str(fact.value)))
     status = "" if fact.status is None else sentence(", ".join(filter(None, (WORDS[fact.status], fact.said))))
-    room = WIDTH - len(margin)
+    room = width - len(margin)
     text = f"{fact.name:<{NAME}} {value}".rstrip()
     if status and len(text) + 2 + len(status) <= room:
         yield f"{click.style(margin, dim=True)}{text}  {_coloured(status, fact)}"

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from stages import params
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
-from stages.examples.table import LatentExamples
+from stages.examples.table import Examples, LatentExamples
 from stages.explainers.table import Explanation
 
 KINDS = {
@@ -18,6 +18,7 @@ KINDS = {
     "contrastive": "stages.explainers.contrastive",
     "cot": "stages.explainers.cot",
     "default": "stages.explainers.default",
+    "imported": "stages.explainers.imported",
     "none": "stages.explainers.none",
     "output": "stages.explainers.output",
     "pattern": "stages.explainers.pattern",
@@ -35,6 +36,12 @@ def prepared(unit: Any, latents: Iterable[LatentExamples], p: params.Params, cod
     """Returns the latents of ``coder`` with what ``unit`` goes by beside their windows, such as how they change the subject."""
     prepare = getattr(unit, "prepare", None)
     return latents if prepare is None else prepare(latents, p, coder)
+
+
+def facts(unit: Any, coder: str, examples: Examples) -> dict[str, Any]:
+    """Returns what belongs into the meta beside the options: what ``unit`` says of where its explanations come from."""
+    own = getattr(unit, "facts", None)
+    return {} if own is None else own(coder, examples)
 
 
 def load(name: str, entry: dict[str, Any]) -> Any:

@@ -60,22 +60,34 @@ class Lexicon:
         return len(self.places) // self.window
 
 
+_last: dict[tuple[str, int], Lexicon] = {}
+"""The one that was built last, for the next coder of the same corpus."""
+
+
 def build(tokens: Tokens, window: int) -> Lexicon:
-    """Looks at every window of the corpus once."""
+    """Looks at every window of the corpus once; the last lexicon is remembered."""
+    key = tokens.sha256, window
+    if key not in _last:
+        _last.clear()
+        _last[key] = _build(tokens, window)
+    return _last[key]
+
+
+def _build(tokens: Tokens, window: int) -> Lexicon:
     vocabulary = tokens.vocabulary
     blocks = tokens.matrix.reshape(-1, window)
     codes = {kind: np.zeros(blocks.size, np.int32) for kind in KINDS}
     names: dict[str, dict[str, int]] = {kind: {"": 0} for kind in KINDS}
     places = np.zeros(blocks.size, np.uint8)
     bit = {name: 1 << place for place, name in enumerate(PLACES)}
+    columns = [(names[kind], codes[kind]) for kind in KINDS]  # in the order of a sight's first fields
     position = 0
     for block in bar("read corpus", unit="window", iterable=blocks.tolist()):
         for sight in look([piece.decode("utf-8", errors="replace") for piece in vocabulary.pieces(block)]):
-            for kind in KINDS:
-                known = names[kind]
-                value = getattr(sight, kind)
-                codes[kind][position] = known.setdefault(value, len(known))
-            places[position] = sum(bit[name] for name in sight.places)
+            for (known, found), value in zip(columns, sight[:4], strict=True):
+                found[position] = known.setdefault(value, len(known))
+            if sight.places:
+                places[position] = sum(bit[name] for name in sight.places)
             position += 1
     return Lexicon(window, {kind: _column(list(names[kind]), codes[kind]) for kind in KINDS}, places)
 

@@ -32,6 +32,7 @@ PAGE = {
     "/live.html": HERE / "live.html",
     "/live/live.js": HERE / "live.js",
     "/live/live.css": HERE / "live.css",
+    "/assets/served.js": HERE / "link.js",
     **{f"/live/{name}": SITE / name for name in ("site.css", "theme.js", "dom.js")},
 }
 """What the live test shows itself with; the report that is served may be older than this code."""

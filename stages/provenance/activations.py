@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ from stages.provenance.check import DAMAGE, Check
 from stages.provenance.examples import Part
 from stages.provenance.files import GONE
 from stages.provenance.project import Project
+from stages.provenance.sources import size_of
+from stages.provenance.spread import Spread, here
 
 if TYPE_CHECKING:
     from stages.coders.sparse_coder import SparseCoder
@@ -29,6 +33,9 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "float16": 1e-2}
 
 AT_ONCE = 4096
 """Tokens that go through the subject at once."""
+
+SMALL = 2**31
+"""Bytes of a subject that several processes may hold at once."""
 
 
 class Drawn(NamedTuple):
@@ -60,18 +67,50 @@ class Encoded(NamedTuple):
         return np.where(self.keys[places] == wanted, self.values[places], np.float32(0))
 
 
-def checks(project: Project) -> Iterator[Check]:
-    """Yields the checks of identities and of activations."""
+def checks(project: Project, spread: Spread | None = None) -> Iterator[Check]:
+    """Yields the checks of identities and of activations; where it pays, rows are dealt out to processes, from now on."""
+    spread = spread or here(project)
+    n = spread.processes if project.full and _can_be_held_often(project) else 1
+    # One part waits until the others' work is done, and has all of the machine.
+    found = (spread if n > 1 else here(project)).map(of_rows, [(part, n) for part in range(n)])
+
+    def merged() -> Iterator[Check]:
+        weights, activations = next(found)
+        for _, part in found:
+            activations.take(part)
+        yield from (weights, activations)
+
+    return merged()
+
+
+def _can_be_held_often(project: Project) -> bool:
+    """Whether every process can have the subject for itself, on a core of its own."""
+    from stages.subject import load
+
+    folders = {Path(project.p.subject_of(coder).model) for coder in project.p.coders}
+    small = all(folder.is_dir() and size_of(folder) < SMALL for folder in folders)
+    return small and load.pick_device(runtime.load().device).type == "cpu"
+
+
+def of_rows(project: Project, share: tuple[int, int]) -> tuple[Check, Check]:
+    """What there is to say of a part of the rows: of part ``share[0]`` of ``share[1]``, which follow each other."""
+    part, of = share
     weights = Check("weights", "the sparse coders and the subject here, and those that outputs name")
     activations = Check("activations", "activations in sampled windows, computed anew, and the examples")
-    drawn = {coder: found for coder in project.p.coders if (found := _draw(project, coder, activations))}
+    if of > 1:
+        import torch
+
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // of))
+    told = activations if part == 0 else Check("", "")  # the first part says what can't be read or is not here
+    drawn = {coder: found for coder in project.p.coders if (found := _draw(project, coder, told))}
     groups: dict[str, list[str]] = {}
     for coder in drawn:
         groups.setdefault(project.p.subject_of(coder).model_dump_json(), []).append(coder)
     for coders in groups.values():
-        _of_subject(project, [drawn[coder] for coder in coders], weights, activations)
-    yield weights
-    yield activations
+        _of_subject(project, [drawn[coder] for coder in coders], share, weights, activations)
+    if part:
+        activations.unknown.clear()
+    return weights, activations
 
 
 def _draw(project: Project, coder: str, check: Check) -> Drawn | None:
@@ -105,7 +144,7 @@ def _draw(project: Project, coder: str, check: Check) -> Drawn | None:
     return None
 
 
-def _of_subject(project: Project, drawn: list[Drawn], weights: Check, check: Check) -> None:
+def _of_subject(project: Project, drawn: list[Drawn], share: tuple[int, int], weights: Check, check: Check) -> None:
     from stages.subject import load
 
     p = project.p
@@ -130,7 +169,7 @@ def _of_subject(project: Project, drawn: list[Drawn], weights: Check, check: Che
         else:
             check.skip(str(paths.examples(one.coder)), "its sparse coder is not here")
     with check.reading("data/tokens"):
-        _compare(project, [one for one in drawn if one.coder in loaded], subject, loaded, check)
+        _compare(project, [one for one in drawn if one.coder in loaded], share, subject, loaded, check)
 
 
 def _load(project: Project, drawn: Drawn, subject: Subject, check: Check) -> SparseCoder | None:
@@ -151,7 +190,12 @@ def _load(project: Project, drawn: Drawn, subject: Subject, check: Check) -> Spa
 
 
 def _compare(
-    project: Project, drawn: list[Drawn], subject: Subject, loaded: dict[str, SparseCoder], check: Check
+    project: Project,
+    drawn: list[Drawn],
+    share: tuple[int, int],
+    subject: Subject,
+    loaded: dict[str, SparseCoder],
+    check: Check,
 ) -> None:
     """Runs the rows that hold windows through the subject, and those of each coder through it."""
     import torch
@@ -162,6 +206,7 @@ def _compare(
     length, special = tokens.context_length, tokens.vocabulary.special
     rows_of = {one.coder: one.part.starts // length for one in drawn}
     rows = np.unique(np.concatenate([np.empty(0, np.int64), *rows_of.values()]))
+    rows = np.array_split(rows, share[1])[share[0]]
     step = max(1, AT_ONCE // length)
     hookpoints = sorted({one.meta["hookpoint"] for one in drawn})
     with bar("audit, forward", total=len(rows), unit="row") as progress:

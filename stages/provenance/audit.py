@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from stages.provenance import accounted, activations, examples, files, identities, replayed, scores, stores, transcripts
 from stages.provenance.check import Check
 from stages.provenance.project import Project
+from stages.provenance.spread import over_processes
 
 THEMES: tuple[Callable[[Project], Iterator[Check]], ...] = (
     files.checks,
@@ -15,13 +16,18 @@ THEMES: tuple[Callable[[Project], Iterator[Check]], ...] = (
     examples.checks,
     accounted.checks,
     transcripts.checks,
-    replayed.checks,
-    scores.checks,
-    activations.checks,
 )
+"""Those that take a few seconds, while the longer ones go on in other processes."""
 
 
 def audit(project: Project) -> Iterator[Check]:
     """Yields every check when it is done; raises GlossaError if there is no dvc.lock."""
-    for theme in THEMES:
-        yield from theme(project)
+    _ = project.lock
+    with over_processes(project) as spread:
+        again = replayed.checks(project, spread)
+        forward = activations.checks(project, spread)
+        for theme in THEMES:
+            yield from theme(project)
+        yield from again
+        yield from scores.checks(project)
+        yield from forward

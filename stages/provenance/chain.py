@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +17,7 @@ from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import table
 from stages.llm import canonical, faults
 from stages.llm.call import Call
+from stages.outputs import file_sha256
 from stages.provenance import bodies, run, sources
 from stages.provenance.answers import Answers
 from stages.provenance.check import DAMAGE
@@ -22,6 +25,7 @@ from stages.provenance.node import Node
 from stages.provenance.project import Project, Result
 from stages.publish.shown import Documents
 
+IMPORTED = "imported"
 SHOWN = 3
 """Windows that are named one by one."""
 
@@ -39,21 +43,42 @@ def chain(project: Project, result: Result, latent: int) -> Node:
             f"expected an explanation of latent {latent} in {result.folder}, but it was not sampled, or dropped; "
             f"glossa show {result.coder} {latent} says which"
         )
-    row = rows[0]
-    node = Node("explanation", f"{result.coder} {latent} {result.explainer}", stage=result.stage)
+    row, stage = rows[0], project.maker(result.folder)
+    node = Node("explanation", f"{result.coder} {latent} {result.explainer}", stage=stage)
+    if project.p.explainers[result.explainer]["kind"] == IMPORTED:
+        _again(project, result, latent, found.filter(pc.equal(found["latent"], latent)), node, None)
+        sources.locked(project, node, result.folder)
+        node.sources = [*_imported(row), *run.params_and_code(project, stage)]
+        return node
     windows = examples(project, result.coder, latent, ("train", "validation"))
     answer = None
     if row["request"] is not None:
         answers = Answers(result.folder)
-        answer = called(answers, row["request"], result.stage)
-        answer.sources[0].sources = [*run.prompts(project, result.stage), windows]
+        answer = called(answers, row["request"], stage)
+        answer.sources[0].sources = [*run.prompts(project, stage), windows]
     _again(project, result, latent, found.filter(pc.equal(found["latent"], latent)), node, answer)
-    sources.locked(project, node, result.stage, result.folder)
-    node.sources = [answer or windows, *run.params_and_code(project, result.stage)]
+    sources.locked(project, node, result.folder)
+    node.sources = [answer or windows, *run.params_and_code(project, stage)]
     return node
 
 
-def called(answers: Answers, key: str, stage: str) -> Node:
+def _imported(row: Mapping[str, Any]) -> list[Node]:
+    """The file that an explanation was read from; none if there was none."""
+    evidence = json.loads(row["evidence"])
+    if not evidence:
+        return []
+    node, file = Node("imported file", evidence["file"]), Path(evidence["file"])
+    node.add("format", evidence["format"])
+    if file.is_file():
+        same = file_sha256(file) == evidence["sha256"]
+        node.expect("sha256", evidence["sha256"], same, "sha256 of the file", "the file has another sha256")
+    else:
+        node.add("sha256", evidence["sha256"], "unchecked", "is not here")
+    node.add("made by", "not known", "unchecked", "it was made elsewhere, no request or answer came with it")
+    return [node]
+
+
+def called(answers: Answers, key: str, stage: str | None) -> Node:
     """An answer and the request that it is to."""
     node = Node("answer", key, stage=stage)
     call = next((answers.at(place) for place, one in enumerate(answers.keys) if one == key), None)
@@ -107,14 +132,14 @@ def examples(project: Project, coder: str, latent: int, roles: tuple[str, ...]) 
     """The windows of a latent in some roles, compared with the store."""
     folder = paths.examples(coder)
     sample = Examples.open(folder)
-    node = Node("examples", f"{folder} {latent} {' '.join(roles)}", stage=f"sample@{coder}")
-    sources.locked(project, node, f"sample@{coder}", folder)
+    node = Node("examples", f"{folder} {latent} {' '.join(roles)}", stage=project.maker(folder))
+    sources.locked(project, node, folder)
     of_latent = next(iter(sample.of([latent])), None)
     if of_latent is not None:
         parts = _parts(of_latent, roles)
         _named(project, node, parts)
         _as_stored(coder, latent, sample.meta["window"], parts, node)
-    node.sources = [sources.store(project, coder, sample.meta), *run.params_and_code(project, node.stage or "")[:1]]
+    node.sources = [sources.store(project, coder, sample.meta), *run.params_and_code(project, node.stage)[:1]]
     return node
 
 
@@ -167,7 +192,7 @@ def _again(project: Project, result: Result, latent: int, stored: pa.Table, node
     """Adds the text, and whether it comes out again: from the answer read anew, the request made anew."""
     row = stored.to_pylist()[0]
     text = row["explanation"] if row["explanation"] is not None else f"none: {row['reason']}"
-    if answer is None:
+    if answer is None and project.p.explainers[result.explainer]["kind"] != IMPORTED:
         # An explainer without a model may read the whole corpus first, which takes too long for one latent.
         node.add("text", text, "unchecked", "no model was asked; glossa audit explains anew")
         return
@@ -182,6 +207,10 @@ def _again(project: Project, result: Result, latent: int, stored: pa.Table, node
         node.add("text", text, "unchecked", why or replay.COMPUTES)
         return
     differences = list(tables.differences(stored, found.explanations, ["latent"]))
+    said = "; ".join(said for _, said in differences)
+    if answer is None:
+        node.expect("text", text, not differences, "its file read anew", said)
+        return
     if found.unanswered:
         sent = found.answers.request(row["request"])
         said = bodies.difference(found.unanswered[0], sent) if sent else f"{found.answers.path} has no answer to it"
@@ -189,5 +218,4 @@ def _again(project: Project, result: Result, latent: int, stored: pa.Table, node
         node.add("text", text, "unchecked", "the prompt would be another")
         return
     answer.sources[0].add("rendered anew", "", "ok", "from the prompt file and the examples")
-    said = "; ".join(said for _, said in differences)
     node.expect("text", text, not differences, "the answer read anew", said)

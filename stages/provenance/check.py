@@ -62,6 +62,14 @@ class Check:
         """Notes a thing that can't be looked at."""
         self.unknown.setdefault(why, []).append(item)
 
+    def take(self, other: Check) -> None:
+        """Adds what a part of the same check found."""
+        self.checked += other.checked
+        self.failed += other.failed
+        self.failures += other.failures[: KEPT - len(self.failures)]
+        for why, items in other.unknown.items():
+            self.unknown.setdefault(why, []).extend(items)
+
     @contextmanager
     def reading(self, item: str) -> Iterator[None]:
         """Notes ``item`` as failed if what the block reads is damaged."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +38,9 @@ class Locked(NamedTuple):
     """{file: {dotted key: value}}."""
 
 
+OUT = re.compile(r"^    - path: (.+)$", re.MULTILINE)
+
+
 class Lock(Mapping[str, Locked]):
     """The stages by name; one is parsed when it is asked for, as a long file takes seconds."""
 
@@ -45,6 +48,21 @@ class Lock(Mapping[str, Locked]):
         _, _, rest = text.partition("\nstages:\n")
         self._texts = {_name(part): part for part in STAGE.split(rest) if part.strip()}
         self._parsed: dict[str, Locked] = {}
+        # DVC keeps the entry of a stage that was renamed, and appends the new one, which comes later.
+        self._makers = {
+            path.strip("\"'"): name
+            for name, part in self._texts.items()
+            for path in OUT.findall(part.partition("\n    outs:\n")[2])
+        }
+
+    def maker(self, path: Path) -> str | None:
+        """The stage that wrote an output, whatever it is called; None if none did."""
+        return self._makers.get(path.as_posix())
+
+    @property
+    def outputs(self) -> Iterable[str]:
+        """The paths of all outputs."""
+        return self._makers.keys()
 
     @classmethod
     def read(cls, path: Path = LOCK) -> Lock:

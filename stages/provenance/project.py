@@ -29,11 +29,6 @@ class Result(NamedTuple):
         return paths.scores(self.coder, self.explainer, self.scorer)
 
     @property
-    def stage(self) -> str:
-        """The stage as DVC calls it."""
-        return f"{'explain' if self.scorer is None else 'score'}@{'-'.join(filter(None, self))}"
-
-    @property
     def of_latent(self) -> bool:
         """Whether it judges latents, not explanations."""
         return self.explainer == LATENT
@@ -76,8 +71,12 @@ class Project:
         return [Result(*triple) for triple in scorers.wanted(self.p)]
 
     @property
-    def stages(self) -> list[str]:
-        """All stages that params.yaml describes, as DVC calls them, in the order in which they run."""
-        of_coder = [f"{stage}@{coder}" for stage in ("cache", "sample") for coder in self.p.coders]
-        results = [result.stage for result in (*self.explained, *self.scored)]
-        return ["tokenize", *of_coder, *results, "compare", "report"]
+    def outputs(self) -> list[Path]:
+        """An output of every stage that params.yaml describes, in the order in which they run."""
+        of_coder = [place(coder) for place in (paths.latents, paths.examples) for coder in self.p.coders]
+        results = [result.folder for result in (*self.explained, *self.scored)]
+        return [paths.TOKENS, *of_coder, *results, paths.SIMILARITY, paths.REPORT]
+
+    def maker(self, path: Path) -> str | None:
+        """The stage that wrote an output, as DVC calls it; None if dvc.lock names none."""
+        return self.lock.maker(path)

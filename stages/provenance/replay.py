@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -46,7 +47,9 @@ class Replay:
 def why_not(project: Project, result: Result) -> str | None:
     """Returns why a stage can't be run again here; None if it can."""
     entry = _entry(project, result)
-    if not project.full and _computes(project, result):
+    if entry["kind"] == "imported" and not Path(entry["path"]).is_dir():
+        return f"{entry['path']}, which they were read from, is not here"
+    if not project.full and computes(project, result):
         return ONLY_FULL
     for value in entry.values():
         if isinstance(value, dict) and value.get("provider") == "transformers":
@@ -66,7 +69,7 @@ def replay(project: Project, result: Result, latents: Sequence[int] | None = Non
     Raises:
         GlossaError: what the stage reads is missing or damaged.
     """
-    found = Replay(Answers(result.folder), computed=_computes(project, result))
+    found = Replay(Answers(result.folder), computed=computes(project, result))
     try:
         with llm.standing_in(Rehearsal(found.answers, found.note)):
             if result.scorer is None:
@@ -83,8 +86,8 @@ def _entry(project: Project, result: Result) -> Mapping[str, Any]:
     return p.explainers[result.explainer] if result.scorer is None else p.scorers[result.scorer]
 
 
-def _computes(project: Project, result: Result) -> bool:
-    """Whether an explainer or a scorer runs the subject, or a scorer embeds texts."""
+def computes(project: Project, result: Result) -> bool:
+    """Whether an explainer or a scorer runs the subject, or a scorer embeds texts; raises GlossaError if an entry is wrong."""
     if result.scorer is None:
         return bool(project.p.explainers[result.explainer].get("boosted"))
     entry = project.p.scorers[result.scorer]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -15,6 +16,7 @@ from stages.provenance.check import Check
 from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
 from stages.provenance.replay import Replay
+from stages.provenance.spread import Spread, here
 from stages.provenance.tables import ROUNDING
 from stages.provenance.values import shown
 from stages.scorers import table as scores_table
@@ -25,30 +27,62 @@ MODEL_ROUNDING, RANK_ROUNDING = 1e-4, 1e-2
 differently."""
 
 
-def checks(project: Project) -> Iterator[Check]:
-    """Yields the checks of prompts, explanations, verdicts and figures."""
-    prompts = Check("prompts", "every prompt, rendered anew from files and examples, and what was sent")
-    explanations = Check("explanations", "every explanation, and its answer read anew")
-    verdicts = Check("verdicts", "every verdict, and its answer read anew")
-    figures = Check("figures", "every score and measure, and what its scorer makes of the same answers")
+class Checks(NamedTuple):
+    """The checks of this theme."""
+
+    prompts: Check
+    explanations: Check
+    verdicts: Check
+    figures: Check
+
+    @classmethod
+    def new(cls) -> Checks:
+        """Before anything was looked at."""
+        return cls(
+            Check("prompts", "every prompt, rendered anew from files and examples, and what was sent"),
+            Check("explanations", "every explanation, and its answer read anew"),
+            Check("verdicts", "every verdict, and its answer read anew"),
+            Check("figures", "every score and measure, and what its scorer makes of the same answers"),
+        )
+
+
+def checks(project: Project, spread: Spread | None = None) -> Iterator[Check]:
+    """Has every stage run again, from now on, and yields the checks of prompts, explanations, verdicts and figures.
+
+    What computes with a model of its own runs in this process, where it has all of the machine.
+    """
     results = [*project.explained, *project.scored]
-    for result in bar("audit, replay", total=len(results), unit="stage", iterable=results):
-        compared = [explanations] if result.scorer is None else [verdicts, figures]
-        if not result.folder.is_dir():
-            why: str | None = GONE
-        else:
-            why = replay.why_not(project, result)
-        if why is None:
-            with compared[0].reading(str(result.folder)):
-                found = replay.replay(project, result)
-                if found is None:
-                    why = replay.COMPUTES
-                else:
-                    _compare(result, found, prompts, *compared)
-        if why is not None:
-            for check in compared:
-                check.skip(str(result.folder), why)
-    yield from (prompts, explanations, verdicts, figures)
+    alone = [project.full and replay.computes(project, result) for result in results]
+    spreadable = [result for result, is_alone in zip(results, alone, strict=True) if not is_alone]
+    others = (spread or here(project)).map(of_result, spreadable)
+
+    def merged() -> Iterator[Check]:
+        found = Checks.new()
+        stages = bar("audit, replay", total=len(results), unit="stage", iterable=results)
+        for result, is_alone in zip(stages, alone, strict=True):
+            for check, part in zip(found, of_result(project, result) if is_alone else next(others), strict=True):
+                check.take(part)
+        yield from found
+
+    return merged()
+
+
+def of_result(project: Project, result: Result) -> Checks:
+    """What there is to say of one stage."""
+    found = Checks.new()
+    compared = [found.explanations] if result.scorer is None else [found.verdicts, found.figures]
+    why = replay.why_not(project, result) if result.folder.is_dir() else GONE
+    if why is None:
+        with compared[0].reading(str(result.folder)):
+            again = replay.replay(project, result)
+            if again is None:
+                why = replay.COMPUTES
+            else:
+                _compare(result, again, found.prompts, *compared)
+    if why is not None:
+        for check in compared:
+            check.skip(str(result.folder), why)
+    return found
 
 
 def _compare(result: Result, found: Replay, prompts: Check, first: Check, figures: Check | None = None) -> None:

@@ -27,9 +27,9 @@ PACKAGES = (
 )
 
 
-def params_and_code(project: Project, stage: str) -> list[Node]:
+def params_and_code(project: Project, stage: str | None) -> list[Node]:
     """The values of params.yaml and the code of a stage, compared with what it ran with."""
-    if stage not in project.lock:
+    if stage is None:
         return []
     locked = project.lock[stage]
     params = Node("params", stage)
@@ -48,10 +48,10 @@ def params_and_code(project: Project, stage: str) -> list[Node]:
     return [params, code]
 
 
-def prompts(project: Project, stage: str) -> list[Node]:
+def prompts(project: Project, stage: str | None) -> list[Node]:
     """The files of a stage that hold what a model is told."""
     found = []
-    for dep in project.lock[stage].deps if stage in project.lock else ():
+    for dep in project.lock[stage].deps if stage is not None else ():
         if dep.path.startswith("stages/") and dep.path.endswith(".md"):
             node = Node("prompt file", dep.path)
             if Path(dep.path).is_file():

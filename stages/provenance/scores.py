@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyarrow as pa
@@ -18,12 +18,30 @@ from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
 from stages.publish import results
 from stages.publish.metrics import metrics
-from stages.scorers import overall, summary
+from stages.scorers import intervention, overall, sensitivity, summary
 from stages.scorers import table as scores_table
 
 OWN_FORMULA = "its scorer has a formula of its own, see figures"
 MAKERS = {"balanced_accuracy": summary.classified, "auroc": summary.ranked}
 """By the metric that is the score, what makes scores and measures of verdicts."""
+
+
+def _drop(verdicts: pa.Table) -> float | None:
+    """By how much the explanation surprises less behind intervened texts than behind clean ones."""
+    means = {}
+    for version in intervention.VERSIONS[:2]:
+        means[version] = pc.mean(verdicts.filter(pc.equal(verdicts["kind"], version))["value"]).as_py()
+    clean, intervened = means.values()
+    return None if clean is None or intervened is None else clean - intervened
+
+
+def _fired(verdicts: pa.Table) -> float | None:
+    """The share of written texts in which the latent fires."""
+    return pc.mean(verdicts["active"].cast(pa.float64())).as_py()
+
+
+VALUES = {intervention.METRIC: _drop, sensitivity.METRIC: _fired}
+"""Where that needs more than verdicts, by the metric what makes the score of one explanation, without its interval."""
 
 KEYS = ["explanation", "latent", "metric", "of"]
 
@@ -69,6 +87,9 @@ def _from_verdicts(
     metric: str,
     check: Check,
 ) -> None:
+    if metric in VALUES:
+        _values(result, scores, verdicts, VALUES[metric], check)
+        return
     if metric not in MAKERS or not len(verdicts):
         check.skip(str(result.folder), OWN_FORMULA)
         return
@@ -92,6 +113,17 @@ def _from_verdicts(
             check.fail(f"{result.folder}, {words}", said)
 
 
+def _values(
+    result: Result, scores: pa.Table, verdicts: pa.Table, make: Callable[[pa.Table], float | None], check: Check
+) -> None:
+    of_item = dict(scores_table.by_item(verdicts))
+    for row in scores.to_pylist():
+        key = (row["explanation"], row["latent"])
+        due, was = make(of_item[key]) if key in of_item else None, row["score"]
+        item = f"{result.folder}, {key[0]} explanation of latent {key[1]}"
+        check.expect(tables.same(was, due), item, f"score is {was}, but its verdicts come to {due}")
+
+
 def _means(
     project: Project,
     result: Result,
@@ -112,8 +144,12 @@ def _means(
 
 def _metrics(project: Project) -> Check:
     check = Check("metrics", f"{paths.METRICS}, and the outputs that it sums up")
-    if not paths.METRICS.is_file():
-        check.skip(str(paths.METRICS), GONE)
+    examples = map(paths.examples, project.p.coders)
+    results_of = (result.folder for result in (*project.explained, *project.scored))
+    for path in (paths.METRICS, paths.TOKENS, paths.SIMILARITY, *examples, *results_of):
+        if not path.exists():
+            check.skip(str(path), GONE)
+    if check.unknown:
         return check
     with check.reading(str(paths.METRICS)):
         stored = json.loads(paths.METRICS.read_text(encoding="utf-8"))

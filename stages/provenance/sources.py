@@ -11,7 +11,7 @@ from stages.corpus.tokens import sha256_of
 from stages.outputs import file_sha256
 from stages.params import Coder
 from stages.provenance.check import DAMAGE
-from stages.provenance.files import GONE
+from stages.provenance.files import GONE, OTHER_HASH
 from stages.provenance.node import Node
 from stages.provenance.project import Project
 
@@ -19,15 +19,15 @@ CHEAP = 2**27
 """Bytes that are hashed while somebody waits: a fifth of a second's work."""
 
 
-def locked(project: Project, node: Node, stage: str, path: Path) -> None:
-    """Adds whether a file or folder is what a stage wrote or read, by the hash in dvc.lock."""
-    if stage not in project.lock:
-        node.add("dvc.lock", stage, "differs", "has no entry of this stage; run dvc repro")
+def locked(project: Project, node: Node, path: Path) -> None:
+    """Adds whether an output is what its stage wrote, by the hash in dvc.lock."""
+    stage = project.maker(path)
+    if stage is None:
+        node.add("dvc.lock", path.as_posix(), "differs", "says of no stage that it wrote it; run dvc repro")
         return
-    found = project.lock[stage]
-    md5 = next((one.md5 for one in (*found.outs, *found.deps) if one.path == path.as_posix()), None)
+    md5 = next(one.md5 for one in project.lock[stage].outs if one.path == path.as_posix())
     if md5 is None:
-        node.add("dvc.lock", stage, "unchecked", f"names no {path}")
+        node.add("dvc.lock", stage, "unchecked", OTHER_HASH)
     elif not path.exists():
         node.add("md5", md5, "unchecked", GONE)
     elif (size := size_of(path)) > CHEAP:
@@ -50,10 +50,10 @@ def size_of(path: Path) -> int:
 def store(project: Project, coder: str, meta: dict[str, Any]) -> Node:
     """The activations that a coder's examples were taken from, and what those were made from."""
     path = paths.latents(coder)
-    node = Node("activations", path.as_posix(), stage=f"cache@{coder}")
+    node = Node("activations", path.as_posix(), stage=project.maker(path))
     node.add("hookpoint", meta["hookpoint"])
     node.add("activations", meta["n_events"])
-    locked(project, node, f"cache@{coder}", path)
+    locked(project, node, path)
     if path.is_dir():
         # Read as JSON, as opening a Zarr group takes longer than all else.
         try:
@@ -110,11 +110,11 @@ def _subject(identity: dict[str, Any]) -> Node:
 
 
 def _corpus(project: Project, meta: dict[str, Any]) -> Node:
-    node = Node("corpus", paths.TOKENS.as_posix(), stage="tokenize")
+    node = Node("corpus", paths.TOKENS.as_posix(), stage=project.maker(paths.TOKENS))
     for key, value in project.p.corpus.model_dump().items():
         if isinstance(value, str | int):
             node.add(key, value)
-    locked(project, node, "tokenize", paths.TOKENS)
+    locked(project, node, paths.TOKENS)
     sha256 = meta["tokens_sha256"]
     try:
         tokens = project.tokens

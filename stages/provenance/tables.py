@@ -45,7 +45,7 @@ def differences(
         if key not in after:
             yield Difference(identity, "is there, but should not be")
             continue
-        changed = [name for name in row if not _same(row[name], after[key][name], rounding)]
+        changed = [name for name in row if not same(row[name], after[key][name], rounding)]
         if changed:
             said = ", ".join(
                 f"{name} is {shown(row[name])}, should be {shown(after[key][name])}" for name in changed[:2]
@@ -72,7 +72,8 @@ def _differ(a: pa.ChunkedArray, b: pa.ChunkedArray, rounding: float) -> np.ndarr
     return np.array([x != y for x, y in zip(a.to_pylist(), b.to_pylist(), strict=True)], bool)
 
 
-def _same(a: Any, b: Any, rounding: float) -> bool:
+def same(a: Any, b: Any, rounding: float = ROUNDING) -> bool:
+    """Whether two values of a cell are the same, or nearly, if they are numbers with a fraction."""
     if isinstance(a, float) and isinstance(b, float):
         return bool(np.isclose(a, b, rtol=rounding, atol=rounding, equal_nan=True))
     return a == b

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,10 +35,15 @@ def checks(project: Project) -> Iterator[Check]:
 
 
 def _read(path: Path, journal: Journal | None, keys: Check, answers: Check) -> None:
+    first: dict[str, tuple[int, bytes]] = {}  # a question that a stage asks twice has one answer
     for row, call in enumerate(transcript.read(path)):
         item = f"{path}, row {row}"
         due = canonical.key(call.endpoint, call.request, call.sample, call.path)
         keys.expect(call.key == due, item, f"has the key {call.key[:12]}…, but its request has {due[:12]}…")
+        told = hashlib.sha256(b"%d %s" % (call.status, call.response)).digest()
+        before, other = first.setdefault(call.key, (row, told))
+        if other != told:
+            keys.fail(item, f"has another answer than row {before}, which has the same key")
         kept = journal.get(call.key) if journal else None
         if kept is None:
             answers.skip(item, NOT_IN_JOURNAL if journal else NO_JOURNAL)

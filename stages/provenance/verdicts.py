@@ -13,7 +13,7 @@ from stages.provenance.chain import called, examples
 from stages.provenance.check import DAMAGE
 from stages.provenance.node import Node
 from stages.provenance.project import Project, Result
-from stages.provenance.scores import KEYS, MAKERS, OWN_FORMULA
+from stages.provenance.scores import KEYS, MAKERS, OWN_FORMULA, VALUES
 from stages.scorers import table
 
 
@@ -27,13 +27,14 @@ def score(project: Project, result: Result, latent: int, explanation: Node | Non
     (own,) = _of(scores, latent).to_pylist() or [None]
     if own is None:
         return None
-    node = Node("score", f"{result.coder} {latent} {result.explainer} {result.scorer}", stage=result.stage)
-    sources.locked(project, node, result.stage, result.folder)
+    stage = project.maker(result.folder)
+    node = Node("score", f"{result.coder} {latent} {result.explainer} {result.scorer}", stage=stage)
+    sources.locked(project, node, result.folder)
     verdicts = _of(table.read_verdicts(result.folder), latent)
     _figure(project, result, latent, scores, verdicts, meta["metric"], node)
     node.sources = [
         _verdicts(project, result, latent, verdicts, explanation),
-        *run.params_and_code(project, result.stage),
+        *run.params_and_code(project, stage),
     ]
     return node
 
@@ -49,7 +50,10 @@ def _figure(
     row = stored.to_pylist()[0]
     value = f"none: {row['reason']}" if row["score"] is None else round(row["score"], 4)
     name = metric.replace("_", " ")
-    if metric not in MAKERS or not len(verdicts):
+    if metric in VALUES:
+        due = VALUES[metric](verdicts)
+        node.expect(name, value, tables.same(row["score"], due), "calculated anew", f"its verdicts come to {due}")
+    elif metric not in MAKERS or not len(verdicts):
         node.add(name, value, "unchecked", OWN_FORMULA)
     else:
         sample = Examples.open(paths.examples(result.coder))
@@ -66,7 +70,8 @@ def _figure(
 
 
 def _verdicts(project: Project, result: Result, latent: int, verdicts: pa.Table, explanation: Node | None) -> Node:
-    node = Node("verdicts", f"{result.folder} {latent}", stage=result.stage)
+    stage = project.maker(result.folder)
+    node = Node("verdicts", f"{result.folder} {latent}", stage=stage)
     right = pc.sum(pc.equal(verdicts["predicted"], verdicts["active"])).as_py()
     node.add("verdicts", len(verdicts))
     if right is not None:
@@ -76,7 +81,7 @@ def _verdicts(project: Project, result: Result, latent: int, verdicts: pa.Table,
     asked = []
     if answers.path.is_file():
         try:
-            asked = [called(answers, key, result.stage) for key in keys]
+            asked = [called(answers, key, stage) for key in keys]
             wrong = [fact for one in asked for part in one.walk() for fact in part.facts if fact.status == "differs"]
             node.expect(
                 "answers",
@@ -89,6 +94,6 @@ def _verdicts(project: Project, result: Result, latent: int, verdicts: pa.Table,
             node.add("answers", len(keys), "differs", f"can't be read: {' '.join(str(error).split())}")
     shown = examples(project, result.coder, latent, ("test",))
     for one in asked:
-        one.sources[0].sources = [*run.prompts(project, result.stage), shown]
+        one.sources[0].sources = [*run.prompts(project, stage), shown]
     node.sources = [*asked, *([] if asked else [shown]), *([explanation] if explanation else [])]
     return node

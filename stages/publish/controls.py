@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CODER, NEURONS, RANDOM = "sparse coder", "neurons", "random directions"
 KINDS = (CODER, NEURONS, RANDOM)
 SUBJECTS = ("trained", "random")
+PANELS = 3
+"""Side by side."""
 CHANCE = (0, (3, 2))
 """How the line of chance is dashed."""
 SUBJECT = {"trained": "trained subject", "random": "subject never trained"}
@@ -88,15 +90,14 @@ def described(record: dict[str, Any]) -> str:
     return f"top {k} {kind}" if kind == NEURONS else f"{kind}, k = {k}"
 
 
-def table(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns a row for every coder and explainer: the facts of its first record, and ``scores``, its records by scorer."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+def tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns ``scorer``, ``metric`` and ``rows`` for every scorer: its records, and in words what their coders are."""
+    by_scorer: dict[str, dict[str, Any]] = {}
     for record in found:
-        row = rows.setdefault(
-            (record["coder"], record["explainer"]), {**record, "what": described(record), "scores": {}}
-        )
-        row["scores"][record["scorer"]] = record
-    return list(rows.values())
+        scorer, metric = record["scorer"], record["metric"]
+        one = by_scorer.setdefault(scorer, {"scorer": scorer, "metric": metric, "rows": []})
+        one["rows"].append({**record, "what": described(record)})
+    return list(by_scorer.values())
 
 
 def draw(found: Records, kind: Format, palette: Palette) -> bytes:
@@ -106,48 +107,43 @@ def draw(found: Records, kind: Format, palette: Palette) -> bytes:
 
 def _draw(found: Records, palette: Palette) -> Canvas:
     coders = list(dict.fromkeys((record["coder"], record["subject"]) for record in found))
-    scorers, explainers = (list(dict.fromkeys(record[key] for record in found)) for key in ("scorer", "explainer"))
+    shown = list(dict.fromkeys((record["explainer"], record["scorer"]) for record in found))
+    explainers = {explainer for explainer, _ in shown}
     trained = sum(subject == "trained" for _, subject in coders)
     # Those of the subject that was never trained stand apart.
     heights = {name: place + (0.6 if place >= trained > 0 else 0) for place, (name, _) in enumerate(coders)}
-    figure = figures.canvas(2.1 + 2.5 * len(scorers), len(explainers) * (1.0 + 0.36 * len(coders)) + 0.5)
-    one_scale = {record["chance"] for record in found} == {figures.CHANCE}  # other metrics have scales of their own
-    panels = figure.subplots(len(explainers), len(scorers), sharex=one_scale or "col", sharey=True, squeeze=False)
-    for row, explainer in enumerate(explainers):
-        for column, scorer in enumerate(scorers):
-            panel = panels[row, column]
-            chosen = [r for r in found if (r["explainer"], r["scorer"]) == (explainer, scorer)]
-            _panel(panel, [r for r in chosen if r["score"] is not None], heights, palette)
-            title = scorer if len(explainers) == 1 else f"{scorer}, {explainer}"
-            if chosen:
-                figures.heading(panel, title, chosen[0]["metric"], palette)
-            else:
-                panel.set_visible(False)  # the scorer judges no explanations, or only explanations
+    columns = min(PANELS, len({scorer for _, scorer in shown}))
+    rows = -(-len(shown) // columns)
+    figure = figures.canvas(1.7 + 1.75 * columns, rows * (0.8 + 0.3 * len(coders)) + 0.4)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    for panel, (explainer, scorer) in zip(panels, shown, strict=False):
+        chosen = [record for record in found if (record["explainer"], record["scorer"]) == (explainer, scorer)]
+        _panel(panel, [record for record in chosen if record["score"] is not None], heights, palette)
+        title = scorer if len(explainers) == 1 else f"{scorer}, {explainer}"
+        figures.heading(panel, title, chosen[0]["metric"], palette)
+        panel.locator_params(axis="x", nbins=4)
+    for panel in panels[len(shown) :]:
+        panel.set_visible(False)
     names = {record["coder"]: f"{record['coder']}\n{described(record)}" for record in found}
-    panels[0, 0].set_yticks(list(heights.values()), [names[name] for name in heights])
-    panels[0, 0].set_ylim(max(heights.values()) + 0.5, -0.5)
-    for panel in panels.flat:
-        panel.locator_params(axis="x", nbins=5)
-    handles = _handles(palette, {record["subject"] for record in found})
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8.5, labelcolor=palette.muted
-    )
+    panels[0].set_yticks(list(heights.values()), [names[name] for name in heights])
+    panels[0].set_ylim(max(heights.values()) + 0.5, -0.5)
+    figures.legend(figure, _handles(palette, {record["subject"] for record in found}), palette)
     return figure
 
 
-def _handles(palette: Palette, subjects: set[str]) -> list[Line2D]:
+def _handles(palette: Palette, subjects: set[str]) -> dict[str, Line2D]:
     """What the legend explains; the kinds are named beside the panels."""
     from matplotlib.lines import Line2D
 
-    def handle(label: str, **style: Any) -> Line2D:
-        return Line2D([], [], color=palette.muted, label=label, **{"linestyle": "none", **style})
+    def handle(**style: Any) -> Line2D:
+        return Line2D([], [], color=palette.muted, **{"linestyle": "none", **style})
 
     faces = {"trained": palette.muted, "random": palette.background}
-    return [
-        *(handle(SUBJECT[s], marker="o", markerfacecolor=faces[s]) for s in SUBJECTS if s in subjects),
-        handle("floor: another latent's explanation", marker="|", markersize=10, markeredgewidth=1.6),
-        handle("chance", linestyle=CHANCE, linewidth=0.9),
-    ]
+    return {
+        **{SUBJECT[s]: handle(marker="o", markersize=4.5, markerfacecolor=faces[s]) for s in SUBJECTS if s in subjects},
+        "floor: another latent's explanation": handle(marker="|", markersize=7, markeredgewidth=1.3),
+        "chance": handle(linestyle=CHANCE, linewidth=0.9),
+    }
 
 
 def _panel(panel: Axes, found: Records, heights: dict[str, float], palette: Palette) -> None:
@@ -161,8 +157,8 @@ def _panel(panel: Axes, found: Records, heights: dict[str, float], palette: Pale
         [height for _, height in floors],
         linestyle="none",
         marker="|",
-        markersize=10,
-        markeredgewidth=1.6,
+        markersize=7,
+        markeredgewidth=1.3,
         color=palette.muted,
     )
     for record in found:
@@ -177,9 +173,9 @@ def _panel(panel: Axes, found: Records, heights: dict[str, float], palette: Pale
             xerr=ends,
             linestyle="none",
             marker=figures.MARKERS[KINDS.index(record["kind"])],
-            markersize=6.5,
-            elinewidth=2,
+            markersize=4.5,
+            elinewidth=1.4,
             color=color,
             markerfacecolor=color if record["subject"] == "trained" else palette.background,
-            markeredgewidth=1.6,
+            markeredgewidth=1.2,
         )

@@ -41,7 +41,7 @@ def _draw(found: Records, palette: Palette) -> Figure:
         return figures.nothing("No scorer tells deciles apart", palette)
     columns = min(PANELS, len(shown))
     rows = -(-len(shown) // columns)
-    figure = figures.canvas(0.6 + 3.1 * columns, 0.6 + 2.5 * rows)
+    figure = figures.canvas(0.4 + 2.15 * columns, 0.5 + 1.85 * rows)
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
     for panel, (scorer, explainer) in zip(panels, shown, strict=False):
         chosen = [record for record in found if (record["scorer"], record["explainer"]) == (scorer, explainer)]
@@ -54,17 +54,7 @@ def _draw(found: Records, palette: Palette) -> Figure:
     for panel in panels[max(0, len(shown) - columns) : len(shown)]:
         panel.set_xlabel("decile, 1 the strongest")
     panels[0].set_ylim(0, 1.03)
-    handles = {
-        label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=min(len(handles), 2 * columns),
-        fontsize=8.5,
-        labelcolor=palette.muted,
-    )
+    figures.legend(figure, figures.explained(panels), palette)
     return figure
 
 
@@ -78,8 +68,8 @@ def _panel(panel: Axes, found: Records, coders: list[str], palette: Palette) -> 
             [record["value"] for record in chosen],
             color=palette.series[place % len(palette.series)],
             marker=figures.MARKERS[place % len(figures.MARKERS)],
-            markersize=4,
-            linewidth=1.4,
+            markersize=3,
+            linewidth=1.1,
             linestyle=figures.DASHES[place // len(palette.series) % len(figures.DASHES)],
             label=coder,
         )

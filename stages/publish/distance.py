@@ -45,7 +45,7 @@ def _draw(records: Records, palette: Palette) -> Figure:
     explainers = list(dict.fromkeys(record["explainer"] for record in known))
     if not known:
         return figures.nothing("No two coders whose layers are known", palette)
-    figure = figures.canvas(1.2 + 4.2 * len(explainers), 6.4)
+    figure = figures.canvas(0.8 + max(1.6, min(3.2, 6.2 / len(explainers))) * len(explainers), 4.8)
     panels = figure.subplots(len(MEASURES), len(explainers), sharex=True, sharey="row", squeeze=False)
     for column, explainer in enumerate(explainers):
         chosen = [record for record in known if record["explainer"] == explainer]
@@ -56,17 +56,7 @@ def _draw(records: Records, palette: Palette) -> Figure:
         panels[-1, column].set_xlabel("layers between the two coders")
     distances = sorted({record["layer_distance"] for record in known})
     panels[-1, 0].set_xticks(distances, [str(distance) for distance in distances])
-    handles = {
-        label: handle for panel in panels.flat for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=len(handles),
-        fontsize=8.5,
-        labelcolor=palette.muted,
-    )
+    figures.legend(figure, figures.explained(panels.flat), palette)
     return figure
 
 
@@ -85,7 +75,15 @@ def _panel(panel: Axes, records: Records, measure: Measure, palette: Palette) ->
             [r[measure.high] - r[measure.value] for r in chosen],
         ]
         panel.errorbar(
-            x, y, yerr=ends, linestyle="none", marker=marker, markersize=6, elinewidth=1.6, color=color, label=relation
+            x,
+            y,
+            yerr=ends,
+            linestyle="none",
+            marker=marker,
+            markersize=4.5,
+            elinewidth=1.3,
+            color=color,
+            label=relation,
         )
         known = [(place, r[measure.floor]) for place, r in zip(x, chosen, strict=True) if r[measure.floor] is not None]
         panel.plot(
@@ -93,8 +91,8 @@ def _panel(panel: Axes, records: Records, measure: Measure, palette: Palette) ->
             [floor for _, floor in known],
             linestyle="none",
             marker="_",
-            markersize=9,
-            markeredgewidth=1.6,
+            markersize=7,
+            markeredgewidth=1.3,
             color=palette.muted,
             label="floor: random pairs",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -16,7 +16,10 @@ Records = Sequence[dict[str, Any]]
 Format = Literal["svg", "png"]
 CHANCE = 0.5
 NO_VALUE = "\N{EN DASH}"
-PANELS_PER_ROW = 4
+PANELS_PER_ROW = 3
+"""So that a figure is as wide as a page of text, about 7 inches."""
+SMALL = 7.5
+"""Points of what stands beside; the rest has 8.5."""
 MARKERS = "osD^vPX"
 DASHES = ("-", "--", ":")
 
@@ -71,7 +74,7 @@ def _style(palette: Palette) -> Iterator[None]:
         mpl.rcParams.update(
             {
                 "svg.hashsalt": "glossa",
-                "font.size": 9.5,
+                "font.size": 8.5,
                 "text.color": palette.ink,
                 "axes.labelcolor": palette.muted,
                 "axes.edgecolor": palette.grid,
@@ -82,7 +85,7 @@ def _style(palette: Palette) -> Iterator[None]:
                 "axes.spines.top": False,
                 "axes.spines.right": False,
                 "axes.spines.left": False,
-                "axes.titlesize": 10.5,
+                "axes.titlesize": 9.5,
                 "axes.titlelocation": "left",
                 "axes.titleweight": "bold",
                 "legend.frameon": False,
@@ -94,36 +97,28 @@ def _style(palette: Palette) -> Iterator[None]:
 def _overview(records: Records, palette: Palette) -> Figure:
     scorers = _unique(records, "scorer")
     coders, explainers = _unique(records, "coder"), _unique(records, "explainer")
+    explainers = [explainer for explainer in explainers if explainer] or [""]
     if not scorers:
         return nothing("No scorers in params.yaml", palette)
     columns = min(PANELS_PER_ROW, len(scorers))
     rows = -(-len(scorers) // columns)
-    spacing = 0.34 + 0.16 * (len(explainers) - 1)
-    figure = canvas(1.5 + 2.5 * columns, rows * (0.95 + spacing * len(coders)) + 0.45)
+    spacing = 0.22 + 0.14 * (len(explainers) - 1)
+    figure = canvas(1.2 + 1.9 * columns, rows * (0.8 + spacing * len(coders)) + 0.4)
     panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     # Scorers whose chance is one half have one scale; others have metrics of their own.
-    lower = _lower_end([record for record in records if record["chance"] == CHANCE])
+    ends = _ends([record for record in records if record["chance"] == CHANCE])
     for panel, scorer in zip(panels, scorers, strict=False):
         chosen = [record for record in records if record["scorer"] == scorer]
         _score_panel(panel, chosen, coders, explainers, palette)
         heading(panel, scorer, chosen[0]["metric"], palette)
+        panel.locator_params(axis="x", nbins=4)
         if chosen[0]["chance"] == CHANCE:
-            panel.set_xlim(lower, 1.0)
+            panel.set_xlim(*ends)
     for panel in panels[len(scorers) :]:
         panel.set_visible(False)
     panels[0].set_yticks(range(len(coders)), coders)
     panels[0].set_ylim(len(coders) - 0.5, -0.5)
-    handles = {
-        label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=len(handles),
-        fontsize=8.5,
-        labelcolor=palette.muted,
-    )
+    legend(figure, explained(panels), palette)
     return figure
 
 
@@ -134,24 +129,26 @@ def _score_panel(panel: Axes, records: Records, coders: list[str], explainers: l
         chance = records[0]["chance"]
         panel.axvline(chance, color=palette.muted, linewidth=0.9, linestyle=dashes, zorder=2, label="chance")
     panel.tick_params(length=0, labelbottom=True)
+    own = [explainer for explainer in explainers if any(r["explainer"] == explainer for r in records)]
     floor_label: str | None = "floor: another latent's explanation"
-    for place, explainer in enumerate(explainers):
-        color = palette.series[place % len(palette.series)]
-        shift = 0.5 * (place - (len(explainers) - 1) / 2) / len(explainers)
+    for place, explainer in enumerate(own or [""]):
+        # What needs no explanation has the colour of none, and chance for its floor.
+        color = palette.series[place % len(palette.series)] if own else palette.ink
+        shift = 0.5 * (place - (len(own) - 1) / 2) / len(own) if own else 0.0
         chosen = [r for r in records if r["explainer"] == explainer and r["score"] is not None]
         heights = [coders.index(record["coder"]) + shift for record in chosen]
         floors = [
             (record["floor"], height)
             for record, height in zip(chosen, heights, strict=True)
-            if record["floor"] is not None
+            if record["floor"] is not None and own
         ]
         panel.plot(
             [floor for floor, _ in floors],
             [height for _, height in floors],
             linestyle="none",
             marker="|",
-            markersize=10,
-            markeredgewidth=1.6,
+            markersize=7,
+            markeredgewidth=1.3,
             color=palette.muted,
             label=floor_label,
         )
@@ -166,10 +163,10 @@ def _score_panel(panel: Axes, records: Records, coders: list[str], explainers: l
             xerr=ends,
             linestyle="none",
             marker=MARKERS[place % len(MARKERS)],
-            markersize=6,
-            elinewidth=2,
+            markersize=4,
+            elinewidth=1.4,
             color=color,
-            label=f"{explainer}, 95 % interval",
+            label=f"{explainer or 'without an explanation'}, 95 % interval",
         )
 
 
@@ -180,13 +177,17 @@ def _similarity(records: Records, palette: Palette) -> Figure:
     coders = list(dict.fromkeys(record[side] for record in records for side in ("a", "b")))
     if not coders:
         return nothing("A single coder: nothing to compare", palette)
-    size = max(2.6, 0.82 * len(coders))
-    figure = canvas(1.2 + (size + 0.3) * len(explainers), size + 1.1)
-    panels = figure.subplots(1, len(explainers), sharey=True, squeeze=False).ravel()
+    size = max(2.2, 0.66 * len(coders)) + 0.3
+    columns = max(1, min(len(explainers), int(5.8 / size)))
+    rows = -(-len(explainers) // columns)
+    figure = canvas(1.2 + size * columns, (size + 0.8) * rows)
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     ramp = LinearSegmentedColormap.from_list("cosine", palette.ramp)
-    for panel, explainer in zip(panels, explainers, strict=True):
+    for panel, explainer in zip(panels, explainers, strict=False):
         _heatmap(panel, [r for r in records if r["explainer"] == explainer], coders, palette, ramp)
-        heading(panel, explainer, "cosine of matched latents' explanations (floor); colour: from floor to 1", palette)
+        heading(panel, explainer, "cosine of matched latents' explanations (floor);\ncolour: from floor to 1", palette)
+    for panel in panels[len(explainers) :]:
+        panel.set_visible(False)
     return figure
 
 
@@ -206,7 +207,7 @@ def _heatmap(panel: Axes, records: Records, coders: list[str], palette: Palette,
             ink = _readable(face, palette)
             panel.text(x, y - 0.02, f"{cosine:.2f}", ha="center", va="bottom", color=ink, fontweight="bold")
             if floor is not None:
-                panel.text(x, y + 0.08, f"({floor:.2f})", ha="center", va="top", color=ink, fontsize=8)
+                panel.text(x, y + 0.08, f"({floor:.2f})", ha="center", va="top", color=ink, fontsize=7)
     panel.set_xticks(range(len(coders)), coders, rotation=30, ha="right", rotation_mode="anchor", color=palette.ink)
     panel.set_yticks(range(len(coders)), coders)
     panel.set(xlim=(-0.5, len(coders) - 0.5), ylim=(len(coders) - 0.5, -0.5), aspect="equal")
@@ -222,8 +223,27 @@ def _above(cosine: float, floor: float | None) -> float:
 
 def heading(panel: Axes, title: str, subtitle: str, palette: Palette) -> None:
     """Writes a title above a panel, and below it what is measured."""
-    panel.set_title(title, pad=20)
-    panel.annotate(subtitle, (0, 1), (0, 7), "axes fraction", "offset points", color=palette.muted, fontsize=8.5)
+    panel.set_title(title, pad=17 + 10 * subtitle.count("\n"))
+    panel.annotate(subtitle, (0, 1), (0, 6), "axes fraction", "offset points", color=palette.muted, fontsize=SMALL)
+
+
+def explained(panels: Iterable[Axes]) -> dict[str, Any]:
+    """Returns {label: its handle} of all that has a label in some panel."""
+    return {label: handle for panel in panels for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+
+
+def legend(figure: Figure, handles: dict[str, Any], palette: Palette) -> None:
+    """Explains ``handles`` by their labels below the panels, in as many columns as the width has room for."""
+    inches = 0.45 + 0.058 * max(map(len, handles), default=0)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=max(1, min(len(handles), int(figure.get_figwidth() / inches))),
+        fontsize=SMALL,
+        labelcolor=palette.muted,
+        columnspacing=1.4,
+    )
 
 
 def canvas(width: float, height: float) -> Figure:
@@ -248,9 +268,11 @@ def _or(value: float | None, default: float) -> float:
     return default if value is None else value
 
 
-def _lower_end(records: Records) -> float:
-    values = [record[key] for record in records for key in ("score", "low", "floor") if record[key] is not None]
-    return max(0.0, math.floor(min([0.45, *values]) * 10) / 10)
+def _ends(records: Records) -> tuple[float, float]:
+    """A range of whole tenths that holds all of ``records`` and a little more."""
+    values = [record[key] for record in records for key in ("score", "low", "high", "floor") if record[key] is not None]
+    low, high = min([0.5, *values]), max([0.7, *values])
+    return max(0.0, math.floor(low * 10 - 0.5) / 10), min(1.0, math.ceil(high * 10 + 0.5) / 10)
 
 
 def _readable(face: Any, palette: Palette) -> str:

@@ -1,9 +1,10 @@
-"""results/metrics.json: the numbers that are compared from commit to commit."""
+"""results/metrics.json, the figures that are compared from commit to commit, and all figures beside them."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from stages.params import LATENT
 from stages.publish import correlations
 from stages.publish.results import CoderResults, Results, Scores
 
@@ -11,19 +12,57 @@ DECIMALS = 4
 
 
 def metrics(results: Results) -> dict[str, Any]:
-    """Returns sections: coders, explanations, scores (by coder, explainer, scorer), similarity.
+    """Returns the few figures that `dvc metrics diff` and `dvc exp show` compare, each under a name that reads by itself.
 
-    Where there is something to say, also latents (by coder and scorer: what needs no explanation) and correlations (by explainer
-    and two scorers).
+    Sections: coders; explained (how many, by coder and explainer); scores (by coder, explainer or ``latent``, and scorer; means over
+    latents); similarity (by explainer and two coders).
+    """
+    every = measures(results)
+    keys = {
+        "coders": ("kept", "dead", "l0"),
+        "scores": ("score", "floor", "unscored"),
+        "similarity": ("explanation_cosine", "floor"),
+    }
+    scores = {name: {**of, **_under(LATENT, every["latents"].get(name))} for name, of in every["scores"].items()}
+    return {
+        "coders": {name: _only(facts, keys["coders"]) for name, facts in every["coders"].items()},
+        "explained": {
+            name: {explainer: facts["explained"] for explainer, facts in of.items()}
+            for name, of in every["explanations"].items()
+        },
+        "scores": {
+            name: {
+                explainer: {scorer: _only(facts, keys["scores"]) for scorer, facts in scorers.items()}
+                for explainer, scorers in of.items()
+            }
+            for name, of in scores.items()
+        },
+        "similarity": {
+            explainer: {a: {b: _only(facts, keys["similarity"]) for b, facts in of.items()} for a, of in pairs.items()}
+            for explainer, pairs in every["similarity"].items()
+        },
+    }
+
+
+def _only(facts: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: facts[key] for key in keys if key in facts}
+
+
+def _under(name: str, content: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: content} if content else {}
+
+
+def measures(results: Results) -> dict[str, Any]:
+    """Returns all figures.
+
+    Sections: coders, explanations, scores (by coder, explainer, scorer), latents (by coder and scorer: what needs no explanation),
+    similarity, correlations (by explainer and two scorers).
     """
     coders = results.coders.values()
-    more = {
-        "latents": {coder.name: _of_latents(results, coder) for coder in coders if coder.of_latents},
-        "correlations": _correlations(results),
-    }
     return rounded(
         {
-            **{name: content for name, content in more.items() if content},
+            "latents": {coder.name: _of_latents(results, coder) for coder in coders if coder.of_latents},
+            "correlations": _correlations(results),
             "coders": {coder.name: _coder(coder, results.l0(coder)) for coder in coders},
             "explanations": {
                 coder.name: {explainer: _explanations(coder, explainer) for explainer in results.explainers}
@@ -80,8 +119,8 @@ def _scores(scores: Scores, random: Scores | None) -> dict[str, Any]:
     }
     if random is not None:
         found["random_coder"] = random.overall("score")
-    measures = {metric: value for metric, value in scores.values().items() if metric != scores.meta["metric"]}
-    more = {"measures": measures, "negatives": scores.by_kind()}
+    beside = {metric: value for metric, value in scores.values().items() if metric != scores.meta["metric"]}
+    more = {"measures": beside, "negatives": scores.by_kind()}
     return found | {name: values for name, values in more.items() if values}
 
 

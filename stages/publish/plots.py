@@ -7,22 +7,23 @@ from typing import Any
 
 from stages.outputs import dumps
 from stages.publish import controls, deciles, distance, figures
-from stages.publish.metrics import rounded
+from stages.publish.metrics import measures, rounded
 from stages.publish.results import Results
 
 Records = list[dict[str, Any]]
 
 
 def write(directory: Path, results: Results) -> None:
-    """Writes scores.json, deciles.json and similarity.json, and overview, similarity and distance as SVG and PNG.
+    """Writes scores.json, deciles.json and similarity.json, and overview, similarity and distance as SVG and PNG; measures.json.
 
     Where scorers know deciles, also deciles as SVG and PNG; where there are controls beside coders, controls.json and controls.
     """
     scores, similarity = score_records(results), similarity_records(results)
-    records = {"scores": scores, "deciles": decile_records(results), "similarity": similarity}
     by_decile = deciles.records(results)
+    records = {"scores": scores, "deciles": by_decile, "similarity": similarity}
     if beside := controls.records(results):
         records["controls"] = beside
+    (directory / "measures.json").write_text(dumps(measures(results)), encoding="utf-8")
     for name, rows in records.items():
         (directory / f"{name}.json").write_text(dumps(rounded(rows)), encoding="utf-8")
     kinds: tuple[figures.Format, ...] = ("svg", "png")
@@ -37,7 +38,7 @@ def write(directory: Path, results: Results) -> None:
 
 
 def score_records(results: Results) -> Records:
-    """One record for every coder, explainer and scorer, in the order of params.yaml."""
+    """One record for every coder, explainer and scorer, in the order of params.yaml; the explainer of a scorer of latents is empty."""
     return [
         {
             "coder": coder.name,
@@ -51,17 +52,8 @@ def score_records(results: Results) -> Records:
             "chance": scores.chance,
         }
         for coder in results.coders.values()
-        for explainer, scorers in coder.scores.items()
+        for explainer, scorers in (*coder.scores.items(), ("", coder.of_latents))
         for scorer, scores in scorers.items()
-    ]
-
-
-def decile_records(results: Results) -> Records:
-    """One record for every decile, 1 the strongest, and its sensitivity: the share of its windows called active."""
-    return [
-        {**{key: record[key] for key in ("coder", "scorer", "explainer", "decile")}, "sensitivity": record["value"]}
-        for record in deciles.records(results)
-        if record["metric"] == "sensitivity"
     ]
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from stages import params, paths
 from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
-from stages.outputs import read_meta
+from stages.outputs import read_meta, read_table
 from stages.publish import similarity
 from stages.scorers import OF_LATENTS, wanted
 from stages.scorers import table as scores_table
@@ -248,37 +251,41 @@ def read(p: params.Params) -> Results:
     return Results(Tokens.open(), coders, list(p.explainers), others, of_latents, pairs, similarity.lists())
 
 
-def read_coder(p: params.Params, name: str) -> CoderResults:
-    """Reads what is known of the coder ``name``; raises GlossaError as ``read`` does."""
+def read_coder(p: params.Params, name: str, latent: int | None = None) -> CoderResults:
+    """Reads what is known of the coder ``name``, or of one ``latent`` of it alone; raises GlossaError as ``read`` does."""
     meta = Examples.open(paths.examples(name)).meta
     scores: dict[str, dict[str, Scores]] = {explainer: {} for explainer in p.explainers}
     for coder, explainer, scorer in wanted(p):
         if coder == name:
-            scores.setdefault(explainer, {})[scorer] = _scores(coder, explainer, scorer)
+            scores.setdefault(explainer, {})[scorer] = _scores(coder, explainer, scorer, latent)
     of_latents = scores.pop(params.LATENT, {})
     return CoderResults(
         name,
         meta["hookpoint"],
         meta,
-        {explainer: _explanations(name, explainer) for explainer in p.explainers},
+        {explainer: _explanations(name, explainer, latent) for explainer in p.explainers},
         scores,
         of_latents,
     )
 
 
-def _explanations(coder: str, explainer: str) -> dict[int, Explained]:
-    table, _ = explanations_table.read(paths.explanations(coder, explainer))
+def _explanations(coder: str, explainer: str, only: int | None = None) -> dict[int, Explained]:
+    folder = paths.explanations(coder, explainer)
+    read_meta(folder, explanations_table.SCHEMA, explanations_table.VERSION)
+    table = _rows(folder / "explanations.parquet", only)
     columns = (table[name].to_pylist() for name in ("latent", "explanation", "reason"))
     return {latent: Explained(text, reason) for latent, text, reason in zip(*columns, strict=True)}
 
 
-def _scores(coder: str, explainer: str, scorer: str) -> Scores:
-    table, meta = scores_table.read(paths.scores(coder, explainer, scorer))
+def _scores(coder: str, explainer: str, scorer: str, only: int | None = None) -> Scores:
+    folder = paths.scores(coder, explainer, scorer)
+    meta = read_meta(folder, scores_table.SCHEMA, scores_table.VERSION)
+    table = _rows(folder / "scores.parquet", only)
     kinds: dict[str, dict[int, Score]] = {}
     columns = (table[name].to_pylist() for name in ("explanation", "latent", *Score._fields))
     for kind, latent, *values in zip(*columns, strict=True):
         kinds.setdefault(kind, {})[latent] = Score(*values)
-    measures = scores_table.read_measures(paths.scores(coder, explainer, scorer))
+    measures = _rows(folder / "measures.parquet", only)
     chosen = pc.and_(pc.equal(measures["metric"], natural_metric(meta["metric"])), pc.equal(measures["of"], ALL))
     chosen = pc.and_(chosen, pc.and_(pc.equal(measures["explanation"], scores_table.OWN), measures["value"].is_valid()))
     rows = measures.filter(chosen)
@@ -288,7 +295,16 @@ def _scores(coder: str, explainer: str, scorer: str) -> Scores:
 
 def measures_of(coder: str, explainer: str, scorer: str, latent: int) -> dict[tuple[str, str], float | None]:
     """Returns {(metric, of): value} of one latent with its own explanation."""
-    measures = scores_table.read_measures(paths.scores(coder, explainer, scorer))
-    chosen = pc.and_(pc.equal(measures["latent"], latent), pc.equal(measures["explanation"], scores_table.OWN))
-    rows = measures.filter(chosen).to_pylist()
+    measures = _rows(paths.scores(coder, explainer, scorer) / "measures.parquet", latent)
+    rows = measures.filter(pc.equal(measures["explanation"], scores_table.OWN)).to_pylist()
     return {(row["metric"], row["of"]): row["value"] for row in rows}
+
+
+def _rows(path: Path, latent: int | None) -> pa.Table:
+    """A table, or the rows of one latent, for which the row groups of others are not read."""
+    if latent is None:
+        return read_table(path)
+    try:
+        return pq.read_table(path, filters=pc.field("latent") == latent, memory_map=False)
+    except (pa.ArrowInvalid, OSError):
+        return read_table(path)  # which says in one sentence what is wrong

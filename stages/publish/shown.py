@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from stages.corpus.tokens import Tokens
 from stages.examples.table import LatentExamples
@@ -33,8 +34,12 @@ class Documents:
 
     def at(self, position: int) -> str:
         """The name of the document that holds ``position``, fit to be shown; empty before the first."""
-        place = int(np.searchsorted(self._starts, position, side="right")) - 1
-        return visible(self._names[place]) if place >= 0 else ""
+        return self.named(np.array([position]))[0]
+
+    def named(self, positions: NDArray[np.int64]) -> list[str]:
+        """The same of many positions."""
+        places = np.searchsorted(self._starts, positions, side="right") - 1
+        return [visible(self._names[place]) if place >= 0 else "" for place in places.tolist()]
 
 
 def shown_windows(example: LatentExamples, n: int, tokens: Tokens, documents: Documents) -> list[ShownWindow]:

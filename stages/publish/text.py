@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+import re
 import unicodedata
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 from stages.corpus.tokens import Vocabulary
@@ -14,6 +16,8 @@ MARKS = {"\n": "↵", "\t": "⇥"}
 
 # Controls, formats (bidirectional overrides, zero-width characters), surrogates, line and paragraph separators.
 INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+UNUSUAL = re.compile(r"[^ -~]")
+"""What is looked at one by one."""
 
 
 class Segment(NamedTuple):
@@ -30,9 +34,17 @@ def visible(text: str) -> str:
     """Returns ``text`` with every control and format character replaced by a mark that can be seen."""
     if text.isprintable():
         return text
-    return "".join(_mark(character) for character in text)
+    return UNUSUAL.sub(lambda found: _mark(found[0]), text)
 
 
+def lines(text: str) -> str:
+    """The same of a text whose line breaks stay line breaks, such as a prompt."""
+    if text.replace("\n", "").isprintable():
+        return text
+    return "\n".join(map(visible, text.split("\n")))
+
+
+@cache
 def _mark(character: str) -> str:
     if character in MARKS:
         return MARKS[character]

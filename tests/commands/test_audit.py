@@ -5,12 +5,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click import unstyle
 from click.testing import CliRunner
 
 from stages import paths
 from stages.cli import main
+from stages.commands.audit import _table
 from stages.examples.table import Examples
 from stages.provenance import activations
+from stages.provenance.check import Check
 from stages.provenance.project import Project
 from tests.provenance.conftest import finished, project
 from tests.provenance.small import glossa
@@ -35,7 +38,7 @@ def test_failures_are_named_and_end_with_exit_code_1(project: Path) -> None:
     edit(paths.scores("one", "llm", "detection") / "scores.parquet", change)
     told = glossa("audit", code=1)
     assert "outputs: 1 of " in told
-    assert "  data/scores/one/llm/detection\n    is not what score@one-llm-detection wrote" in told
+    assert "  data/scores/one/llm/detection\n    is not what score-detection@one-llm wrote" in told
     assert told.splitlines()[-1] == "3 of 21 checks failed: outputs, figures, scores"
 
 
@@ -66,6 +69,29 @@ def test_as_many_windows_are_looked_at_as_told(project: Path) -> None:
     assert counts(3) == 6
     assert counts(0) == 0
     assert counts(0, full=True) == sum(len(Examples.open(paths.examples(coder)).windows) for coder in ("one", "two"))
+
+
+def test_a_page_is_written_beside_the_table(project: Path) -> None:
+    told = glossa("audit", "--sample", "0", "--html", "pages/audit.html")
+    assert told.splitlines()[-1].startswith("Nothing differs: ")
+    page = Path("pages/audit.html").read_text()
+    assert page.count('<th scope="row">') == 21
+    assert "Nothing differs" in page
+
+
+@pytest.mark.parametrize("place", ["results/report/audit.html", "data/tokens/../tokens/a.html"])
+def test_a_page_is_not_written_into_an_output(place: str, project: Path) -> None:
+    result = CliRunner().invoke(main, ["audit", "--html", place])
+    assert result.exit_code == 1
+    assert "which dvc.lock pins, so writing it would change that; choose another" in result.stderr
+    assert not Path(place).exists()
+
+
+def test_what_a_check_compares_goes_on_below_in_a_narrow_terminal() -> None:
+    lines = [unstyle(line) for line in _table([Check("windows", "as many words " * 5), Check("a", "few words")], 70)]
+    assert max(map(len, lines)) <= 70
+    assert [line[:8].strip() for line in lines] == ["check", "windows", "", "a"]
+    assert lines[2].index("words") == lines[1].index("as many") == lines[3].index("few words")
 
 
 @pytest.mark.parametrize("gone", ["dvc.lock", "params.yaml"])

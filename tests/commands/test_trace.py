@@ -42,8 +42,8 @@ def test_the_tree_reaches_from_the_text_to_the_bytes(latent: int) -> None:
         "─ sparse coder: one",
         "─ subject: subject",
         "─ corpus: data/tokens",
-        "─ params: explain@one-llm",
-        "─ code: explain@one-llm",
+        "─ params: explain-llm@one",
+        "─ code: explain-llm@one",
         f"score: one {latent} llm detection",
         "─ verdicts: data/scores/one/llm/detection",
         "environment: here and now",
@@ -65,7 +65,7 @@ def test_what_differs_is_said_where_it_is_and_ends_with_exit_code_1(latent: int,
     told = glossa("trace", "one", str(latent), "--explainer", "llm", code=1)
     flat = " ".join(told.replace("│", " ").split())
     assert 'text a bolder claim DIFFERS, explanation is "a bolder claim", should be "fires on' in flat
-    assert "DIFFERS, dvc.lock, explain@one-llm: other bytes" in flat
+    assert "DIFFERS, dvc.lock, explain-llm@one: other bytes" in flat
 
 
 def test_a_changed_param_and_a_replaced_coder_are_shown(latent: int, project: Path) -> None:

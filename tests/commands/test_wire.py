@@ -320,3 +320,14 @@ def test_a_folder_stands_for_all_that_lies_in_it(tmp_path: Path, monkeypatch: py
         whole,
     ]
     assert pipeline.folded([whole / "a.py"]) == [whole / "a.py"]
+
+
+def test_imported_explanations_are_a_dependency(clone: Clone) -> None:
+    theirs = {"kind": "imported", "format": "delphi", "path": "their ${results}", "coders": {"one": "layers.1"}}
+    clone.params["explainers"]["theirs"] = theirs
+    clone.write_params()
+    clone.wire()
+    explain = YAML(typ="safe").load(read())["stages"]["explain-theirs"]
+    assert explain["deps"][2] == r"their \${results}"
+    assert "stages/explainers/imported.py" in explain["deps"]
+    assert "their" not in str(YAML(typ="safe").load(read())["stages"]["explain-pattern"])

@@ -27,7 +27,7 @@ SAMPLING = {
     "test": {"per_decile": 4, "negatives": {"random": 10}},
     "validation": {"n": 4, "negatives": {"random": 4}},
 }
-ASKING_NOBODY = {"none", "pattern"}
+ASKING_NOBODY = {"imported", "none", "pattern"}
 COMPUTING = {"embedding", "intervention", "surprisal"}
 """Kinds of scorers that embed, or compute with a model in this process."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from stages import paths
 from tests.chromium import chromium
 from tests.live.conftest import HOSTILE, Served
 
@@ -117,3 +119,21 @@ def test_on_a_phone_nothing_sticks_out(page: Any, served: Served) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     read(page, served, "#one", "a" * 60 + " " + TEXT)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_served_latent_links_to_its_test(page: Any, served: Served) -> None:
+    report = paths.REPORT
+    (report / "served.html").write_text(
+        "<!doctype html><link rel='icon' href='data:,'><script src='assets/served.js'></script>"
+        "<header><nav><a href='index.html'>Overview</a></nav></header>"
+    )
+    shutil.copy(report / "served.html", report / "latent.html")
+    page.goto(f"{served.origin}/served.html#one/4")
+    assert page.locator("nav a").evaluate_all("links => links.map(link => link.getAttribute('href'))") == [
+        "index.html",
+        "live.html",
+    ]
+    page.goto(f"{served.origin}/latent.html#one/4/detection")
+    page.evaluate("history.replaceState(null, '', '#one/5/detection')")
+    page.get_by_text("Live test").click()
+    page.wait_for_url("**/live.html#one/5")

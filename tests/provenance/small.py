@@ -10,10 +10,13 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from stages.cli import main
+from stages.params import load
+from stages.scorers import wanted
 from tests.clones import COPIED, ROOT
 from tests.llm.asking import JUDGE
 from tests.llm.scripted_server import Server
@@ -45,7 +48,7 @@ PARAMS = {
 }
 
 
-def furnish(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> None:
+def furnish(folder: Path, subject: Path, make_coder: Callable[..., Path], params: dict[str, Any] = PARAMS) -> None:
     """Lays out code, params, texts, a subject and two coders."""
     from tests.conftest import SENTENCES
 
@@ -62,7 +65,7 @@ def furnish(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> Non
     for number in range(30):
         words = [SENTENCES[(number * step) % len(SENTENCES)] for step in range(1, 9)]
         (folder / "texts" / f"{number:02}.txt").write_text(" ".join(words), encoding="utf-8")
-    (folder / "params.yaml").write_text(json.dumps(PARAMS, indent=1))
+    (folder / "params.yaml").write_text(json.dumps(params, indent=1))
 
 
 _built: list[Path] = []
@@ -86,19 +89,20 @@ def glossa(*arguments: str, code: int = 0) -> str:
 
 def run(folder: Path) -> None:
     """Runs all stages in this process, and has DVC note what they read and wrote."""
+    p = load(folder / "params.yaml")
     with chdir(folder), Server() as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("GLOSSA_HOME", str(folder / ".glossa"))
         endpoints = {"lab": {"base_url": server.url, "concurrency": 8}}
         (folder / "runtime.yaml").write_text(json.dumps({"device": "cpu", "endpoints": endpoints}))
         glossa("wire")
-        coders = PARAMS["coders"]
         glossa("tokenize")
-        for coder in coders:
+        for coder in p.coders:
             glossa("cache", coder)
             glossa("sample", coder)
-            for explainer in EXPLAINERS:
+            for explainer in p.explainers:
                 glossa("explain", coder, explainer)
-                glossa("score", coder, explainer, "detection")
+        for triple in wanted(p):
+            glossa("score", *triple)
         glossa("compare")
         glossa("report")
         lock()
@@ -123,3 +127,8 @@ def audit(*arguments: str) -> dict[str, Any]:
     told = json.loads(result.stdout)
     assert told["sound"] == (result.exit_code == 0)
     return {check["name"]: check for check in told["checks"]}
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table."""
+    return pq.read_table(path).to_pylist()

@@ -99,6 +99,19 @@ def test_only_the_first_failures_are_kept() -> None:
     assert [failure.item for failure in check.failures] == [str(number) for number in range(KEPT)]
 
 
+def test_parts_of_a_check_make_up_the_whole() -> None:
+    whole, parts = Check("name", "covers"), [Check("name", "covers") for _ in range(2)]
+    for number in range(2 * KEPT):
+        for check in (whole, parts[number >= KEPT - 5]):
+            check.fail(f"item {number}", "differs")
+            check.skip(f"item {number}", "gone" if number % 2 else "lost")
+            check.passed(number)
+    found = Check("name", "covers")
+    for part in parts:
+        found.take(part)
+    assert found == whole
+
+
 def test_activations_are_looked_up_by_position_and_latent() -> None:
     # Latent 1 of 3 has 5.0 at position 0 and 7.0 at position 2; latent 2 has 1.0 at position 2.
     found = Encoded(np.array([1, 7, 8]), np.array([5, 7, 1], np.float32), np.array([5, np.inf, 1], np.float32), 3)

@@ -47,6 +47,15 @@ def test_stages_are_read_as_dvc_wrote_them() -> None:
     assert lock["explain-llm@one"].outs == ()
 
 
+def test_an_output_is_of_the_stage_that_wrote_it_last_by_whatever_name() -> None:
+    text = "stages:\n  {}:\n    cmd: a\n    deps:\n    - path: data/x\n      md5: 1\n    outs:\n    - path: data/y\n      md5: 2\n"
+    lock = Lock("schema: '2.0'\n" + text.format("old@one") + text.format("new@one").removeprefix("stages:\n"))
+    assert list(lock) == ["old@one", "new@one"]
+    assert lock.maker(Path("data/y")) == "new@one"
+    assert lock.maker(Path("data/x")) is None
+    assert list(lock.outputs) == ["data/y"]
+
+
 def test_all_of_a_real_lock_is_read(project: Path) -> None:
     lock = Lock.read()
     whole = YAML(typ="safe", pure=True).load(Path("dvc.lock").read_text())["stages"]

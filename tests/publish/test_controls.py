@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.publish import controls, figures, pages, plots
+from stages.publish import controls, figures, plots
 from stages.publish.results import CoderResults, Results, Score, Scores
+from stages.publish.site import overview
 
 NEURONS = {"format": "neurons", "k": 32}
 
@@ -31,7 +32,7 @@ def test_without_a_control_there_is_nothing_beside_which_to_put_it(found: Result
     assert controls.records(furnish(found, other=({"format": "saelens"}, "trained"))) == []
     plots.write(tmp_path, found)
     assert not list(tmp_path.glob("controls*"))
-    assert "controls" not in pages.index(found)
+    assert "controls" not in overview.index(found, {})
 
 
 def test_records_come_by_subject_and_then_by_kind(found: Results) -> None:
@@ -70,15 +71,17 @@ def test_records_come_by_subject_and_then_by_kind(found: Results) -> None:
         "above_high": pytest.approx(0.3),
         "latents": 1,
     }
-    rows = controls.table(records)
-    assert [row["what"] for row in rows[::2]] == [
+    detection, embedding = controls.tables(records)
+    assert (detection["scorer"], detection["metric"]) == ("detection", "balanced accuracy")
+    assert [row["what"] for row in detection["rows"][::2]] == [
         "sparse coder",
         "top 32 neurons",
         "random directions, k = 16",
         "sparse coder",
         "top 32 neurons",
     ]
-    assert rows[1]["scores"]["embedding"] is records[3]
+    assert embedding["rows"][0]["explainer"] == "pattern"
+    assert {**records[1], "what": "sparse coder"} == embedding["rows"][0]
 
 
 def test_above_is_a_mean_over_latents_that_have_both() -> None:
@@ -96,12 +99,13 @@ def test_they_are_in_plots_and_on_the_page(found: Results, tmp_path: Path) -> No
     plots.write(tmp_path, several)
     assert {file.name for file in tmp_path.glob("controls*")} == {"controls.json", "controls.svg", "controls.png"}
     assert len(json.loads((tmp_path / "controls.json").read_text())) == 12
-    html = " ".join(pages.index(several).split())
-    assert "<h3>Sparse coders and controls</h3>" in html
-    assert "top 32 neurons<br>layers.0" in html
-    assert '<b>0.800</b> <span class="small">[0.700, 0.900]</span><div class="muted small">floor 0.500</div>' in html
-    assert '<div class="muted small">+0.300 [+0.300, +0.300] above it</div>' in html
-    assert html.count('<span class="muted">subject never trained</span>') == 1
+    html = " ".join(overview.index(several, {}).split())
+    assert "<h2>Sparse coders and controls</h2>" in html
+    assert "top 32 neurons, pattern</span>" in html
+    above = '+0.300<br><span class="muted small">+0.300 to +0.300</span>'
+    scored = '<b>0.800</b><br><span class="muted small">0.700\N{EN DASH}0.900</span>'
+    assert f'<td class="number">{scored}</td> <td class="number">0.500</td> <td class="number">{above}</td>' in html
+    assert html.count('<span class="muted">subject never trained</span>') == 2, "once for each scorer"
 
 
 def test_the_figure_shows_every_score_with_its_floor(found: Results) -> None:

@@ -9,12 +9,34 @@ from stages import params, paths
 from stages.errors import GlossaError
 from stages.outputs import dumps
 from stages.publish import results, similarity
-from stages.publish.metrics import metrics, rounded
+from stages.publish.metrics import measures, metrics, rounded
 from tests.publish import furnished
 
 
-def test_every_number_has_its_place(found: results.Results) -> None:
+def test_what_is_compared_from_commit_to_commit_is_little(found: results.Results) -> None:
     content = metrics(found)
+    assert content["coders"]["one"] == {"kept": 2, "dead": 1, "l0": 2.5}
+    assert content["explained"]["one"] == {"pattern": 1, "llm": 2}
+    assert content["scores"]["two"] == {
+        "pattern": {
+            "detection": {"score": 0.9, "floor": 0.5, "unscored": 1},
+            "embedding": {"score": 0.6, "floor": 0.5, "unscored": 1},
+        },
+        "llm": {
+            "detection": {"score": 0.9, "floor": 0.5, "unscored": 1},
+            "embedding": {"score": 0.6, "floor": 0.5, "unscored": 1},
+        },
+        "latent": {"intruder": {"score": 0.75, "floor": 0.2, "unscored": 1}},
+    }
+    assert content["similarity"] == {
+        "pattern": {"one": {"two": {"explanation_cosine": 0.5123, "floor": 0.25}}},
+        "llm": {"one": {"two": {}}},
+    }
+    assert list(content) == ["coders", "explained", "scores", "similarity"]
+
+
+def test_every_number_has_its_place(found: results.Results) -> None:
+    content = measures(found)
     assert content["coders"]["one"] == {
         "latents": 10,
         "dead": 1,
@@ -53,18 +75,18 @@ def test_a_coder_of_random_directions_is_a_floor_of_those_at_its_place(found: re
     one = found.coders["one"]
     facts = {**one.meta, "coder": {"format": "random", "k": 4}}
     random = replace(found.coders["two"], name="random", hookpoint=one.hookpoint, meta=facts)
-    content = metrics(replace(found, coders={**found.coders, "random": random}))
+    content = measures(replace(found, coders={**found.coders, "random": random}))
     assert content["scores"]["one"]["pattern"]["detection"]["random_coder"] == 0.9
     assert content["latents"]["one"]["intruder"]["random_coder"] == 0.75
     assert "random_coder" not in content["scores"]["two"]["pattern"]["detection"], "it is at another place"
     assert "random_coder" not in content["scores"]["random"]["pattern"]["detection"]
     untrained = replace(random, meta={**facts, "subject": {"model": "demo/subject", "weights": "random"}})
-    content = metrics(replace(found, coders={**found.coders, "random": untrained}))
+    content = measures(replace(found, coders={**found.coders, "random": untrained}))
     assert "random_coder" not in content["scores"]["one"]["pattern"]["detection"], "it is of another subject"
 
 
 def test_similarity_says_what_is_known_of_a_pair(found: results.Results) -> None:
-    similarity = metrics(found)["similarity"]
+    similarity = measures(found)["similarity"]
     known = {"layer_distance": 1, "matched_by": "decoder", "n_matched": 2, "relation": "same place", "n_explained": 2}
     assert similarity["pattern"]["one"]["two"] == {
         **known,
@@ -113,9 +135,10 @@ def test_floats_are_rounded_wherever_they_are() -> None:
 
 
 def test_the_file_is_sorted_json(found: results.Results) -> None:
-    text = dumps(metrics(found))
-    assert json.loads(text) == metrics(found)
+    text = dumps(measures(found))
+    assert json.loads(text) == measures(found)
     assert list(json.loads(text)) == ["coders", "correlations", "explanations", "latents", "scores", "similarity"]
+    assert dumps(metrics(found)) == dumps(json.loads(dumps(metrics(found))))
 
 
 def test_a_missing_output_is_named(found: results.Results, monkeypatch: pytest.MonkeyPatch) -> None:

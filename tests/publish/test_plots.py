@@ -14,7 +14,7 @@ from tests.folders import tree
 
 def test_records_by_hand(found: Results) -> None:
     scores = plots.score_records(found)
-    assert len(scores) == 8
+    assert len(scores) == 8 + 2
     assert scores[0] == {
         "coder": "one",
         "explainer": "pattern",
@@ -26,14 +26,16 @@ def test_records_by_hand(found: Results) -> None:
         "floor": 0.5,
         "chance": 0.5,
     }
-    deciles = plots.decile_records(found)
-    assert len(deciles) == 8
-    assert deciles[1] == {
+    assert scores[4] | {"low": None, "high": None} == {
         "coder": "one",
-        "scorer": "detection",
-        "explainer": "pattern",
-        "decile": 2,
-        "sensitivity": 0.75,
+        "explainer": "",
+        "scorer": "intruder",
+        "metric": "accuracy",
+        "score": 0.75,
+        "low": None,
+        "high": None,
+        "floor": 0.2,
+        "chance": 0.2,
     }
     assert plots.similarity_records(found)[1] == {
         "a": "one",
@@ -68,6 +70,7 @@ def test_the_folder_is_the_same_every_time_and_whatever_the_user_prefers(
         "deciles.svg",
         "distance.png",
         "distance.svg",
+        "measures.json",
         "overview.png",
         "overview.svg",
         "scores.json",
@@ -77,6 +80,39 @@ def test_the_folder_is_the_same_every_time_and_whatever_the_user_prefers(
     ]
     assert list(tree(tmp_path / "a")) == names
     assert isinstance(json.loads((tmp_path / "a" / "scores.json").read_text()), list)
+    deciles = json.loads((tmp_path / "a" / "deciles.json").read_text())
+    assert [record["scorer"] for record in deciles] == (["detection"] * 4 + ["intruder"] * 2) * 2
+    assert deciles[1]["metric"] == "sensitivity"
+    assert deciles[1]["value"] == 0.75
+
+
+def test_figures_fit_on_a_page_of_text(found: Results) -> None:
+    scores = plots.score_records(found)
+    many = [
+        {**record, "scorer": f"{record['scorer']}{n}", "coder": f"a_coder_{m}"}
+        for record in scores
+        for n in range(3)
+        for m in range(4)
+    ]
+    for png in (figures.overview(many, "png", figures.LIGHT), figures.overview(scores, "png", figures.LIGHT)):
+        width, height = (int.from_bytes(png[place : place + 4], "big") / 160 for place in (16, 20))
+        assert 2 < width < 7.3
+        assert 1 < height < 18
+
+
+def test_what_needs_no_explanation_is_drawn_in_the_colour_of_none(found: Results) -> None:
+    figure = figures._overview(plots.score_records(found), figures.LIGHT)
+    titles = [panel.get_title() for panel in figure.axes if panel.get_visible()]
+    assert titles == ["detection", "embedding", "intruder"]
+    assert [line.get_color() for line in figure.axes[2].lines if len(line.get_xdata()) == 2][-1] == figures.LIGHT.ink
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == [
+        "chance",
+        "floor: another latent's explanation",
+        "pattern, 95 % interval",
+        "llm, 95 % interval",
+        "without an explanation, 95 % interval",
+    ]
 
 
 def test_pictures_say_nothing_of_when_or_by_what_they_were_made(found: Results) -> None:

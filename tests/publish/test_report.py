@@ -27,7 +27,7 @@ def test_report_writes_the_same_bytes_twice_and_says_where_to_look(workplace: Pa
         "report: detection of pattern: one 0.80 (floor 0.50), two 0.90 (floor 0.50); open results/report/index.html\n"
     )
     first = tree(workplace / "results")
-    assert {"metrics.json", "plots/scores.json", "report/index.html", "report/two.html"} <= set(first)
+    assert {"metrics.json", "plots/scores.json", "report/index.html", "report/data/two/latents/0.js"} <= set(first)
     assert CliRunner().invoke(main, ["report"]).exit_code == 0
     assert tree(workplace / "results") == first
 

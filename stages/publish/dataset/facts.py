@@ -44,12 +44,12 @@ def facts(p: Params, found: Results, rows: dict[str, dict[str, int]]) -> dict[st
                 "options": p.explainers[explainer],
                 "explained": {coder.name: coder.explained(explainer) for coder in coders},
                 "unexplained": {coder.name: coder.unexplained(explainer) for coder in coders},
-                **_asked([paths.explanations(coder.name, explainer) for coder in coders]),
+                **asked([paths.explanations(coder.name, explainer) for coder in coders]),
             }
             for explainer in p.explainers
         },
         "scorers": {
-            scorer: {"options": entry, **_asked(_folders(found, scorer))} for scorer, entry in p.scorers.items()
+            scorer: {"options": entry, **asked(_folders(found, scorer))} for scorer, entry in p.scorers.items()
         },
         "scores": [
             _score(coder.name, explainer, scorer, scores)
@@ -100,7 +100,7 @@ def _score(coder: str, explainer: str, scorer: str, scores: Scores) -> dict[str,
     }
 
 
-def _asked(folders: list[Path]) -> dict[str, Any]:
+def asked(folders: list[Path]) -> dict[str, Any]:
     """Which models were asked under which instructions, by the first calls of every transcript.
 
     ``instructions`` are sha256 of the first message where that is the system's. Empty if no model was asked.

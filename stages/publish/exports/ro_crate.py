@@ -127,9 +127,9 @@ def _inputs(crate: Any, p: Params, lock: Lock, workflow: Any) -> list[Any]:
 
 def _outputs(crate: Any, p: Params, lock: Lock, workflow: Any) -> list[Any]:
     found = []
-    for name in Project(p, 0).stages:
-        if name not in lock:
-            raise GlossaError(f"expected the stage {name} in {LOCK}, but it never ran; run dvc repro")
+    for made in Project(p, 0).outputs:
+        if (name := lock.maker(made)) is None:
+            raise GlossaError(f"expected a stage that wrote {made} in {LOCK}, but none did; run dvc repro")
         for out in lock[name].outs:
             facts = {"name": out.path, "description": f"Output of {name}"}
             path = Path(out.path)
@@ -176,7 +176,7 @@ def _hash(entry: Entry | None) -> dict[str, str]:
 
 
 def _prompts(p: Params, lock: Lock) -> Iterable[Path]:
-    stages = [name for name in Project(p, 0).stages if name in lock]
+    stages = [name for made in Project(p, 0).outputs if (name := lock.maker(made))]
     return sorted({Path(dep.path) for name in stages for dep in lock[name].deps if dep.path.endswith(".md")})
 
 

@@ -37,6 +37,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const button = document.getElementById("theme");
   const label = () => {
     button.ariaPressed = String(isDark());
+    // Figures are pictures of their own, of which the browser takes the one for the system's colours.
+    for (const source of document.querySelectorAll("picture source")) source.media = isDark() ? "all" : "not all";
   };
   button.addEventListener("click", () => {
     chooseTheme(isDark() ? "light" : "dark");

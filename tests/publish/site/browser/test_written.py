@@ -45,3 +45,18 @@ def test_a_verdict_of_a_language_model_shows_the_very_prompt(watch: Watch, repor
     expect(panel.locator(".exchange").first).to_contain_text(
         re.compile(r"answered.*100 tokens asked, 7 answered.*latent 2, own", re.DOTALL)
     )
+
+
+def test_chosen_colours_hold_for_the_figures_of_the_overview(watch: Watch, report: Path) -> None:
+    page = watch(report).open("index.html")
+    picture = page.locator("picture img").first
+
+    def drawn() -> str:
+        return str(picture.evaluate("image => image.currentSrc"))
+
+    light = drawn()
+    page.get_by_role("button", name="Dark colours").click()
+    expect(page.get_by_role("button", name="Dark colours")).to_have_attribute("aria-pressed", "true")
+    page.wait_for_function("before => document.querySelector('picture img').currentSrc !== before", arg=light)
+    page.get_by_role("button", name="Dark colours").click()
+    page.wait_for_function("before => document.querySelector('picture img').currentSrc === before", arg=light)

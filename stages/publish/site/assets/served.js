@@ -1,0 +1,2 @@
+"use strict";
+// Nothing, from disk. `glossa serve` answers with what links pages to the live test.
