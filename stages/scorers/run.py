@@ -27,10 +27,11 @@ def run(
     seed = context.seed
     generator = np.random.default_rng([seed, 0x5C0])
     order = generator.permutation(explained).tolist()
+    # The floor: each latent gets the next one's explanation, in an order that means nothing. The next one need not be scored
+    # itself, so that a larger sub-sample asks all that a smaller one did.
+    other = dict(zip(order, [*order[1:], *order[:1]], strict=True)) if with_floor and len(order) > 1 else {}
     if scorer.latents is not None:
         order = order[: scorer.latents]
-    # The floor: each latent gets the next one's explanation, in an order that means nothing.
-    other = dict(zip(order, [*order[1:], *order[:1]], strict=True)) if with_floor and len(order) > 1 else {}
     items = []
     for latent in examples.of(order):
         items.append(Item(latent, texts[latent.latent], OWN))

@@ -61,3 +61,14 @@ def test_a_latents_figures_do_not_depend_on_which_others_are_scored() -> None:
     part, _ = scored(sample, {3: RIGHT, 4: RIGHT}, "fuzzing")
     rows = [row for row in whole.scores.to_pylist() if row["latent"] in (3, 4)]
     assert rows == part.scores.to_pylist()
+
+
+def test_a_smaller_sub_sample_asks_a_part_of_what_a_larger_one_asks() -> None:
+    sample = planted.Sample([planted.latent(number, fires_on=1 + number % 2) for number in range(6)])
+    texts = {number: f'Fires on "word {number}".' for number in range(6)}
+    asked = [
+        set(scored(sample, texts, "detection", latents=latents)[0].verdicts["request"].to_pylist())
+        for latents in (1, 3, 6)
+    ]
+    assert asked[0] < asked[1] < asked[2]
+    assert len(asked[0]) == 2 * len(asked[2]) // 12, "its own explanation, and another's"
