@@ -18,6 +18,9 @@ MIN_CHARACTERS = 80
 HELD_OUT_SHARE = 10
 """One file in ten belongs to the held-out split."""
 
+BLOCKS = ("body", "handlers", "orelse", "finalbody", "cases")
+"""Where statements hold statements, and so definitions, in the order of a file."""
+
 
 def read(packages: Sequence[str], split: str, constraints: Path) -> Iterator[Document]:
     """Yields the distinct docstrings of ``packages`` in a fixed order.
@@ -108,7 +111,7 @@ def _docstrings_of_file(path: PurePosixPath, location: Path) -> Iterator[Documen
             if text and len(text) >= MIN_CHARACTERS:
                 yield Document(f"{path}::{name}" if name else str(path), text)
         children = []
-        for child in ast.iter_child_nodes(node):
+        for child in (child for block in BLOCKS for child in getattr(node, block, ())):
             label = getattr(child, "name", None)
             is_definition = isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
             children.append((f"{name}.{label}".lstrip(".") if is_definition else name, child))
