@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
@@ -170,6 +171,15 @@ def workplace(
     _furnish(folder, subject_folder, make_coder)
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgotten_models() -> Iterator[None]:
+    """Models are remembered by paths relative to a folder that is another one in the next module."""
+    yield
+    if local := sys.modules.get("stages.llm.local"):
+        local.load.cache_clear()
+        local.identity.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -125,7 +125,10 @@ CHANGES: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     "the report": (setting("report", "examples", value=3), {"report"}),
     "a comment in a scorer": (comment("stages/scorers/fuzzing.py"), FUZZINGS),
     "a comment in a shared module": (comment("stages/latents/spec.py"), CACHES | SAMPLES | {"compare"}),
-    "a comment in a room that explain and score use": (comment("stages/llm/openai.py"), EXPLAINS | DETECTIONS | FUZZINGS),
+    "a comment in a room that explain and score use": (
+        comment("stages/llm/openai.py"),
+        EXPLAINS | DETECTIONS | FUZZINGS,
+    ),
 }
 
 

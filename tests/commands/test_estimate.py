@@ -151,13 +151,13 @@ def test_a_part_that_is_known_is_not_counted_twice(server: Server) -> None:
 def test_a_question_of_two_stages_is_sent_by_the_first(server: Server, status: dict[str, Any]) -> None:
     text = Path("params.yaml").read_text()
     detection = {"kind": "detection", "model": JUDGE, "examples_per_prompt": 4}
-    more = {"detection": {**detection, "latents": 8}, "more": {**detection, "latents": 5}}
+    more = {"detection": {**detection, "latents": 5}, "more": {**detection, "latents": 8}}
     Path("params.yaml").write_text(f"{text.split('scorers:')[0]}scorers: {json.dumps(more)}\n")
     status["score-more@one-pattern"] = status["score-detection@one-pattern"]
     said = foretold()
-    assert said["score one pattern detection"]["known"] == 0
-    second = said["score one pattern more"]
-    assert 0 < second["known"] < second["calls"]  # the five get other latents' explanations for their floor
+    first, second = said["score one pattern detection"], said["score one pattern more"]
+    assert first["known"] == 0
+    assert 0 < first["calls"] == second["known"] < second["calls"]  # the eight are those five and three more
     sent_by(server, "score", "one", "pattern", "detection")
     assert sent_by(server, "score", "one", "pattern", "more") == second["to_send"]
 

@@ -141,7 +141,7 @@ def test_dvc_accepts_it(clone: Clone, name: str) -> None:
         status = repo.status()
     p = params.load()
     assert {f"cache@{coder}" for coder in p.coders} <= set(stages)
-    assert {f"score@{coder}-pattern-fuzzing" for coder in p.coders} <= set(stages)
+    assert {f"score-fuzzing@{coder}-pattern" for coder in p.coders} <= set(stages)
     assert set(status) == set(stages), "nothing has run"
     (changed,) = (entry["changed deps"] for entry in status["tokenize"] if "changed deps" in entry)
     assert "deleted" not in changed.values(), "the first stage has all that it needs"
@@ -247,7 +247,7 @@ def test_a_committed_params_yaml_may_go(clone: Clone) -> None:
 
 def test_nothing_is_written_if_it_can_not_be_wired(clone: Clone) -> None:
     before = Path("params.yaml").read_text()
-    Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("# wired: units", "# wired: unit"))
+    Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("# wired: score", "# wired: scores"))
     assert "has the unknown mark" in fails(clone, "pythia-160m")
     assert Path("params.yaml").read_text() == before
 

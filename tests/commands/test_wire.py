@@ -108,8 +108,7 @@ def test_what_changed_is_said_and_checked(clone: Clone) -> None:
     assert said.endswith("should be 'three: {coder: three, weights: demo/coders/three}', found 'do:'; run glossa wire")
     assert read() == old
     assert clone.wire() == (
-        "wire: dvc.yaml changed in cache.entries +1 -0, compare.data +3 -0, "
-        "report.data +4 -0\n"
+        "wire: dvc.yaml changed in cache.entries +1 -0, compare.data +3 -0, report.data +4 -0, artifacts +1 -0\n"
     )
     del clone.params["coders"]["three"]
     clone.write_params()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -90,11 +91,11 @@ def test_what_the_run_knows_and_does_not_know(at_finished: Path) -> None:
     assert all(value > 0 for value in known.largest.values())
 
 
-def test_without_data_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_finished: Path) -> None:
+def test_without_data_nothing_is_known(tmp_path: Path, at_finished: Path) -> None:
     p = params.load()
-    monkeypatch.chdir(tmp_path)
-    assert not paths.examples("one").exists()
-    assert Known.of(p, "one") == NOTHING
+    with chdir(tmp_path):
+        assert not paths.examples("one").exists()
+        assert Known.of(p, "one") == NOTHING
 
 
 def test_latents_that_do_not_exist_or_are_too_many() -> None:
