@@ -124,7 +124,7 @@ CHANGES: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     "the embedder of compare": (setting("compare", "embedder", value="other"), ENDS),
     "the report": (setting("report", "examples", value=3), {"report"}),
     "a comment in a scorer": (comment("stages/scorers/fuzzing.py"), FUZZINGS),
-    "a comment in a shared module": (comment("stages/latents/spec.py"), CACHES | SAMPLES | {"compare"}),
+    "a comment in a shared module": (comment("stages/latents/spec.py"), CACHES | SAMPLES | ENDS),
     "a comment in a room that explain and score use": (
         comment("stages/llm/openai.py"),
         EXPLAINS | DETECTIONS | FUZZINGS,
