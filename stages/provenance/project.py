@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from stages import params, paths, scorers
 from stages.corpus.tokens import Tokens
-from stages.params import LATENT, Params
+from stages.params import LATENT, Params, read_yaml
 from stages.provenance.hashes import Disk
 from stages.provenance.lock import Lock
 
@@ -44,6 +44,7 @@ class Project:
     full: bool = False
     """Whether all of them are, and the scorers are run again that compute with a model of their own."""
     disk: Disk = field(default_factory=Disk)
+    _params: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def here(cls, sample: int = 20, full: bool = False) -> Project:
@@ -54,6 +55,12 @@ class Project:
     def lock(self) -> Lock:
         """dvc.lock; raises GlossaError if there is none."""
         return Lock.read()
+
+    def params_of(self, file: str) -> Any:
+        """What a params file says; raises GlossaError if it is missing or damaged."""
+        if file not in self._params:
+            self._params[file] = read_yaml(Path(file))
+        return self._params[file]
 
     @cached_property
     def tokens(self) -> Tokens:

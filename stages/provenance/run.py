@@ -7,7 +7,6 @@ from pathlib import Path
 
 from stages import __version__, paths
 from stages.outputs import file_sha256
-from stages.params import read_yaml
 from stages.provenance import git
 from stages.provenance.lock import LOCK
 from stages.provenance.node import Node
@@ -35,7 +34,7 @@ def params_and_code(project: Project, stage: str | None) -> list[Node]:
     params = Node("params", stage)
     params.add("command", locked.cmd)
     for file, values in locked.params.items():
-        raw = read_yaml(Path(file))
+        raw = project.params_of(file)
         for key, was in values.items():
             wrong = list(differences(key, was, at(raw, key)))
             said = "; ".join(f"{place} is now {shown(now)}" for place, _, now in wrong[:2])
