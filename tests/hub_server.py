@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -187,6 +188,8 @@ def serving(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Hub]:
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", f"{Bound.hub.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
         )
+        if loaded := sys.modules.get("transformers.utils.hub"):
+            monkeypatch.setattr(loaded, "_hf_api", None)  # it would ask the hub of an earlier test, again and again
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))

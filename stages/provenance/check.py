@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages.errors import GlossaError
@@ -72,11 +73,14 @@ class Check:
 
     @contextmanager
     def reading(self, item: str) -> Iterator[None]:
-        """Notes ``item`` as failed if what the block reads is damaged."""
+        """Notes ``item`` as failed if what the block reads is damaged, as unknown if its whole folder was not pulled."""
         try:
             yield
         except DAMAGE as error:
-            self.fail(item, f"can't be read: {' '.join(str(error).split())}")
+            if (folder := _absent(error)) is not None:
+                self.skip(item, f"{folder} is not here; dvc pull brings what was pushed")
+            else:
+                self.fail(item, f"can't be read: {' '.join(str(error).split())}")
 
     def told(self) -> dict[str, Any]:
         """The check as JSON."""
@@ -90,3 +94,12 @@ class Check:
                 {"why": why, "n": len(items), "items": items[:KEPT]} for why, items in self.unknown.items()
             ],
         }
+
+
+def _absent(error: BaseException) -> Path | None:
+    """The folder of a file that could not be found, if there is none."""
+    missing = error if isinstance(error, FileNotFoundError) else error.__context__
+    if not isinstance(missing, FileNotFoundError) or missing.filename is None:
+        return None
+    folder = Path(missing.filename).parent
+    return None if folder.exists() else folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from stages.provenance import identities, scores, transcripts
 from stages.provenance.activations import Encoded, tolerance
 from stages.provenance.check import KEPT, Check
 from stages.provenance.project import Project
+from tests.provenance.small import audit
 from tests.provenance.tampering import Rows, edit
 
 SCORES = paths.scores("one", "llm", "detection")
@@ -136,3 +138,20 @@ def test_the_tolerance_is_as_documented(dtype: str, cache: dict, allowed: float,
 
     edit_json(project / "params.yaml", change)
     assert tolerance(Project.here(), np.array([10.0, -10.0])) == pytest.approx([allowed, allowed])
+
+
+def test_what_was_not_pulled_is_not_checked(project: Path) -> None:
+    for out in ("latents", "examples", "scores", "similarity"):
+        shutil.rmtree(f"data/{out}")
+    shutil.rmtree("results/report")
+    found = audit()
+    assert {name: check["failures"] for name, check in found.items() if check["failed"]} == {}
+    unknown = [part["why"] for part in found["explanations"]["not_checkable"]]
+    assert "data/examples/one is not here; dvc pull brings what was pushed" in unknown
+
+
+def test_a_file_that_is_missing_from_a_folder_is_a_failure(project: Path) -> None:
+    (paths.explanations("one", "llm") / "meta.json").unlink()
+    found = audit("--sample", "0")
+    assert found["outputs"]["failed"]
+    assert found["explanations"]["failed"]
