@@ -13,6 +13,9 @@ from stages.endpoint import Endpoint
 from stages.errors import GlossaError
 from stages.params import Section, parse, read_yaml
 
+PROCESSES = 4
+"""At most, where runtime.yaml says nothing: each holds the corpus."""
+
 
 class Runtime(Section):
     """The knobs of runtime.yaml; ``GLOSSA_DEVICE=cuda`` in the environment overrides ``device``, and so on."""
@@ -75,3 +78,9 @@ def home() -> Path:
     """The folder of state that outlives every stage: ``$GLOSSA_HOME``, else ``.glossa`` in the main repository."""
     chosen = os.environ.get("GLOSSA_HOME")
     return Path(chosen) if chosen else Path(os.environ.get("DVC_ROOT", ".")) / ".glossa"
+
+
+def processes() -> int:
+    """Returns how many processes a command may start: ``workers``, else one for every core that it may use, ``PROCESSES`` at most."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return load().workers or min(available, PROCESSES)

@@ -20,8 +20,6 @@ from stages.provenance.project import Project
 
 PAYS = 2000
 """Latents to go through, over all stages, that are worth starting processes for."""
-PROCESSES = 4
-"""At most, by default: each holds the corpus."""
 
 
 class Spread(NamedTuple):
@@ -45,7 +43,7 @@ def over_processes(project: Project) -> Iterator[Spread]:
     Raises:
         GlossaError: a process is killed, such as for want of memory.
     """
-    n = runtime.load().workers or min(PROCESSES, os.cpu_count() or 1)
+    n = runtime.processes()
     if n == 1 or _latents(project) < PAYS:
         yield here(project)
         return

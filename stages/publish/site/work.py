@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,8 +19,6 @@ from stages.publish.site.cost import Cost, cost
 
 MANY = 4096
 """Latents that are worth starting further processes for."""
-PROCESSES = 4
-"""At most, where runtime.yaml says nothing."""
 
 
 class Shards(NamedTuple):
@@ -87,10 +84,7 @@ def done(work: Sequence[Work], folder: Path, results: Results, strongest: int, n
 
 def processes(latents: int) -> int:
     """Returns how many processes write a report of so many latents."""
-    if latents < MANY:
-        return 1
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return runtime.load().workers or min(available, PROCESSES)
+    return 1 if latents < MANY else runtime.processes()
 
 
 _worker: list[Worker] = []
