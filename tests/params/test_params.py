@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stages import params
+from stages import params, registry
 from stages.errors import GlossaError
+from tests.clones import ROOT
 from tests.conftest import PARAMS
 
 Load = Callable[[str], params.Params]
@@ -67,6 +68,7 @@ PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bit
         ("per_decile:", "per_decil:", "sampling.test has no key 'per_decil'; did you mean per_decile?"),
         ("{random: 10}", "{randoms: 10}", "sampling.test.negatives has no key 'randoms'; did you mean random?"),
         ("n: 6", "n: 6, negatives: {surfaces: 1}", "sampling.train.negatives has no key 'surfaces'; did you mean surface?"),
+        ("n: 6", "n: 6, negatives: {1: 1}", "sampling.train.negatives has no key '1'; known are neighbour, random, semantic, surface"),
         ("hookpoint: layers.1", "hook: layers.1", "coders.two has no key 'hook'; did you mean hookpoint?"),
         ("path: texts,", "path: texts, zzz: 1,", "corpus has no key 'zzz'; known are"),
         # wrong types: nothing is converted
@@ -76,6 +78,12 @@ PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bit
         ("path: texts", "path: 3", "corpus.path should be a valid string, found 3"),
         ("{model: subject}", "subject", "subject should be a mapping of keys to values, found 'subject'"),
         ("{path: coders/one, hookpoint: layers.0}", "5", "coders.one should be a mapping of keys to values, found 5"),
+        ("{random: 10}", "{random: 1.0}", "sampling.test.negatives.random should be a valid integer, found 1.0"),
+        ("{random: 10}", "{surface: true}", "sampling.test.negatives.surface should be a valid integer, found True"),
+        ("{random: 10}", "{surface: null}", "sampling.test.negatives.surface should be a valid integer, found None"),
+        ("{random: 10}", "10", "sampling.test.negatives should be a mapping of keys to values, found 10"),
+        ("n: 6", "n: 6, negatives: [random]", "sampling.train.negatives should be a mapping of keys to values, found ['random']"),
+        ("n: 6", "n: 6, negatives: null", "sampling.train.negatives should be a mapping of keys to values, found None"),
         ("{kind: pattern}", "pattern", "explainers.pattern should be a mapping of keys to values, found 'pattern'"),
         # out of range
         ("seed: 0", "seed: -1", "seed should be greater than or equal to 0, found -1"),
@@ -236,5 +244,34 @@ def test_the_source_decides_which_keys_the_corpus_has(load: Load, corpus: str, k
     assert isinstance(load(changed(old, corpus)).corpus, kind)
 
 
+@pytest.mark.parametrize(
+    ("written", "test", "train"),
+    [
+        (None, {"random": 100}, {}),
+        ("{}", {"random": 100}, {}),
+        ("{random: 0}", {}, {}),
+        ("{random: 7, surface: 0}", {"random": 7}, {"random": 7}),
+        ("{surface: 3}", {"random": 100, "surface": 3}, {"surface": 3}),
+        ("{surface: 3, neighbour: 2, random: 1}",) + ({"random": 1, "neighbour": 2, "surface": 3},) * 2,
+    ],
+)
+def test_kinds_of_negatives_that_are_not_named_are_0_but_for_the_test_s_random_ones(
+    load: Load, written: str | None, test: dict[str, int], train: dict[str, int]
+) -> None:
+    text = changed(", negatives: {random: 10}", "" if written is None else f", negatives: {written}")
+    if written is not None:
+        text = text.replace("n: 6", f"n: 6, negatives: {written}").replace(
+            "  test:", f"  validation: {{n: 2, negatives: {written}}}\n  test:"
+        )
+    sampling = load(text).sampling
+    assert (sampling.test.negatives, sampling.train.negatives, sampling.validation.negatives) == (test, train, train)
+    assert list(sampling.test.negatives) == [kind for kind in registry.NEGATIVES if kind in test]
+
+
+def test_without_a_word_on_the_test_it_has_random_negatives(load: Load) -> None:
+    sampling = load(changed("  test: {per_decile: 1, negatives: {random: 10}}\n", "")).sampling
+    assert (sampling.test.per_decile, sampling.test.negatives) == (10, {"random": 100})
+
+
 def test_the_project_s_own_params_are_valid() -> None:
-    assert params.load(Path(__file__).parents[1] / "params.yaml").coders
+    assert params.load(ROOT / "params.yaml").coders

@@ -10,8 +10,8 @@ from stages.errors import GlossaError
 from stages.latents import runs
 from stages.latents.events import BYTES_PER_EVENT, Collector
 from stages.latents.merge import merge
-from stages.latents.scratch import Scratch
 from stages.latents.store import LatentStore
+from stages.machine.scratch import Scratch
 from tests.folders import tree
 from tests.latents.events import ATTRIBUTES, dense_of, small_shards, write_store
 from tests.latents.test_events import feed

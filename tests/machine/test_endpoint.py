@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from stages import runtime
-from stages.endpoint import Endpoint
 from stages.errors import GlossaError
+from stages.machine import runtime
+from stages.machine.endpoint import Endpoint
 from stages.params import parse
 
 LOCAL = "http://127.0.0.1:8000/v1"

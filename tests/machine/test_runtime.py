@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from stages import runtime
 from stages.errors import GlossaError
+from stages.machine import runtime
 
 
 @pytest.fixture
@@ -32,6 +32,16 @@ def test_the_environment_overrides_the_file(path: Path, monkeypatch: pytest.Monk
     assert (knobs.device, knobs.batch_tokens, knobs.share_forward) == ("cpu", 128, False)
 
 
+@pytest.mark.parametrize(("text", "value"), [("0", 0), ("12", 12), ("0.5", 0.5)])
+def test_a_number_of_gigabytes_may_be_a_fraction(
+    path: Path, monkeypatch: pytest.MonkeyPatch, text: str, value: float
+) -> None:
+    path.write_text(f"keep_gb: {text}\n")
+    assert runtime.load(path).keep_gb == value
+    monkeypatch.setenv("GLOSSA_KEEP_GB", text)
+    assert runtime.load(path.with_name("nowhere.yaml")).keep_gb == value
+
+
 def test_a_device_may_look_like_a_number(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOSSA_DEVICE", "0")
     assert runtime.load(path).device == "0"
@@ -42,6 +52,8 @@ def test_a_device_may_look_like_a_number(path: Path, monkeypatch: pytest.MonkeyP
     [
         ("batch_token: 5", "runtime.yaml: the file has no key 'batch_token'; did you mean batch_tokens"),
         ("batch_tokens: 0", "runtime.yaml: batch_tokens should be greater than or equal to 1, found 0"),
+        ("keep_gb: -1", "runtime.yaml: keep_gb should be greater than or equal to 0, found -1"),
+        ("keep_gb: .inf", "runtime.yaml: keep_gb should be a finite number, found inf"),
         ("share_forward: 1", "runtime.yaml: share_forward should be a valid boolean, found 1"),
         ("[device]", "runtime.yaml should be a mapping of keys to values, found ['device']"),
         ("device: [", "runtime.yaml should be YAML, but it can't be read"),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from stages import paths
-from stages.endpoint import Endpoint
 from stages.errors import GlossaError
+from stages.machine.endpoint import Endpoint
 from stages.params import Section, parse, read_yaml
 
 PROCESSES = 4
 """At most, where runtime.yaml says nothing: each holds the corpus."""
+
+
+NUMBER = re.compile(r"[0-9]+\.[0-9]+")
 
 
 class Runtime(Section):
@@ -49,6 +53,10 @@ class Runtime(Section):
     share_forward: bool = True
     """Whether a forward pass for one coder also serves the other coders that are not cached yet."""
 
+    keep_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 50
+    """Gigabytes of finished activations that are kept in stores/ of Glossa's home, so that no forward pass is made twice; with 0 none
+    are, and all that were go. Those used least lately go first."""
+
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
     """Servers of language models, by the names that params.yaml uses."""
 
@@ -68,10 +76,12 @@ def load(path: Path = paths.RUNTIME) -> Runtime:
     return parse(Runtime, values, "", path)
 
 
-def _scalar(text: str) -> int | bool | str | None:
+def _scalar(text: str) -> float | bool | str | None:
     """What the text would be in YAML, as far as knobs need it."""
     words = {"true": True, "false": False, "null": None, "": None}
-    return words[text] if text in words else int(text) if text.isdecimal() else text
+    if text in words:
+        return words[text]
+    return int(text) if text.isdecimal() else float(text) if NUMBER.fullmatch(text) else text
 
 
 def home() -> Path:

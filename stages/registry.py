@@ -1,0 +1,100 @@
+"""The units there are: a line for each, by the name that params.yaml or the command line uses.
+
+Nothing is imported before it is asked for. No fingerprint covers this file: of a unit the file counts that the line names, so a
+new line reruns nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+from stages.errors import GlossaError, nearest
+
+READERS = {
+    "sparsify": "stages.coders.readers.sparsify",
+    "saelens": "stages.coders.readers.saelens",
+    "saelens_old": "stages.coders.readers.saelens_old",
+    "gemma_scope": "stages.coders.readers.gemma_scope",
+    "gemma_scope_2": "stages.coders.readers.gemma_scope_2",
+    "openai": "stages.coders.readers.openai",
+    "dictionary_learning": "stages.coders.readers.dictionary_learning",
+    "llama_scope": "stages.coders.readers.llama_scope",
+    "llamascopium": "stages.coders.readers.llamascopium",
+    "circuit_tracer": "stages.coders.readers.circuit_tracer",
+    "plain": "stages.coders.readers.plain",
+}
+"""Formats in which sparse coders are saved."""
+
+NEGATIVES = {
+    "random": "stages.examples.negatives.random",
+    "neighbour": "stages.examples.negatives.neighbour",
+    "semantic": "stages.examples.negatives.semantic",
+    "surface": "stages.examples.negatives.surface",
+}
+"""Ways to find windows in which a latent is silent. In this order they are chosen; what one has taken the others leave."""
+
+PROVIDERS = {
+    "openai": "stages.llm.openai",
+    "pattern": "stages.llm.pattern",
+    "transformers": "stages.llm.transformers",
+}
+"""Where language models run."""
+
+EXPLAINERS = {
+    "best_of": "stages.explainers.best_of",
+    "combined": "stages.explainers.combined",
+    "contrastive": "stages.explainers.contrastive",
+    "cot": "stages.explainers.cot",
+    "default": "stages.explainers.default",
+    "imported": "stages.explainers.imported",
+    "none": "stages.explainers.none",
+    "output": "stages.explainers.output",
+    "pattern": "stages.explainers.pattern",
+}
+
+SCORERS_OF_EXPLANATIONS = {
+    "detection": "stages.scorers.detection",
+    "embedding": "stages.scorers.embedding",
+    "fuzzing": "stages.scorers.fuzzing",
+    "intervention": "stages.scorers.intervention",
+    "sensitivity": "stages.scorers.sensitivity",
+    "simulation": "stages.scorers.simulation",
+    "surprisal": "stages.scorers.surprisal",
+}
+
+SCORERS_OF_LATENTS = {
+    "intruder": "stages.scorers.intruder",
+}
+"""Those that need no explanation: they judge a latent itself, once."""
+
+SCORERS = {**SCORERS_OF_EXPLANATIONS, **SCORERS_OF_LATENTS}
+
+EXPORTS = {
+    "csv": "stages.publish.exports.csv_table",
+    "delphi": "stages.publish.exports.delphi",
+    "jsonl": "stages.publish.exports.jsonl",
+    "neuronpedia": "stages.publish.exports.neuronpedia",
+    "neuronpedia-upload": "stages.publish.exports.neuronpedia_upload",
+    "paper": "stages.publish.exports.paper",
+    "ro-crate": "stages.publish.exports.ro_crate",
+    "saebench": "stages.publish.exports.saebench",
+}
+"""Formats that others read."""
+
+
+def module_of(units: Mapping[str, str], kind: str, key: str) -> str:
+    """Returns the name of the module of a unit, which ``key`` of params.yaml names.
+
+    Raises:
+        GlossaError: there is none.
+    """
+    if kind not in units:
+        raise GlossaError(f"params.yaml: {key} is {kind!r}, which is unknown; {nearest(str(kind), units)}")
+    return units[kind]
+
+
+def load(units: Mapping[str, str], kind: str, key: str) -> ModuleType:
+    """Imports a unit; see ``module_of``."""
+    return import_module(module_of(units, kind, key))
