@@ -11,8 +11,10 @@ import click
 
 from stages import __version__
 from stages.errors import GlossaError, nearest
+from stages.machine.threads import wait_asleep
 
 STAGES = {
+    "code": "Take the fingerprint of every stage.",
     "tokenize": "Turn the corpus into rows of tokens.",
     "cache": "Store where and how strongly a coder's latents fire.",
     "sample": "Choose latents and the windows to explain and test them with.",
@@ -37,6 +39,9 @@ COMMANDS = {
     "probe": "Find out what the server of a language model really does.",
     "journal": "Show what the answers of language models come to; bring in others.",
 }
+
+WORDS = "glossa.words"
+"""Where the context of a command keeps the words of a stage."""
 
 COLLECT = (50_000, 20, 20)
 """How rarely Python looks for garbage: a fifth of the import of torch and transformers would go into looking."""
@@ -63,8 +68,8 @@ class LazyGroup(click.Group):
         """As click does, with the nearest known name when there is no such command."""
         if args and args[0] not in (*STAGES, *COMMANDS) and not args[0].startswith("-"):
             raise click.UsageError(f"no such command '{args[0]}'; {nearest(args[0], (*STAGES, *COMMANDS))}", ctx)
-        if args and args[0] in ("tokenize", "cache") and not {"-h", "--help"} & set(args):
-            _check_units()
+        if args and args[0] in STAGES and not {"-h", "--help"} & set(args):
+            _begin(ctx, args)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -76,8 +81,12 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Turns a GlossaError, or a full disk, into a message without a traceback and exit code 1."""
         gc.set_threshold(*COLLECT)
+        wait_asleep()
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            if WORDS in ctx.meta:
+                _end(ctx.meta[WORDS])
+            return result
         except GlossaError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
@@ -85,6 +94,26 @@ class LazyGroup(click.Group):
                 raise
             what = f" for {error.filename}" if error.filename else ""
             raise click.ClickException(f"the disk has no room left{what}; make room and run it again") from error
+
+
+def _begin(ctx: click.Context, words: list[str]) -> None:
+    """What comes before a stage: it is the code of this project that runs, and what first stages can tell is told by them."""
+    from stages.wiring import running
+
+    running.check()
+    ctx.meta[WORDS] = words
+    if words[0] in ("tokenize", "cache"):
+        _check_units()
+
+
+def _end(words: list[str]) -> None:
+    """What comes after a stage that has ended well: a note of what it was made with."""
+    if words[0] == "code":
+        return
+    from stages import params
+    from stages.wiring import made
+
+    made.record(params.load(), words)
 
 
 def _check_units() -> None:

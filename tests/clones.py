@@ -14,14 +14,12 @@ from stages.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("stages", ".dvc/config", ".dvcignore", ".gitignore", "constraints.txt", "dvc.yaml", "runtime.yaml")
-PARAMS: dict[str, Any] = {
-    "seed": 0,
+PARAMS: dict[str, Any] = {  # whatever may be left out is left out
     "corpus": {"source": "installed-docs", "packages": ["numpy"], "context_length": 128, "tokens": 1000},
-    "subject": {"model": "demo/subject", "revision": None},
-    "cache": {"precision": "exact"},
+    "subject": {"model": "demo/subject"},
     "coders": {
-        "one": {"path": "demo/coders/one", "hookpoint": "layers.1"},
-        "two": {"path": "demo/coders/two", "hookpoint": "layers.2"},
+        "one": {"path": "demo/coders/one", "format": "sparsify", "hookpoint": "layers.1"},
+        "two": {"path": "demo/coders/two", "format": "sparsify", "hookpoint": "layers.2"},
     },
     "sampling": {"latents": {"random": 5}},
     "explainers": {"pattern": {"kind": "pattern"}},
@@ -29,8 +27,6 @@ PARAMS: dict[str, Any] = {
         "detection": {"kind": "detection", "model": {"provider": "pattern"}},
         "fuzzing": {"kind": "fuzzing", "model": {"provider": "pattern"}},
     },
-    "compare": {"embedder": "all-MiniLM-L6-v2"},
-    "report": {"examples": 6},
 }
 
 

@@ -52,8 +52,9 @@ class Repository:
         return done.stdout
 
     def repro(self, *options: str) -> list[str]:
-        """Runs ``dvc repro``; returns the commands of the stages that it ran."""
-        return re.findall(r"^> glossa (.+)$", self.run("dvc", "repro", *options), re.MULTILINE)
+        """Runs ``dvc repro``; returns the commands of the stages that it ran, but for ``code``, which only looks what others have to do."""
+        ran = re.findall(r"^> glossa (.+)$", self.run("dvc", "repro", *options), re.MULTILINE)
+        return [command for command in ran if command != "code"]
 
     def commit(self, message: str) -> None:
         """Commits everything that git does not ignore."""

@@ -15,10 +15,13 @@ def content(path: Path) -> list[str]:
 
 
 def named(stage: str, coder: str = "", explainer: str = "", scorer: str = "") -> str:
-    """As DVC calls the stage."""
-    own = scorer or explainer
-    items = "-".join((coder, explainer) if scorer else (coder,))
-    return stage + (f"-{own}" if own else "") + (f"@{items}" if coder else "")
+    """As DVC calls the stage, with the coder in the place of its file."""
+    return (
+        (f"{coder}:" if coder else "")
+        + stage
+        + (f"@{explainer}" if explainer else "")
+        + (f"-{scorer}" if scorer else "")
+    )
 
 
 def main(stage: str, *names: str) -> None:
@@ -32,15 +35,15 @@ def main(stage: str, *names: str) -> None:
         case "tokenize":
             reads, takes, outs = (
                 ["constraints.txt", "demo/subject/tokenizer.json"],
-                [p["seed"], p["corpus"]],
+                [p.get("seed"), p["corpus"]],
                 ["data/tokens"],
             )
         case "cache":
             entry = coders[coder]
-            reads, takes = ["data/tokens", "demo/subject", entry["path"]], [p["subject"], p["cache"], entry]
+            reads, takes = ["data/tokens", "demo/subject", entry["path"]], [p["subject"], p.get("cache"), entry]
             outs = [f"data/latents/{coder}.zarr"]
         case "sample":
-            reads, takes = ["data/tokens", f"data/latents/{coder}.zarr"], [p["seed"], p["sampling"]]
+            reads, takes = ["data/tokens", f"data/latents/{coder}.zarr"], [p.get("seed"), p["sampling"]]
             outs = [f"data/examples/{coder}"]
         case "explain":
             reads, takes = ["data/tokens", data / "examples" / coder], [explainers[names[1]]]
@@ -48,18 +51,21 @@ def main(stage: str, *names: str) -> None:
         case "score":
             reads, takes = (
                 [data / "examples" / coder, data / "explanations" / place.parent],
-                [p["seed"], scorers[names[2]]],
+                [p.get("seed"), scorers[names[2]]],
             )
             outs = [data / "scores" / place]
         case "compare":
             sampled = [data / "examples" / c for c in coders]
             reads = ["data/tokens", *sampled, *explained, "demo/subject", *(c["path"] for c in coders.values())]
-            takes = [p["compare"]]
+            takes = [p.get("compare")]
             outs = ["data/similarity"]
         case "report":
             scored = [data / "scores" / c / e / s for c in coders for e in explainers for s in scorers]
             reads = ["data/similarity", *(data / "examples" / c for c in coders), *explained, *scored]
-            takes, outs = [p["report"]], ["results/plots", "results/report", "results/dataset", "results/metrics.json"]
+            takes, outs = (
+                [p.get("report")],
+                ["results/plots", "results/report", "results/dataset", "results/metrics.json"],
+            )
     found = json.dumps([stage, names, [content(Path(path)) for path in reads], takes], sort_keys=True)
     for out in map(Path, outs):
         file = out if out.suffix == ".json" else out / "content"

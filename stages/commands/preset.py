@@ -40,7 +40,7 @@ def command(ctx: click.Context, name: str | None, force: bool) -> None:
             f"{paths.PARAMS} is neither a preset nor as the last commit has it, so overwriting it would lose work; commit it, "
             "or use --force"
         )
-    wire.rewired(params.load(found[name]))  # fails, if it does, before anything is written
+    wire.files(params.load(found[name]))  # fails, if it does, before anything is written
     write_text(paths.PARAMS, found[name].read_text(encoding="utf-8"))
     click.echo(f"preset: {paths.PARAMS} is now {found[name]}")
     ctx.invoke(wire.command, check=False)

@@ -1,76 +1,99 @@
-"""``glossa wire``: dvc.yaml follows params.yaml and the code."""
+"""``glossa wire``: the files that tell DVC what to run follow params.yaml."""
 
 from __future__ import annotations
 
-from collections import Counter
-from itertools import zip_longest
+from pathlib import Path
 
 import click
 
-from stages import params, paths, pipeline
+from stages import params, paths
 from stages.errors import GlossaError
 from stages.outputs import write_text
+from stages.wiring import coder, fingerprints, leftovers, locks, made, root, running
+
+EARLIER = (
+    "wire: dvc.lock was of the layout before pipelines/, by which DVC can't tell what is up to date. Activations that a finished dvc repro "
+    "left in data/latents are taken over, without running, by: dvc commit --force code tokenize pipelines/*/dvc.yaml:cache\n"
+    "wire: all else has another form now; dvc repro makes it anew, with the answers of language models that are in the journal"
+)
 
 
 @click.command("wire")
-@click.option(
-    "--check", is_flag=True, help="Write nothing; fail unless dvc.yaml follows from params.yaml and the code."
-)
+@click.option("--check", is_flag=True, help="Write nothing; fail unless the files follow from params.yaml.")
 def command(check: bool) -> None:
-    """Write the lines of dvc.yaml that follow from params.yaml and from what the code imports.
+    """Write the lists of dvc.yaml, and pipelines/<coder>/dvc.yaml for every coder, as they follow from params.yaml.
 
-    Run it after adding or removing a coder, an explainer or a scorer, and after changing an import. It names outputs
-    that no entry makes any more, and deletes nothing.
+    Run it after adding, removing or renaming a coder, an explainer or a scorer. Stages of coders that params.yaml names no more are
+    taken away. Outputs that no entry makes any more are named, and stay.
     """
+    running.check()
     p = params.load()
-    old, new = rewired(p)
+    wanted, _ = files(p), fingerprints.current(p)  # so that nothing is written if an entry can't be wired
+    changed = [path for path, text in wanted.items() if _read(path) != text]
+    gone = leftovers.pipelines(p)
     if check:
-        _check(old, new)
+        _check(p, wanted, changed, gone)
         return
-    if old == new:
-        click.echo(f"wire: {paths.PIPELINE} follows params.yaml and the code already")
-    else:
-        write_text(paths.PIPELINE, new)
-        click.echo(f"wire: {paths.PIPELINE} changed in {_changes(old, new)}")
-    if left := pipeline.leftovers(p):
+    for path in changed:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, wanted[path])
+    for path in gone:
+        path.unlink()
+    for folder in {path.parent for path in gone}:
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    dropped, was_earlier = locks.drop_unknown(p)
+    old, new = fingerprints.refresh(p)
+    said = [f"wrote {_listed(changed)}"] if changed else []
+    said += [f"removed {_listed(gone)}"] if gone else []
+    said += [f"dropped {dropped} entries of stages that are no more from {locks.LOCK}"] if dropped else []
+    click.echo(f"wire: {'; '.join(said) or f'{paths.PIPELINE} and {paths.PIPELINES}/ follow params.yaml already'}")
+    if changed_prints := list(fingerprints.changes(old, new)):
+        click.echo(
+            f"wire: {len(changed_prints)} of {len(new)} fingerprints changed; dvc status names the stages that will run"
+        )
+    if was_earlier:
+        click.echo(EARLIER)
+    if warning := made.warning():
+        click.echo(f"wire: {warning}")
+    if left := leftovers.outputs(p):
         click.echo(f"wire: no entry makes these any more, delete them if you like: {' '.join(map(str, left))}")
 
 
-def rewired(p: params.Params) -> tuple[str, str]:
-    """Returns dvc.yaml as it is, and as it should be.
+def files(p: params.Params) -> dict[Path, str]:
+    """Returns what the files that tell DVC what to run should say.
 
     Raises:
-        GlossaError: there is none, its marks are damaged, or an entry of params.yaml can't be wired.
+        GlossaError: there is no dvc.yaml, its marks are damaged, or an entry of params.yaml can't be wired.
     """
     if not paths.PIPELINE.is_file():
         raise GlossaError(f"expected {paths.PIPELINE} here, but there is no such file; run Glossa in a clone of it")
-    old = paths.PIPELINE.read_text(encoding="utf-8")
-    return old, pipeline.rewrite(old, pipeline.blocks(p))
+    return {paths.PIPELINE: root.rewrite(_read(paths.PIPELINE), root.blocks(p)), **coder.pipelines(p)}
 
 
-def _check(old: str, new: str) -> None:
-    for number, (found, expected) in enumerate(zip_longest(old.splitlines(), new.splitlines()), 1):
-        if found != expected:
-            raise GlossaError(
-                f"{paths.PIPELINE} line {number} should be {_quoted(expected)}, found {_quoted(found)}; run glossa wire"
-            )
-    click.echo(f"wire: {paths.PIPELINE} follows params.yaml and the code")
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
-def _quoted(line: str | None) -> str:
-    return "the end of the file" if line is None else f"'{line.strip()}'"
+def _check(p: params.Params, wanted: dict[Path, str], changed: list[Path], gone: list[Path]) -> None:
+    for path in changed:
+        lines, due = _read(path).splitlines(), wanted[path].splitlines()
+        number = next(
+            (i for i, (a, b) in enumerate(zip(lines, due, strict=False)) if a != b), min(len(lines), len(due))
+        )
+        found = f"'{lines[number].strip()}'" if number < len(lines) else "the end of the file"
+        expected = f"'{due[number].strip()}'" if number < len(due) else "the end of the file"
+        raise GlossaError(f"{path} line {number + 1} should be {expected}, found {found}; run glossa wire")
+    old, new = fingerprints.read(), fingerprints.current(p)
+    if differing := fingerprints.changes(old, new):
+        raise GlossaError(
+            f"{paths.FINGERPRINTS} has another {differing[0]} than the code and params.yaml give; run glossa wire"
+        )
+    if gone:
+        raise GlossaError(f"{gone[0]} is of a coder that params.yaml does not name; run glossa wire")
+    click.echo(f"wire: {paths.PIPELINE} and {paths.PIPELINES}/ follow params.yaml")
 
 
-def _changes(old: str, new: str) -> str:
-    """``cache.entries +1 -0, report.data +3 -2``: lines new and gone in every block that changed."""
-    before, after = _lines(old), _lines(new)
-    counts = {name: ((after[name] - before[name]).total(), (before[name] - after[name]).total()) for name in after}
-    return (
-        ", ".join(f"{name} +{added} -{gone}" for name, (added, gone) in counts.items() if added or gone)
-        or "the order of lines"
-    )
-
-
-def _lines(text: str) -> dict[str, Counter[str]]:
-    lines = text.splitlines()
-    return {block.name: Counter(lines[block.start : block.end]) for block in pipeline.find(text)}
+def _listed(files: list[Path], most: int = 4) -> str:
+    more = f" and {len(files) - most} more" if len(files) > most else ""
+    return f"{', '.join(map(str, files[:most]))}{more}"

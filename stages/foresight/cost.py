@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from stages.endpoint import Price
 from stages.errors import GlossaError
 from stages.foresight.count import AROUND_A_MESSAGE, Count
 from stages.foresight.estimate import Forecast
 from stages.llm import chat
 from stages.llm.openai import Options as Server
+from stages.machine.endpoint import Price
 
 BYTES_A_TOKEN = 4.0
 ROUGH = "4 bytes a token; English takes 3 to 5, so they may be a fifth fewer or a third more, and other scripts take more still"

@@ -20,8 +20,8 @@ from stages.foresight.imagined import Imagined, tokens
 from stages.foresight.pending import Pending, Stage, stages_of
 from stages.llm.journal import Journal
 from stages.llm.rehearsal import TEXT, Noted, NothingAskedError, Rehearsal
+from stages.machine.progress import bar
 from stages.params import LATENT, Params
-from stages.progress import bar
 from stages.similarity import ceiling
 
 LATENTS = 1000

@@ -6,7 +6,7 @@ A word is 4 bytes, which is about what a token of English is, so that requests m
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,12 @@ class Imagined:
         for latent in sorted(latents):
             yield LatentExamples(
                 latent,
-                {field.name: _fact(field.type) for field in latents_schema()} | {"latent": latent, "dropped": None},
+                {
+                    **{field.name: _fact(field.type) for field in latents_schema()},
+                    "latent": latent,
+                    "dropped": None,
+                    "n_negatives": dict(sampling.test.negatives),
+                },
                 self._firing(sampling.train.n),
                 self._firing(DECILES * sampling.test.per_decile),
                 self._silent(sampling.test.negatives),
@@ -69,8 +74,8 @@ class Imagined:
         deciles = (np.arange(n) * DECILES // max(1, n) + 1).astype(np.int8)
         return Windows(windows.starts, deciles, windows.tokens, activations, [None] * n)
 
-    def _silent(self, negatives: params.Negatives) -> Windows:
-        return self._windows([kind for kind, n in negatives.model_dump().items() for _ in range(n)])
+    def _silent(self, negatives: Mapping[str, int]) -> Windows:
+        return self._windows([kind for kind, n in negatives.items() for _ in range(n)])
 
     def _windows(self, kinds: list[str | None] | list[str]) -> Windows:
         length, flat = self._sampling.window, self._tokens.matrix.reshape(-1)

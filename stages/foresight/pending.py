@@ -9,9 +9,11 @@ import sys
 from itertools import product
 from typing import Any, NamedTuple
 
-from stages import scorers
+from stages import plan
 from stages.errors import GlossaError
 from stages.params import LATENT, Params
+from stages.wiring import fingerprints
+from stages.wiring.coder import address, stage_of
 
 
 class Stage(NamedTuple):
@@ -26,34 +28,27 @@ class Stage(NamedTuple):
         """As ``glossa`` is told."""
         return ("explain", *self[:2]) if self.scorer is None else ("score", self.coder, self.explainer, self.scorer)
 
-    @property
-    def dvc(self) -> str:
-        """As DVC calls it."""
-        if self.scorer is None:
-            return f"explain-{self.explainer}@{self.coder}"
-        of_latents = self.explainer == LATENT
-        return f"score-{self.scorer}@{self.coder}{'' if of_latents else f'-{self.explainer}'}"
-
 
 def stages_of(p: Params) -> list[Stage]:
     """Returns the stages that params.yaml describes, in the order in which they run."""
     explains = [Stage(*pair) for pair in product(p.coders, p.explainers)]
-    return explains + [Stage(*triple) for triple in scorers.wanted(p)]
+    return explains + [Stage(*triple) for triple in plan.wanted(p)]
 
 
 class Pending:
     """What DVC says of the pipeline."""
 
-    def __init__(self, status: dict[str, Any]):
-        self._status = status
+    def __init__(self, p: Params, status: dict[str, Any]):
+        self._p, self._status = p, status
 
     @classmethod
-    def from_dvc(cls) -> Pending:
-        """Asks DVC, which compares every input with what it was when the stage last ran.
+    def from_dvc(cls, p: Params) -> Pending:
+        """Asks DVC, which compares every input with what it was when the stage last ran, after taking the fingerprints anew.
 
         Raises:
             GlossaError: DVC can't tell.
         """
+        fingerprints.refresh(p)
         command = [sys.executable, "-m", "dvc", "status", "--json"]
         environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -66,16 +61,17 @@ class Pending:
             raise GlossaError(
                 f"expected dvc status to tell which stages would run, but it fails: {said.rstrip('.')}; mend that"
             )
-        return cls(status)
+        return cls(p, status)
 
     def runs(self, stage: Stage) -> bool:
         """Whether ``dvc repro`` would run a stage, or may, because it would run one that it depends on."""
-        return stage.dvc in self._status or self.is_changed(stage)
+        return self._name(stage) in self._status or self.is_changed(stage)
 
     def is_changed(self, stage: Stage) -> bool:
         """Whether what a stage writes would be other than it was."""
-        before = stage.scorer is not None and self.is_changed(Stage(stage.coder, stage.explainer))
-        return before or self.samples_change(stage.coder) or self._is_changed(stage.dvc)
+        of_explanations = stage.scorer is not None and stage.explainer != LATENT
+        before = of_explanations and self.is_changed(Stage(stage.coder, stage.explainer))
+        return before or self.samples_change(stage.coder) or self._is_changed(self._name(stage))
 
     def compare_runs(self, p: Params) -> bool:
         """Whether ``dvc repro`` would run the comparison."""
@@ -83,7 +79,10 @@ class Pending:
 
     def samples_change(self, coder: str) -> bool:
         """Whether a coder would get other examples than it has."""
-        return any(map(self._is_changed, ("tokenize", f"cache@{coder}", f"sample@{coder}")))
+        return any(map(self._is_changed, ("tokenize", *(address(coder, name) for name in ("cache", "sample")))))
+
+    def _name(self, stage: Stage) -> str:
+        return stage_of(self._p, *stage)
 
     def _is_changed(self, name: str) -> bool:
         """Whether a stage would write something else; one whose outputs are merely gone makes the same again."""

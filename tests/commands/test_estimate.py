@@ -17,6 +17,7 @@ from stages.cli import main
 from stages.examples.table import Examples
 from stages.foresight import estimate
 from stages.foresight.pending import Pending
+from stages.wiring.coder import address
 from tests.llm import small_models
 from tests.llm.asking import JUDGE, runtime_yaml
 from tests.llm.scripted_server import Action, Asked, Server, completion, good
@@ -36,10 +37,10 @@ def status(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What DVC says of the pipeline: to be changed; by default that nothing of the models' stages has run."""
     found: dict[str, Any] = {}
     for coder in ("one", "two"):
-        found[f"explain-llm@{coder}"] = [{"changed outs": {"x": "new"}}, {"changed deps": {"x": "new"}}]
+        found[address(coder, "explain@llm")] = [{"changed outs": {"x": "new"}}, {"changed deps": {"x": "new"}}]
         for explainer in ("llm", "pattern"):
-            found[f"score-detection@{coder}-{explainer}"] = found[f"explain-llm@{coder}"]
-    monkeypatch.setattr(Pending, "from_dvc", lambda: Pending(found))
+            found[address(coder, f"score@{explainer}-detection")] = found[address(coder, "explain@llm")]
+    monkeypatch.setattr(Pending, "from_dvc", lambda p: Pending(p, found))
     return found
 
 
@@ -153,7 +154,7 @@ def test_a_question_of_two_stages_is_sent_by_the_first(server: Server, status: d
     detection = {"kind": "detection", "model": JUDGE, "examples_per_prompt": 4}
     more = {"detection": {**detection, "latents": 5}, "more": {**detection, "latents": 8}}
     Path("params.yaml").write_text(f"{text.split('scorers:')[0]}scorers: {json.dumps(more)}\n")
-    status["score-more@one-pattern"] = status["score-detection@one-pattern"]
+    status[address("one", "score@pattern-more")] = status[address("one", "score@pattern-detection")]
     said = foretold()
     first, second = said["score one pattern detection"], said["score one pattern more"]
     assert first["known"] == 0
@@ -179,7 +180,7 @@ def test_what_is_up_to_date_asks_nothing(status: dict[str, Any]) -> None:
     assert {line["basis"] for name, line in said.items() if name != "all"} == {"up to date"}
     assert said["all"]["calls"] == 0
     assert run("estimate").stdout == "6 stages that name a language model are up to date.\n"
-    status["score-detection@one-llm"] = [{"changed deps": {}}]
+    status[address("one", "score@llm-detection")] = [{"changed deps": {}}]
     assert "5 stages that name a language model are up to date." in run("estimate").stdout
 
 
@@ -209,7 +210,7 @@ def test_without_examples_the_params_tell(server: Server, status: dict[str, Any]
         + text.split("explainers:")[1]
     )
     if is_there:
-        status["sample@one"] = [{"changed deps": {"params.yaml": "modified"}}]
+        status[address("one", "sample")] = [{"changed deps": {"params.yaml": "modified"}}]
     else:
         shutil.rmtree("data")
     said = foretold()
@@ -258,7 +259,7 @@ def test_latents_that_the_comparison_explains_anew_are_foretold(server: Server, 
     assert foretold()["compare one llm"]["to_send"] == 2 * 5
     for coder in ("one", "two"):
         assert run("explain", coder, "llm").exit_code == 0
-        del status[f"explain-llm@{coder}"]
+        del status[address(coder, "explain@llm")]
     status["compare"] = [{"changed deps": {}}]
     said = foretold()
     assert (said["compare one llm"]["basis"], said["compare two llm"]["known"]) == ("examples", 0)

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.parsing import Context
+from dvc.repo import Repo
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from stages import pipeline
+from stages import params
 from stages.errors import GlossaError
+from stages.foresight.pending import stages_of
+from stages.wiring import fingerprints, root
+from stages.wiring.coder import address, stage_of
 from tests.clones import Clone
 
 
@@ -22,15 +28,20 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clone:
     return clone
 
 
-def read() -> str:
-    return Path("dvc.yaml").read_text()
+def read(name: str = "dvc.yaml") -> str:
+    return Path(name).read_text()
 
 
 def block(name: str) -> list[str]:
     """The generated lines of a block in dvc.yaml."""
     lines = read().splitlines()
-    (found,) = (found for found in pipeline.find(read()) if found.name == name)
+    (found,) = (found for found in root.find(read()) if found.name == name)
     return [line.strip() for line in lines[found.start : found.end]]
+
+
+def stages(coder: str = "one") -> dict[str, Any]:
+    """The stages of a coder."""
+    return YAML(typ="safe", pure=True).load(read(f"pipelines/{coder}/dvc.yaml"))["stages"]
 
 
 def fails(clone: Clone, *arguments: str) -> str:
@@ -41,32 +52,31 @@ def fails(clone: Clone, *arguments: str) -> str:
     return result.output.removeprefix("Error: ").strip()
 
 
-def test_a_wired_file_stays_as_it_is(clone: Clone) -> None:
-    before = read()
-    assert clone.wire() == "wire: dvc.yaml follows params.yaml and the code already\n"
-    assert read() == before
+def test_a_wired_project_stays_as_it_is(clone: Clone) -> None:
+    before = read(), read("pipelines/one/dvc.yaml"), read("fingerprints.json")
+    assert clone.wire() == "wire: dvc.yaml and pipelines/ follow params.yaml already\n"
+    assert (read(), read("pipelines/one/dvc.yaml"), read("fingerprints.json")) == before
     assert clone.glossa("wire", "--check").exit_code == 0
 
 
 def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
-    assert block("cache.entries") == [
-        "one: {coder: one, weights: demo/coders/one}",
-        "two: {coder: two, weights: demo/coders/two}",
-    ]
-    assert block("cache.data") == ["- demo/subject"]
+    assert block("code.data") == ["- stages"]
     assert block("tokenize.data") == [
+        "deps:",
         "- constraints.txt",
         "- demo/subject/tokenizer.json",
         "- demo/subject/tokenizer_config.json",
     ]
-    stages = YAML(typ="safe").load(read())["stages"]
-    assert [name for name in stages if "-" in name] == ["explain-pattern", "score-detection", "score-fuzzing"]
-    explain, score = stages["explain-pattern"], stages["score-fuzzing"]
-    assert explain["matrix"] == {"coder": "${coders}"}
-    assert explain["cmd"] == "glossa explain ${item.coder} pattern"
-    assert score["matrix"] == {"coder": "${coders}", "explainer": "${explainers}"}
-    assert score["params"] == ["seed", "scorers.fuzzing"]
-    assert score["outs"] == ["data/scores/${item.coder}/${item.explainer}/fuzzing"]
+    assert list(stages()) == ["cache", "sample", "explain", "score"]
+    cache, explain, score = (stages()[name] for name in ("cache", "explain", "score"))
+    assert cache["deps"] == ["data/tokens", "demo/coders/one", "demo/subject"]
+    assert cache["outs"] == [{"data/latents/one.zarr": {"push": False}}]
+    assert explain["matrix"] == {"explainer": ["pattern"]}
+    assert explain["cmd"] == "glossa explain one ${item.explainer}"
+    assert score["matrix"] == {"explainer": ["pattern"], "scorer": ["detection", "fuzzing"]}
+    assert score["params"] == [{"fingerprints.json": ["coders.one.score.${item.scorer}"]}]
+    assert score["outs"] == ["data/scores/one/${item.explainer}/${item.scorer}"]
+    assert {stage["wdir"] for stage in stages().values()} == {"../.."}
     assert block("compare.data") == [
         "- data/tokens",
         "- data/examples/one",
@@ -84,18 +94,40 @@ def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
         "- data/scores/two/pattern/detection",
         "- data/scores/two/pattern/fuzzing",
     ]
-    assert {"data/explanations/${item.coder}/${item.explainer}", "stages/scorers/fuzzing.py"} < set(score["deps"])
-    assert {"stages/corpus", "stages/examples", "stages/llm"} < set(score["deps"])
-    assert "stages/scorers/fuzzing.py" not in stages["score-detection"]["deps"]
+
+
+def test_every_stage_has_its_fingerprint(clone: Clone) -> None:
+    keys = set(fingerprints.read())
+    assert keys == {
+        *("tokenize", "compare", "report"),
+        *(
+            f"coders.{coder}.{name}"
+            for coder in ("one", "two")
+            for name in ("cache", "sample", "explain.pattern", "score.detection", "score.fuzzing")
+        ),
+    }
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    with Repo(".") as repo:
+        named = {
+            key for stage in repo.index.stages for dep in stage.deps if hasattr(dep, "params") for key in dep.params
+        }
+        names = {stage.addressing for stage in repo.index.stages}
+    assert named == keys
+    assert names == {
+        *("code", "tokenize", "compare", "report"),
+        *(address(coder, name) for coder in ("one", "two") for name in ("cache", "sample")),
+        *(stage_of(params.load(), *stage) for stage in stages_of(params.load())),
+    }
 
 
 def test_a_scorer_of_latents_needs_no_explanations(clone: Clone) -> None:
     clone.params["scorers"] = {"odd": {"kind": "intruder", "model": {"provider": "pattern"}}}
     clone.write_params()
     clone.wire()
-    score = YAML(typ="safe").load(read())["stages"]["score-odd"]
-    assert score["matrix"] == {"coder": "${coders}"}
-    assert score["outs"] == ["data/scores/${item.coder}/latent/odd"]
+    assert list(stages()) == ["cache", "sample", "explain", "score-latent"]
+    score = stages()["score-latent"]
+    assert score["matrix"] == {"scorer": ["odd"]}
+    assert score["outs"] == ["data/scores/one/latent/${item.scorer}"]
     assert not [dep for dep in score["deps"] if "explanations" in dep]
 
 
@@ -105,30 +137,45 @@ def test_what_changed_is_said_and_checked(clone: Clone) -> None:
     clone.write_params()
     said = fails(clone, "--check")
     assert said.startswith("dvc.yaml line ")
-    assert said.endswith("should be 'three: {coder: three, weights: demo/coders/three}', found 'do:'; run glossa wire")
+    assert said.endswith("should be '- data/examples/three', found '- data/explanations/one/pattern'; run glossa wire")
     assert read() == old
-    assert clone.wire() == (
-        "wire: dvc.yaml changed in cache.entries +1 -0, compare.data +3 -0, report.data +4 -0, artifacts +1 -0\n"
+    said = clone.wire()
+    assert said.startswith(
+        "wire: wrote dvc.yaml, pipelines/three/dvc.yaml\nwire: 7 of 18 fingerprints changed; dvc status"
     )
     del clone.params["coders"]["three"]
     clone.write_params()
-    assert "report.data +0 -4" in clone.wire()
+    assert fails(clone, "--check").startswith("dvc.yaml line ")
+    assert "removed pipelines/three/dvc.yaml" in clone.wire()
     assert read() == old
+    assert not Path("pipelines/three").exists()
 
 
-def test_an_entry_that_moves_is_a_change(clone: Clone) -> None:
+def test_fingerprints_that_are_out_of_date_are_named(clone: Clone) -> None:
+    text = read("fingerprints.json")
+    Path("fingerprints.json").write_text(text.replace("code ", "code 0", 1))
+    assert (
+        fails(clone, "--check")
+        == "fingerprints.json has another tokenize than the code and params.yaml give; run glossa wire"
+    )
+    for damaged in ("", "[]", "{", '{"tokenize": 3}', "\0"):
+        Path("fingerprints.json").write_text(damaged)
+        clone.wire()
+        assert read("fingerprints.json") == text
+
+
+def test_the_order_of_names_counts_where_results_are_listed_in_it(clone: Clone) -> None:
+    before = fingerprints.read()
     clone.params["coders"] = dict(reversed(clone.params["coders"].items()))
     clone.write_params()
-    assert clone.wire() == "wire: dvc.yaml changed in the order of lines\n"
+    clone.wire()
+    assert set(fingerprints.changes(before, fingerprints.read())) == {"compare", "report"}
 
 
 def test_what_is_written_by_hand_stays(clone: Clone) -> None:
     own = "\n  own:\n    cmd: echo  # mine\n    deps:\n    - data/similarity\n"
-    text = (
-        read()
-        .replace("\nplots:", f"{own}\nplots:", 1)
-        .replace("        - data/tokens\n", "        - mine\n        - data/tokens\n", 1)
-    )
+    text = read().replace("\nplots:", f"{own}\nplots:", 1)
+    text = text.replace("      - data/similarity\n", "      - mine\n      - data/similarity\n", 1)
     Path("dvc.yaml").write_text(text)
     assert "already" in clone.wire()
     assert read() == text
@@ -138,16 +185,14 @@ def test_no_scorers(clone: Clone) -> None:
     clone.params["scorers"] = {}
     clone.write_params()
     clone.wire()
-    assert block("score") == []
-    assert not [name for name in YAML(typ="safe").load(read())["stages"] if name.startswith("score")]
+    assert list(stages()) == ["cache", "sample", "explain"]
 
 
 def test_a_coder_from_elsewhere_has_no_folder(clone: Clone) -> None:
     clone.params["coders"]["two"]["path"] = "hub://org/coder@0123"
     clone.write_params()
     clone.wire()
-    assert block("cache.entries")[1] == "two: {coder: two, weights: stages/cache.py}"
-    assert "- stages/cache.py" in block("cache.code")
+    assert stages("two")["cache"]["deps"] == ["data/tokens", "demo/subject"]
     assert block("compare.data")[-1] == "- demo/coders/one"
 
 
@@ -158,17 +203,13 @@ def test_a_control_depends_on_the_subject(clone: Clone) -> None:
     }
     clone.write_params()
     clone.wire()
-    assert block("cache.entries")[2:] == [
-        "neurons: {coder: neurons, weights: stages/cache.py}",
-        "random: {coder: random, weights: stages/cache.py}",
-    ]
+    assert stages("neurons")["cache"]["deps"] == stages("random")["cache"]["deps"] == ["data/tokens", "demo/subject"]
     assert block("compare.data")[-3:] == ["- demo/subject", "- demo/coders/one", "- demo/coders/two"]
-    stages = YAML(typ="safe").load(read())["stages"]
-    assert {"seed", "subject"} < set(stages["compare"]["params"])
     clone.params["subject"] = {"model": "org/model", "revision": "0123"}
     clone.write_params()
     clone.wire()
     assert block("compare.data")[-2:] == ["- demo/coders/one", "- demo/coders/two"]
+    assert stages("neurons")["cache"]["deps"] == ["data/tokens"]
 
 
 def test_compare_depends_on_activations_only_if_it_reads_them(clone: Clone) -> None:
@@ -185,12 +226,13 @@ def test_compare_depends_on_activations_only_if_it_reads_them(clone: Clone) -> N
 
 
 def test_compare_runs_explainers_only_for_a_ceiling(clone: Clone) -> None:
-    clone.wire()
-    assert "- stages/explainers/pattern.py" not in block("compare.code")
+    def units() -> set[str]:
+        return {start for start in fingerprints.part(params.load(), "compare").starts if "explainers" in start}
+
+    assert units() == set()
     clone.params["compare"] = {"ceiling": 10}
     clone.write_params()
-    clone.wire()
-    assert {"- stages/explainers/pattern.py", "- stages/explainers/rules.py"} < set(block("compare.code"))
+    assert units() == {"stages.explainers.pattern"}
 
 
 def test_compare_depends_on_the_coders_of_other_projects(clone: Clone) -> None:
@@ -208,9 +250,69 @@ def test_a_subject_from_elsewhere_has_no_folder(clone: Clone) -> None:
     clone.params["corpus"] = {"source": "text", "path": "my texts", "context_length": 128, "tokens": 1000}
     clone.write_params()
     clone.wire()
-    assert block("cache.data") == []
-    assert block("tokenize.data") == ['- "my texts"']
-    assert YAML(typ="safe").load(read())["stages"]["tokenize"]["deps"][0] == "my texts"
+    assert stages()["cache"]["deps"] == ["data/tokens", "demo/coders/one"]
+    assert block("tokenize.data") == ["deps:", '- "my texts"']
+    assert YAML(typ="safe").load(read())["stages"]["tokenize"]["deps"] == ["my texts"]
+
+
+def test_a_first_stage_may_depend_on_nothing_here(clone: Clone) -> None:
+    clone.params["subject"] = {"model": "org/model", "revision": "0123"}
+    clone.params["corpus"] = {
+        "source": "hub", "path": "org/texts", "revision": "0", "context_length": 128, "tokens": 1000,
+    }  # fmt: skip
+    clone.write_params()
+    clone.wire()
+    assert block("tokenize.data") == []
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    with Repo(".") as repo:
+        assert "tokenize" in {stage.addressing for stage in repo.index.stages}
+
+
+def test_an_entry_that_reads_files_of_its_own_depends_on_them(clone: Clone) -> None:
+    theirs = {"kind": "imported", "format": "delphi", "path": "their ${results}", "coders": {"one": "layers.1"}}
+    clone.params["explainers"]["theirs"] = theirs
+    clone.write("judges/small/config.json", "{}")
+    clone.params["scorers"]["local"] = {
+        "kind": "detection",
+        "model": {"provider": "transformers", "model": "judges/small"},
+    }
+    clone.params["scorers"]["own"] = {
+        "kind": "detection",
+        "model": {"provider": "transformers", "model": "demo/subject"},
+    }
+    clone.write_params()
+    clone.wire()
+    assert stages()["explain"]["matrix"] == {"explainer": ["pattern"]}
+    explain, local = stages()["explain-theirs"], stages()["score-local"]
+    assert explain["deps"][2:] == [r"their \${results}"]
+    assert explain["cmd"] == "glossa explain one theirs"
+    assert "matrix" not in explain
+    assert local["deps"][-1] == "judges/small"
+    assert local["matrix"] == {"explainer": ["pattern", "theirs"]}
+    assert local["cmd"] == "glossa score one ${item.explainer} local"
+    assert stages()["score"]["matrix"]["scorer"] == ["detection", "fuzzing", "own"], "examples change with the subject"
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    with Repo(".") as repo:
+        names = {stage.addressing for stage in repo.index.stages}
+    assert {stage_of(params.load(), *stage) for stage in stages_of(params.load())} <= names
+
+
+def test_what_a_lock_file_holds_of_other_stages_is_dropped(clone: Clone) -> None:
+    entry = "  {}:\n    cmd: a\n    outs:\n    - path: data/x\n      md5: 1\n"
+    lock = "schema: '2.0'\nstages:\n"
+    Path("dvc.lock").write_text(
+        lock + "".join(map(entry.format, ("tokenize", "cache@one", "score-fuzzing@one-pattern", "report")))
+    )
+    Path("pipelines/one/dvc.lock").write_text(
+        lock + entry.format("score@pattern-fuzzing") + entry.format("score@gone-fuzzing")
+    )
+    said = clone.wire()
+    assert "dropped 3 entries of stages that are no more" in said
+    assert "dvc commit --force code tokenize pipelines/*/dvc.yaml:cache" in said
+    assert Path("dvc.lock").read_text() == lock + entry.format("tokenize") + entry.format("report")
+    assert Path("pipelines/one/dvc.lock").read_text() == lock + entry.format("score@pattern-fuzzing")
+    assert "dropped" not in clone.wire()
+    assert "dvc commit" not in clone.wire()
 
 
 def test_leftovers_are_named_and_kept(clone: Clone) -> None:
@@ -269,12 +371,12 @@ def test_mistakes_in_params(clone: Clone, section: str, name: str, entry: object
 
 def test_mistakes_in_dvc_yaml(clone: Clone) -> None:
     text = read()
-    Path("dvc.yaml").write_text(text.replace("# wired: score", "# wired: scores"))
-    assert "has the unknown mark '# wired: scores'; did you mean score" in fails(clone)
-    Path("dvc.yaml").write_text(text.replace("  # wired: score\n", ""))
-    assert fails(clone) == "dvc.yaml should have the mark '# wired: score'; restore it from git"
-    Path("dvc.yaml").write_text(text + "  # wired: score\n")
-    assert fails(clone).endswith("has the mark '# wired: score' again; remove one of them")
+    Path("dvc.yaml").write_text(text.replace("# wired: report.data\n      -", "# wired: reports\n      -"))
+    assert "has the unknown mark '# wired: reports'; did you mean report.data" in fails(clone)
+    Path("dvc.yaml").write_text(text.replace("      # wired: report.data\n", ""))
+    assert fails(clone) == "dvc.yaml should have the mark '# wired: report.data'; restore it from git"
+    Path("dvc.yaml").write_text(text + "  # wired: report.data\n")
+    assert fails(clone).endswith("has the mark '# wired: report.data' again; remove one of them")
     Path("dvc.yaml").unlink()
     assert fails(clone) == "expected dvc.yaml here, but there is no such file; run Glossa in a clone of it"
 
@@ -286,47 +388,15 @@ ITEMS = st.lists(st.text("abc/ .", min_size=1).map(lambda text: f"- x{text}x"), 
 @given(first=st.fixed_dictionaries({"a": ITEMS, "b": ITEMS}), second=st.fixed_dictionaries({"a": ITEMS, "b": ITEMS}))
 def test_the_last_wiring_decides(first: dict[str, list[str]], second: dict[str, list[str]]) -> None:
     text = "x:\n  deps:\n    - own\n    # wired: a\n\n  next:\n  - own\n  # wired: b\n  after: 1\n"
-    once = pipeline.rewrite(text, second)
-    assert pipeline.rewrite(pipeline.rewrite(text, first), second) == once
+    once = root.rewrite(text, second)
+    assert root.rewrite(root.rewrite(text, first), second) == once
     assert [line for line in once.splitlines() if "- x" not in line] == text.splitlines()
     with pytest.raises(GlossaError):
-        pipeline.rewrite(text, {"a": []})
+        root.rewrite(text, {"a": []})
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="\\"), min_size=1))
 def test_any_path_survives_yaml_and_dvc(path: str) -> None:
-    (line,) = pipeline._list([Path(path)])
+    (line,) = root._list([Path(path)])
     (found,) = YAML(typ="safe", pure=True).load(line)
     assert Context().resolve_str(found) == Path(path).as_posix()
-
-
-def test_a_folder_stands_for_all_that_lies_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    whole, part, alone = Path("room/whole"), Path("room"), Path("alone")
-    for file in (
-        whole / "a.py",
-        whole / "b.md",
-        whole / "__pycache__/a.pyc",
-        part / "c.py",
-        part / "d.py",
-        alone / "e.py",
-    ):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.touch()
-    assert pipeline.folded([part / "c.py", whole / "b.md", whole / "a.py", alone / "e.py"]) == [
-        alone / "e.py",
-        part / "c.py",
-        whole,
-    ]
-    assert pipeline.folded([whole / "a.py"]) == [whole / "a.py"]
-
-
-def test_imported_explanations_are_a_dependency(clone: Clone) -> None:
-    theirs = {"kind": "imported", "format": "delphi", "path": "their ${results}", "coders": {"one": "layers.1"}}
-    clone.params["explainers"]["theirs"] = theirs
-    clone.write_params()
-    clone.wire()
-    explain = YAML(typ="safe").load(read())["stages"]["explain-theirs"]
-    assert explain["deps"][2] == r"their \${results}"
-    assert "stages/explainers/imported.py" in explain["deps"]
-    assert "their" not in str(YAML(typ="safe").load(read())["stages"]["explain-pattern"])

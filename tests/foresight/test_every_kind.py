@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from stages import explainers, params, scorers
+from stages import params, registry
 from stages.cli import main
-from stages.foresight.pending import Pending, Stage
+from stages.foresight.pending import Pending
+from stages.wiring.coder import stage_of
 from tests.llm.asking import JUDGE, runtime_yaml
 from tests.llm.scripted_server import Asked, Server
 
@@ -71,8 +72,8 @@ def add(**sections: dict[str, Any]) -> None:
 
 def foretold(monkeypatch: pytest.MonkeyPatch, *stage: str) -> int:
     """How many calls the stage will make, by ``glossa estimate``."""
-    name = Stage(*stage[1:]).dvc
-    monkeypatch.setattr(Pending, "from_dvc", lambda: Pending({name: ["always changed"]}))
+    name = stage_of(params.load(), *stage[1:])
+    monkeypatch.setattr(Pending, "from_dvc", lambda p: Pending(p, {name: ["always changed"]}))
     lines = json.loads(run("estimate", "--json"))["stages"]
     return sum(line["to_send"] for line in lines if line["stage"] == " ".join(stage))
 
@@ -96,7 +97,7 @@ def _is_trial(asked: Asked) -> bool:
     return any(words in str(asked.body["messages"]) for words in ("about a lighthouse", "about the sea"))
 
 
-@pytest.mark.parametrize("kind", sorted(set(explainers.KINDS) - ASKING_NOBODY))
+@pytest.mark.parametrize("kind", sorted(set(registry.EXPLAINERS) - ASKING_NOBODY))
 def test_an_explainer_asks_what_was_foretold(server: Server, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     is_drawn = kind == "best_of"
     drawn = {"temperature": 1, "seed": 1} if is_drawn else {}  # with a seed no two candidates are the same question
@@ -115,11 +116,11 @@ def test_an_explainer_asks_what_was_foretold(server: Server, kind: str, monkeypa
     assert exported(*stage) == set()
 
 
-@pytest.mark.parametrize("kind", sorted(set(scorers.KINDS) - COMPUTING))
+@pytest.mark.parametrize("kind", sorted(set(registry.SCORERS) - COMPUTING))
 def test_a_scorer_asks_what_was_foretold(server: Server, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip(scorers.KINDS[kind])
+    pytest.importorskip(registry.SCORERS[kind])
     add(scorers={"it": {"kind": kind, "model": JUDGE, "latents": 4}})
-    stage = ("score", "one", params.LATENT if kind in scorers.OF_LATENTS else "p", "it")
+    stage = ("score", "one", params.LATENT if kind in registry.SCORERS_OF_LATENTS else "p", "it")
     n, questions = foretold(monkeypatch, *stage), exported(*stage)
     assert server.calls == []
     asked = sent(server, *stage)

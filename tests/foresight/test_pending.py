@@ -10,15 +10,26 @@ import pytest
 from stages import params
 from stages.errors import GlossaError
 from stages.foresight.pending import Pending, Stage, stages_of
-from tests.clones import Clone
+from stages.wiring.coder import stage_of
+from tests.clones import PARAMS, Clone
 
+P = params.parse(
+    params.Params,
+    {
+        **PARAMS,
+        "explainers": {"llm": {"kind": "none"}, "pattern": {"kind": "pattern"}},
+        "scorers": {"detection": {"kind": "detection"}},
+    },
+    "",
+)
 EXPLAIN, SCORE = Stage("one", "llm"), Stage("one", "llm", "detection")
 CHANGED: list[Any] = [{"changed deps": {"data/tokens": "modified"}}]
 GONE: list[Any] = [{"changed outs": {"x": "deleted"}}]
 
 
 def test_stages_have_the_names_that_the_pipeline_gives_them() -> None:
-    assert (EXPLAIN.dvc, SCORE.dvc) == ("explain-llm@one", "score-detection@one-llm")
+    assert stage_of(P, *EXPLAIN) == "pipelines/one/dvc.yaml:explain@llm"
+    assert stage_of(P, *SCORE) == "pipelines/one/dvc.yaml:score@llm-detection"
     assert EXPLAIN.words == ("explain", "one", "llm")
     assert SCORE.words == ("score", "one", "llm", "detection")
 
@@ -27,22 +38,36 @@ def test_stages_have_the_names_that_the_pipeline_gives_them() -> None:
     ("status", "explain_runs", "score_runs", "samples_change"),
     [
         ({}, False, False, False),
-        ({"score-detection@one-llm": CHANGED}, False, True, False),
-        ({"explain-llm@one": CHANGED}, True, True, False),
-        ({"explain-llm@one": GONE}, True, False, False),
-        ({"explain-llm@one": [*GONE, *CHANGED]}, True, True, False),
-        ({"explain-llm@one": ["always changed"]}, True, True, False),
-        ({"sample@one": CHANGED}, True, True, True),
-        ({"cache@one": CHANGED}, True, True, True),
-        ({"cache@one": GONE}, False, False, False),  # as on a clone without the activations: the same would be made
+        ({"pipelines/one/dvc.yaml:score@llm-detection": CHANGED}, False, True, False),
+        ({"pipelines/one/dvc.yaml:explain@llm": CHANGED}, True, True, False),
+        ({"pipelines/one/dvc.yaml:explain@llm": GONE}, True, False, False),
+        ({"pipelines/one/dvc.yaml:explain@llm": [*GONE, *CHANGED]}, True, True, False),
+        ({"pipelines/one/dvc.yaml:explain@llm": ["always changed"]}, True, True, False),
+        ({"pipelines/one/dvc.yaml:sample": CHANGED}, True, True, True),
+        ({"pipelines/one/dvc.yaml:cache": CHANGED}, True, True, True),
+        (
+            {"pipelines/one/dvc.yaml:cache": GONE},
+            False,
+            False,
+            False,
+        ),  # as on a clone without the activations: the same would be made
         ({"tokenize": CHANGED}, True, True, True),
-        ({"sample@two": CHANGED, "explain-llm@two": CHANGED, "report": CHANGED}, False, False, False),
+        (
+            {
+                "pipelines/two/dvc.yaml:sample": CHANGED,
+                "pipelines/two/dvc.yaml:explain@llm": CHANGED,
+                "report": CHANGED,
+            },
+            False,
+            False,
+            False,
+        ),
     ],
 )
 def test_what_changes_makes_what_follows_run(
     status: dict[str, Any], explain_runs: bool, score_runs: bool, samples_change: bool
 ) -> None:
-    pending = Pending(status)
+    pending = Pending(P, status)
     assert pending.runs(EXPLAIN) == explain_runs
     assert pending.runs(SCORE) == score_runs
     assert pending.samples_change("one") == samples_change
@@ -54,13 +79,13 @@ def test_what_changes_makes_what_follows_run(
         ({}, False),
         ({"compare": CHANGED}, True),
         ({"compare": GONE}, True),
-        ({"sample@two": CHANGED}, True),
-        ({"explain-pattern@one": GONE}, False),
-        ({"score-detection@one-pattern": CHANGED}, False),
+        ({"pipelines/two/dvc.yaml:sample": CHANGED}, True),
+        ({"pipelines/one/dvc.yaml:explain@pattern": GONE}, False),
+        ({"pipelines/one/dvc.yaml:score@pattern-detection": CHANGED}, False),
     ],
 )
 def test_the_comparison_runs_with_the_explanations(status: dict[str, Any], runs: bool, at_finished: Path) -> None:
-    assert Pending(status).compare_runs(params.load()) == runs
+    assert Pending(P, status).compare_runs(params.load()) == runs
 
 
 def test_dvc_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,20 +96,20 @@ def test_dvc_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subprocess.run(["git", "init", "--quiet"], check=True)
     clone.wire()
     stages = stages_of(params.load())
-    assert [stage.dvc for stage in stages] == [
-        "explain-pattern@one",
-        "explain-pattern@two",
-        "score-detection@one-pattern",
-        "score-fuzzing@one-pattern",
-        "score-detection@two-pattern",
-        "score-fuzzing@two-pattern",
+    assert [stage_of(params.load(), *stage) for stage in stages] == [
+        "pipelines/one/dvc.yaml:explain@pattern",
+        "pipelines/two/dvc.yaml:explain@pattern",
+        "pipelines/one/dvc.yaml:score@pattern-detection",
+        "pipelines/one/dvc.yaml:score@pattern-fuzzing",
+        "pipelines/two/dvc.yaml:score@pattern-detection",
+        "pipelines/two/dvc.yaml:score@pattern-fuzzing",
     ]
     listed = subprocess.run(
-        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"], capture_output=True, text=True
+        [sys.executable, "-m", "dvc", "stage", "list", "--all", "--name-only"], capture_output=True, text=True
     )
-    assert {stage.dvc for stage in stages} <= set(listed.stdout.split())
-    pending = Pending.from_dvc()
+    assert {stage_of(params.load(), *stage) for stage in stages} <= set(listed.stdout.split())
+    pending = Pending.from_dvc(params.load())
     assert all(pending.runs(stage) for stage in stages)
     (clone.folder / "dvc.yaml").write_text("stages: [")
     with pytest.raises(GlossaError, match="expected dvc status to tell which stages would run, but it fails"):
-        Pending.from_dvc()
+        Pending.from_dvc(params.load())

@@ -9,7 +9,8 @@ from gto.constants import check_string_is_valid
 from ruamel.yaml import YAML
 from voluptuous import Schema
 
-from stages import artifacts, params
+from stages import params
+from stages.wiring import artifacts
 from tests.clones import PARAMS
 
 

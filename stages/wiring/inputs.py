@@ -1,0 +1,81 @@
+"""Files and folders that stages depend on and that no stage makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from stages import paths, plan
+from stages.errors import GlossaError
+from stages.params import Coder, InstalledDocs, LocalText, Params, Subject
+
+TOKENIZER = ("added_tokens", "merges", "special_tokens", "tokenizer", "vocab")
+CODE = Path("stages")
+
+
+def code() -> list[Path]:
+    """Returns the code of a project that brings its own; nothing where an installed Glossa runs it."""
+    return [CODE] if CODE.is_dir() else []
+
+
+def corpus(p: Params) -> Iterator[Path]:
+    """Yields what the corpus is made from."""
+    match p.corpus:
+        case InstalledDocs():
+            yield paths.CONSTRAINTS
+        case LocalText(path=path):
+            yield Path(path)
+    for folder in subject(p.subject):
+        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(TOKENIZER))
+
+
+def weights(p: Params, coder: str) -> list[Path]:
+    """Returns where the weights of a coder lie; nothing if they are on the Hub, or are made from the subject."""
+    entry = p.coders[coder]
+    return [Path(entry.path)] if isinstance(entry, Coder) and is_local(entry.path) else []
+
+
+def is_local(coder_path: str) -> bool:
+    """Whether a coder's path names a folder here, and is no address such as ``hub://…``."""
+    return "://" not in coder_path
+
+
+def own(p: Params, entry: Mapping[str, Any]) -> list[Path]:
+    """Returns the files that an explainer or a scorer reads beside what other stages made: explanations of others, a judge's weights.
+
+    The subject is none of them: examples change with it. Nor is a folder outside the project.
+    """
+    imported = [Path(entry["path"])] if entry["kind"] == "imported" and isinstance(entry.get("path"), str) else []
+    models = (value.get("model") for value in entry.values() if isinstance(value, dict))
+    folders = [
+        Path(model) for model in models if isinstance(model, str) and model != p.subject.model and _is_here(model)
+    ]
+    return [*imported, *folders]
+
+
+def _is_here(folder: str) -> bool:
+    """Whether a folder is one of the project, so that it is there, or known to be missing, for everyone who has the project."""
+    return not Path(folder).is_absolute() and Path(folder).is_dir()
+
+
+def compared(p: Params) -> Iterator[Path]:
+    """Yields what compare reads only if params.yaml says so: activations, which are not pushed, and other projects."""
+    if plan.reads_stores(p.compare):
+        yield from map(paths.latents, p.coders)
+    for other in p.compare.others.values():
+        yield Path(other.path) / paths.examples(other.coder)
+        yield from (Path(other.path) / paths.explanations(other.coder, explainer) for explainer in p.explainers)
+
+
+def subject(subject: Subject) -> list[Path]:
+    """Returns the subject's folder, or nothing if the subject is a repository on the Hub."""
+    folder = Path(subject.model)
+    if folder.is_dir():
+        return [folder]
+    if folder.is_absolute() or (len(folder.parts) > 1 and folder.parent.is_dir()):
+        raise GlossaError(
+            f"{paths.PARAMS}: subject.model should be a folder or a repository on the Hub, but there is nothing at "
+            f"{folder}; fetch it, or correct the path"
+        )
+    return []
