@@ -119,9 +119,9 @@ def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores, late
     kinds = {
         of.removeprefix(results.NEGATIVES): value
         for (metric, of), value in more.items()
-        if metric == headline and of != ALL
+        if metric == headline and of.startswith(results.NEGATIVES) and value is not None
     }
-    harder = [f"{kind} {value:.2f}" for kind in measures.KINDS if (value := kinds.get(kind)) is not None]
+    harder = [f"{kind} {kinds[kind]:.2f}" for kind in measures.in_order(kinds)]
     if len(harder) > 1:
         parts.append(f"by negatives: {', '.join(harder)}")
     if parts:

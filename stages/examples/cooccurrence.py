@@ -8,7 +8,7 @@ from scipy import sparse
 
 from stages.examples.batches import batches
 from stages.latents.store import LatentStore
-from stages.progress import bar
+from stages.machine.progress import bar
 
 EVENTS = 2**25
 """Events that are looked at, about; of a larger store they are those of every so many tokens."""

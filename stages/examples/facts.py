@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages import params
+from stages import params, plan
 from stages.corpus.tokens import Tokens
-from stages.examples.negatives import KINDS
+from stages.examples import by_kind
 from stages.examples.split import DECILES
 from stages.examples.table import ROLES, latents_schema
 from stages.latents.store import LatentStore
@@ -23,18 +23,25 @@ REASONS = (
 """Why a latent is dropped; the first stands for one that is kept."""
 KEPT, NEVER, RARE, NOWHERE, ONCE = range(len(REASONS))
 
-NUMBERS = ("n_windows", *(f"n_{role}" for role in ROLES), *(f"n_{kind}" for kind in KINDS))
+NUMBERS = ("n_windows", *(f"n_{role}" for role in ROLES))
 OUTPUT = ("top_tokens", "top_values", "bottom_tokens", "bottom_values")
 
 
 class Facts:
     """Columns with a place for every chosen latent."""
 
-    def __init__(self, latents: NDArray[np.int64], counts: NDArray[np.int64], min_activations: int) -> None:
+    def __init__(self, latents: NDArray[np.int64], counts: NDArray[np.int64], sampling: params.Sampling) -> None:
         """``latents`` are increasing, ``counts`` the tokens on which they fire."""
         self.latents, self.counts = latents, counts
-        self.reasons = np.where(counts == 0, NEVER, np.where(counts < min_activations, RARE, KEPT))
+        self.reasons = np.where(counts == 0, NEVER, np.where(counts < sampling.min_activations, RARE, KEPT))
         self.numbers = {name: np.zeros(len(latents), np.int64) for name in NUMBERS}
+        self.negatives = {
+            kind: np.zeros(len(latents), np.int64)
+            for kind in plan.kinds_of_negatives(sampling)
+            if plan.negatives(sampling, kind)[0]
+        }
+        """Of the test, by the kinds that were asked for."""
+        self._sampling = sampling
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -48,19 +55,28 @@ class Facts:
             str(reason): n for code, reason in enumerate(REASONS) if code and (n := int((self.reasons == code).sum()))
         }
 
-    def fill(self, places: NDArray[np.int64], candidates: NDArray[np.int64], numbers: dict[str, NDArray]) -> None:
-        """Takes the ``NUMBERS`` of the latents at these places, and how many windows each could have been given."""
+    def fill(
+        self,
+        places: NDArray[np.int64],
+        candidates: NDArray[np.int64],
+        numbers: dict[str, NDArray[np.int64]],
+        negatives: dict[str, NDArray[np.int64]],
+    ) -> None:
+        """Takes the ``NUMBERS`` and ``negatives`` of the latents at these places, and how many windows each could have been given."""
         self.reasons[places[candidates == 0]] = NOWHERE
         self.reasons[places[candidates == 1]] = ONCE
         for name, values in numbers.items():
             self.numbers[name][places] = values
+        for kind, values in negatives.items():
+            self.negatives[kind][places] = values
 
-    def fewer(self, sampling: params.Sampling) -> dict[str, int]:
+    def fewer(self) -> dict[str, int]:
         """Of how many kept latents there are fewer windows than were asked for, by what they are for."""
-        test = sampling.test
-        wanted = {"train": sampling.train.n, "validation": sampling.validation.n, "test": DECILES * test.per_decile}
-        wanted |= {kind: getattr(test.negatives, kind) for kind in KINDS}
-        found = {name: int((self.numbers[f"n_{name}"][self.kept] < n).sum()) for name, n in wanted.items()}
+        sampling = self._sampling
+        asked = (sampling.train.n, sampling.validation.n, DECILES * sampling.test.per_decile)
+        wanted = [(role, n, self.numbers[f"n_{role}"]) for role, n in zip(ROLES, asked, strict=True)]
+        wanted += [(kind, plan.negatives(sampling, kind)[0], numbers) for kind, numbers in self.negatives.items()]
+        found = {name: int((numbers[self.kept] < n).sum()) for name, n, numbers in wanted}
         return {name: n for name, n in found.items() if n}
 
     def table(self, store: LatentStore, tokens: Tokens) -> pa.Table:
@@ -75,6 +91,7 @@ class Facts:
             "mean": store.statistic("sum")[self.latents] / np.maximum(1, self.counts),
             "histogram": self._lists(store.statistic("histogram")),
             **self.numbers,
+            "n_negatives": by_kind.column(self.negatives, len(self.latents)),
             **{name: self._lists(store.output(name)) for name in OUTPUT},
         }
         schema = latents_schema()

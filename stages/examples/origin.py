@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from stages import paths, runtime
+from stages import paths, plan
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.examples.prompts import SHORTEST, Prompt
 from stages.examples.table import Examples
+from stages.machine import runtime
 from stages.params import Params
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def load(p: Params, coder: str) -> Origin:
 
     meta = Examples.open(paths.examples(coder)).meta
     knobs = runtime.load()
-    subject = load.load(p.subject_of(coder), p.seed, load.pick_device(knobs.device), knobs.device_map)
+    subject = load.load(plan.subject_of(p, coder), p.seed, load.pick_device(knobs.device), knobs.device_map)
     found = coders.from_params(coder, p.coders[coder], p.seed, subject)
     for what, loaded, noted in (
         ("subject", subject.identity["sha256"], meta["subject"]["sha256"]),

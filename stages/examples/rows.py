@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.examples.negatives import KINDS, Batch, Found
+from stages.examples.negatives import Batch, Found
 from stages.examples.split import DECILES
 from stages.examples.table import ROLES, windows_schema
 from stages.examples.windows import gather
@@ -42,30 +42,35 @@ def silent_rows(role: str, kind: str, found: Found, window: int) -> Rows:
     return Rows(role, kind, found.owners, found.blocks * window, np.full(len(found.owners), -1))
 
 
-def counts(rows: Sequence[Rows], n_latents: int) -> dict[str, NDArray[np.int64]]:
-    """The numbers of the latents table: windows of each role, and of the test's negatives those of each kind."""
-    found = {}
+def counts(rows: Sequence[Rows], n_latents: int) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
+    """The numbers of the latents table: ``n_<role>``, windows in which they fire, and the test's negatives by kind."""
+    firing, negatives = {}, {}
     for part in rows:
-        if part.kind is None or part.role == "test":
-            found[f"n_{part.kind or part.role}"] = np.bincount(part.owners, minlength=n_latents)
-    return found
+        n = np.bincount(part.owners, minlength=n_latents)
+        if part.kind is None:
+            firing[f"n_{part.role}"] = n
+        elif part.role == "test":
+            negatives[part.kind] = n
+    return firing, negatives
 
 
 def windows_table(batch: Batch, rows: Sequence[Rows], length: int) -> pa.Table:
-    """Returns the windows of a batch with their activations (``windows_schema``)."""
-    sizes = [len(part.owners) for part in rows]
-    owners, starts, ranks = (np.concatenate([part[i] for part in rows]) for i in (2, 3, 4))
-    roles = np.repeat([ROLES.index(part.role) for part in rows], sizes)
-    kinds = np.repeat([0 if part.kind is None else 1 + list(KINDS).index(part.kind) for part in rows], sizes)
-    fires = kinds == 0
+    """Returns the windows of a batch with their activations (``windows_schema``).
+
+    Those of a latent and role are ordered as their ``rows`` are: first where it fires, then its negatives kind by kind.
+    """
+    parts = sorted(rows, key=lambda part: ROLES.index(part.role))
+    owners, starts, ranks = (np.concatenate([part[i] for part in parts]) for i in (2, 3, 4))
+    part_of = np.repeat(np.arange(len(parts)), [len(part.owners) for part in parts])
+    fires = np.array([part.kind is None for part in parts])[part_of]
     deciles = np.zeros(len(owners), np.int64)
     first = batch.windows.bounds[owners[fires]]
     deciles[fires] = (ranks[fires] - first) * DECILES // (batch.windows.bounds[owners[fires] + 1] - first) + 1
-    # One number orders the rows: the strongest first where a latent fires, by place in the corpus where it is silent.
-    key = ((owners << 2 | roles) << 3 | kinds) << 4 | deciles
-    order = np.argsort(key << 40 | np.where(fires, ranks, starts))
-    owners, starts, ranks, roles, kinds, deciles, fires = (
-        column[order] for column in (owners, starts, ranks, roles, kinds, deciles, fires)
+    # One number orders the rows: the strongest first where a latent fires, by place in the corpus where it is silent. There are
+    # 23 bits for latents times parts; a batch has 2**10 latents at most, and a kind of negatives three parts.
+    order = np.argsort((owners * len(parts) + part_of) << 40 | np.where(fires, ranks, starts))
+    owners, starts, ranks, part_of, deciles, fires = (
+        column[order] for column in (owners, starts, ranks, part_of, deciles, fires)
     )
     activations = gather(batch.windows, batch.ranking.order[ranks[fires]], batch.events, length)
     maxima = np.zeros(len(owners), np.float32)
@@ -74,8 +79,8 @@ def windows_table(batch: Batch, rows: Sequence[Rows], length: int) -> pa.Table:
     return pa.table(
         {
             "latent": batch.events.latents[owners].astype(np.int32),
-            "role": pa.array(ROLES).take(pa.array(roles)),
-            "kind": pa.array([None, *KINDS]).take(pa.array(kinds)),
+            "role": pa.array([part.role for part in parts], pa.string()).take(pa.array(part_of)),
+            "kind": pa.array([part.kind for part in parts], pa.string()).take(pa.array(part_of)),
             "decile": deciles.astype(np.int8),
             "start": starts,
             "max": maxima,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages import params
+from stages import params, plan
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.examples.batches import Events, batches
@@ -18,12 +18,12 @@ from stages.examples.choose import choose
 from stages.examples.facts import Facts
 from stages.examples.grid import Grid, grid
 from stages.examples.hashing import keys
-from stages.examples.negatives import KINDS, Batch, Setting, load
+from stages.examples.negatives import Batch, Setting, load
 from stages.examples.rows import counts, firing_rows, silent_rows, windows_table
 from stages.examples.split import rank, split
 from stages.examples.windows import blocks, busy, firing
 from stages.latents.store import LatentStore
-from stages.progress import bar
+from stages.machine.progress import bar
 
 
 class Sampled(NamedTuple):
@@ -57,12 +57,12 @@ def sample(
             f"the activations in {store.path} were made from other tokens than {tokens.directory}; run dvc repro"
         )
     latents = choose(sampling.latents, store.shape[0], seed, coder)
-    facts = Facts(latents, store.statistic("count")[latents], sampling.min_activations)
+    facts = Facts(latents, store.statistic("count")[latents], sampling)
     left = np.flatnonzero(facts.kept)
     cut = grid(tokens, sampling.window, sampling.across_documents)
     setting = Setting(store, tokens, cut, latents[left], sampling, seed)
     wanted = _wanted(sampling)
-    sources = {kind: load(kind, setting) for kind in KINDS if any(kind == one.kind for one in wanted)}
+    sources = {kind: load(kind, setting) for kind in plan.kinds_of_negatives(sampling)}
     with bar(f"sample {coder}", total=len(left), unit="latent") as progress:
         for events in batches(store, latents[left]):
             batch, n_windows = _batch(events, cut, sampling, keys(seed, coder, events.latents))
@@ -75,12 +75,13 @@ def sample(
                     batch = batch._replace(busy=batch.busy.add(silent.owners, silent.blocks))
             write(windows_table(batch, rows, cut.window))
             here, left = left[: len(candidates)], left[len(candidates) :]
-            facts.fill(here, candidates, {"n_windows": n_windows, **counts(rows, len(candidates))})
+            numbers, negatives = counts(rows, len(candidates))
+            facts.fill(here, candidates, {"n_windows": n_windows, **numbers}, negatives)
             progress.update(len(candidates))
     told = {
         "windows": cut.n_usable,
         "windows_across_documents": cut.n_blocks - cut.n_usable,
-        "fewer": facts.fewer(sampling),
+        "fewer": facts.fewer(),
         "negatives": {kind: source.facts for kind, source in sources.items()},
     }
     return Sampled(facts.table(store, tokens), facts.dropped, told)
@@ -96,12 +97,12 @@ class Wanted(NamedTuple):
 
 def _wanted(sampling: params.Sampling) -> list[Wanted]:
     """The negatives in the order in which they are chosen: the test's first, lest they depend on those of others."""
-    parts: dict[str, params.Negatives] = {
-        "test": sampling.test.negatives,
-        "validation": sampling.validation.negatives,
-        "train": sampling.train.negatives,
-    }
-    found = (Wanted(role, kind, getattr(part, kind)) for role, part in parts.items() for kind in KINDS)
+    numbers = {kind: plan.negatives(sampling, kind) for kind in plan.kinds_of_negatives(sampling)}
+    found = (
+        Wanted(role, kind, n[place])
+        for place, role in enumerate(("test", "validation", "train"))
+        for kind, n in numbers.items()
+    )
     return [wanted for wanted in found if wanted.n]
 
 

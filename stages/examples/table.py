@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
+from stages.examples import by_kind, older
 from stages.outputs import ROW_GROUP, read_meta, read_table
 
-SCHEMA, VERSION = "glossa/examples", 2
+SCHEMA, VERSION = "glossa/examples", 3
 ROLES = ("train", "validation", "test")
 
 
@@ -37,10 +38,7 @@ def latents_schema() -> pa.Schema:
             ("n_train", pa.int32()),
             ("n_validation", pa.int32()),
             ("n_test", pa.int32()),
-            ("n_random", pa.int32()),  # negatives of the test, by kind
-            ("n_neighbour", pa.int32()),
-            ("n_semantic", pa.int32()),
-            ("n_surface", pa.int32()),
+            ("n_negatives", by_kind.TYPE),  # of the test, of every kind that was asked for
             ("top_tokens", pa.list_(pa.int32())),  # output tokens it promotes most
             ("top_values", pa.list_(pa.float32())),  # … by how much, in logits per unit of activation
             ("bottom_tokens", pa.list_(pa.int32())),
@@ -118,12 +116,15 @@ class Examples:
     @classmethod
     def open(cls, directory: Path) -> Examples:
         """Opens what the sample stage wrote; raises GlossaError if it is missing or of another version."""
-        return cls(directory, read_meta(directory, SCHEMA, VERSION))
+        return cls(directory, read_meta(directory, SCHEMA, VERSION, older.VERSION))
 
     @cached_property
     def latents(self) -> pa.Table:
         """Every latent that was chosen, kept or dropped (``latents_schema``)."""
-        return read_table(self.directory / "latents.parquet")
+        found = read_table(self.directory / "latents.parquet")
+        if self.meta["version"] == older.VERSION:
+            found = older.upgraded(found, self.meta).select(latents_schema().names)
+        return found
 
     @property
     def windows(self) -> pa.Table:
@@ -148,7 +149,7 @@ class Examples:
             if first < last:
                 windows = self._file.read_row_group(group).combine_chunks()
                 owners = windows["latent"].to_numpy()
-                for facts in kept.slice(first, last - first).to_pylist():
+                for facts in kept.slice(first, last - first).to_pylist(maps_as_pydicts="strict"):
                     begin, end = np.searchsorted(owners, [facts["latent"], facts["latent"] + 1])
                     yield self._examples(facts, windows.slice(begin, end - begin))
 

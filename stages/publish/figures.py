@@ -49,9 +49,12 @@ def overview(records: Records, kind: Format, palette: Palette) -> bytes:
     return picture(lambda: _overview(records, palette), kind, palette)
 
 
-def similarity(records: Records, kind: Format, palette: Palette) -> bytes:
-    """Draws how alike the explanations of matched latents are, coder by coder, one panel per explainer."""
-    return picture(lambda: _similarity(records, palette), kind, palette)
+def similarity(records: Records, kind: Format, palette: Palette, coders: Sequence[str] | None = None) -> bytes:
+    """Draws how alike the explanations of matched latents are, coder by coder, one panel per explainer.
+
+    ``coders`` says in which order, by default that of the records; what the records do not hold is left empty.
+    """
+    return picture(lambda: _similarity(records, palette, coders), kind, palette)
 
 
 def picture(draw: Callable[[], Figure], kind: Format, palette: Palette) -> bytes:
@@ -170,13 +173,15 @@ def _score_panel(panel: Axes, records: Records, coders: list[str], explainers: l
         )
 
 
-def _similarity(records: Records, palette: Palette) -> Figure:
+def _similarity(records: Records, palette: Palette, order: Sequence[str] | None) -> Figure:
     from matplotlib.colors import LinearSegmentedColormap
 
     explainers = _unique(records, "explainer")
-    coders = list(dict.fromkeys(record[side] for record in records for side in ("a", "b")))
+    coders = list(order or dict.fromkeys(record[side] for record in records for side in ("a", "b")))
     if not coders:
-        return nothing("A single coder: nothing to compare", palette)
+        return nothing("No two coders were compared", palette)
+    compared = {frozenset({record["a"], record["b"]}) for record in records}
+    note = "" if len(compared) == len(coders) * (len(coders) - 1) // 2 else "; empty: not compared"
     size = max(2.2, 0.66 * len(coders)) + 0.3
     columns = max(1, min(len(explainers), int(5.8 / size)))
     rows = -(-len(explainers) // columns)
@@ -185,7 +190,12 @@ def _similarity(records: Records, palette: Palette) -> Figure:
     ramp = LinearSegmentedColormap.from_list("cosine", palette.ramp)
     for panel, explainer in zip(panels, explainers, strict=False):
         _heatmap(panel, [r for r in records if r["explainer"] == explainer], coders, palette, ramp)
-        heading(panel, explainer, "cosine of matched latents' explanations (floor);\ncolour: from floor to 1", palette)
+        heading(
+            panel,
+            explainer,
+            f"cosine of matched latents' explanations (floor);\ncolour: from floor to 1{note}",
+            palette,
+        )
     for panel in panels[len(explainers) :]:
         panel.set_visible(False)
     return figure

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from stages import registry
 from stages.publish.correlations import correlations
 from stages.publish.results import Results, called
 
 MEASURES = ("natural_f1", "auroc", "natural_auprc")
 """What is shown beside the headline; metrics.json has all."""
-KINDS = ("random", "neighbour", "semantic", "surface", "mismarked")
 
 
 def tables(results: Results) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def tables(results: Results) -> dict[str, Any]:
                 if row["measures"] or len(row["kinds"]) > 1:
                     rows.append(row)
     measures = [metric for metric in MEASURES if any(metric in row["measures"] for row in rows)]
-    kinds = [kind for kind in KINDS if any(kind in row["kinds"] for row in rows)]
+    kinds = in_order({kind for row in rows for kind in row["kinds"]})
     return {
         "rows": rows,
         "measures": {metric: called(metric) for metric in measures},
@@ -36,6 +37,12 @@ def tables(results: Results) -> dict[str, Any]:
         "kinds": kinds if any(len(row["kinds"]) > 1 for row in rows) else [],
         "agreement": agreement(results),
     }
+
+
+def in_order(kinds: Iterable[str]) -> list[str]:
+    """Returns kinds of negatives as they are shown: those of the registry, in its order, then those that are made or unknown here."""
+    found = set(kinds)
+    return [*(kind for kind in registry.NEGATIVES if kind in found), *sorted(found - registry.NEGATIVES.keys())]
 
 
 def agreement(results: Results) -> list[dict[str, Any]]:

@@ -29,7 +29,9 @@ def write(directory: Path, results: Results) -> None:
     kinds: tuple[figures.Format, ...] = ("svg", "png")
     for kind in kinds:
         (directory / f"overview.{kind}").write_bytes(figures.overview(scores, kind, figures.LIGHT))
-        (directory / f"similarity.{kind}").write_bytes(figures.similarity(similarity, kind, figures.LIGHT))
+        (directory / f"similarity.{kind}").write_bytes(
+            figures.similarity(similarity, kind, figures.LIGHT, results.compared)
+        )
         (directory / f"distance.{kind}").write_bytes(distance.draw(similarity, kind, figures.LIGHT))
         if by_decile:
             (directory / f"deciles.{kind}").write_bytes(deciles.draw(by_decile, kind, figures.LIGHT))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pyarrow as pa
@@ -15,12 +16,17 @@ Entry = dict[str, Any]
 
 
 def shown(results: Results) -> dict[str, Any]:
-    """Returns the lists of data/similarity by explainer, every latent with its scores and, if it has one, its page."""
+    """Returns the lists of data/similarity by explainer, every latent with its scores and, if it has one, its page.
+
+    A family of coders whose latents are followed from layer to layer has the pairs in it that were not compared, as ``broken``.
+    """
+    compared = {frozenset({pair["a"], pair["b"]}) for pair in results.pairs}
     return {
         explainer: {
             "chains": [
                 {
                     "coders": family["coders"],
+                    "broken": [two for two in pairwise(family["coders"]) if frozenset(two) not in compared],
                     "counts": sorted(family["counts"].items(), key=lambda item: int(item[0])),
                     "chains": [
                         [

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages import params, paths
+from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
 from stages.outputs import read_meta, read_table
 from stages.publish import similarity
-from stages.scorers import OF_LATENTS, wanted
 from stages.scorers import table as scores_table
 from stages.scorers.table import ALL
 from stages.similarity import table as similarity_table
@@ -209,6 +208,14 @@ class Results:
     """How alike two coders are by one explainer (``similarity.flat``)."""
     lists: dict[str, Any]
     """By explainer, the lists of data/similarity that people read."""
+    choice: dict[str, Any]
+    """How many pairs of coders were compared of how many, by which rule, and why the others were left out."""
+
+    @property
+    def compared(self) -> list[str]:
+        """The coders in the order of params.yaml, those of other projects last, as far as they were compared."""
+        found = dict.fromkeys(pair[side] for pair in self.pairs for side in ("a", "b"))
+        return [name for name in dict.fromkeys([*self.coders, *found]) if name in found]
 
     @cached_property
     def ordinary_tokens(self) -> int:
@@ -246,16 +253,18 @@ def read(p: params.Params) -> Results:
     coders = {name: read_coder(p, name) for name in p.coders}
     compared = read_meta(paths.SIMILARITY, similarity_table.SCHEMA, similarity_table.VERSION)
     pairs = [similarity.flat(pair, compared["ceilings"]) for pair in compared["pairs"]]
-    of_latents = [name for name, entry in p.scorers.items() if entry["kind"] in OF_LATENTS]
+    of_latents = plan.scorers_of_latents(p)
     others = [name for name in p.scorers if name not in of_latents]
-    return Results(Tokens.open(), coders, list(p.explainers), others, of_latents, pairs, similarity.lists())
+    return Results(
+        Tokens.open(), coders, list(p.explainers), others, of_latents, pairs, similarity.lists(), compared["choice"]
+    )
 
 
 def read_coder(p: params.Params, name: str, latent: int | None = None) -> CoderResults:
     """Reads what is known of the coder ``name``, or of one ``latent`` of it alone; raises GlossaError as ``read`` does."""
     meta = Examples.open(paths.examples(name)).meta
     scores: dict[str, dict[str, Scores]] = {explainer: {} for explainer in p.explainers}
-    for coder, explainer, scorer in wanted(p):
+    for coder, explainer, scorer in plan.wanted(p):
         if coder == name:
             scores.setdefault(explainer, {})[scorer] = _scores(coder, explainer, scorer, latent)
     of_latents = scores.pop(params.LATENT, {})

@@ -54,6 +54,16 @@ def _relation(pair: dict[str, Any]) -> str:
     return "same place" if pair["same_place"] else "different places"
 
 
+def left_out(choice: dict[str, Any]) -> str | None:
+    """Returns a sentence that says which pairs of coders were not compared, as ``meta.json`` counts them; None if all were."""
+    reasons = choice["left_out"]
+    if not reasons:
+        return None
+    rule = " (neighbours)" if choice["rule"] == "neighbours" else ""
+    why = ", ".join(f"{n:,} of {reason}" for reason, n in reasons.items())
+    return f"{choice['compared']:,} of {choice['of']:,} pairs of coders are compared{rule}; left out are {why}."
+
+
 def lists() -> dict[str, Any]:
     """Returns the lists people read, by explainer."""
     return json.loads((paths.SIMILARITY / "lists.json").read_text(encoding="utf-8"))

@@ -10,16 +10,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 
-from stages import params
+from stages import params, plan
 from stages.corpus import tokens as writing
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
 from stages.examples import batches
-from stages.examples.negatives import KINDS, semantic
+from stages.examples.negatives import semantic
 from stages.examples.sample import sample
 from stages.latents import spec
 from stages.latents.merge import merge
 from stages.latents.store import LatentStore
+from stages.registry import NEGATIVES
 from tests.examples.made import World, fake_embedder, samplings, world, worlds
 from tests.latents.events import dense_of, write_run
 
@@ -50,7 +51,7 @@ def test_what_is_true_of_every_sample(world: World, options: params.Sampling) ->
     """Disjoint in tokens, inside a row and, unless asked for, a document; the truth about where the latent fires."""
     found, rows = world.sample(options)
     length, window = world.tokens.context_length, options.window
-    facts = {row["latent"]: row for row in found.latents.to_pylist()}
+    facts = {row["latent"]: row for row in found.latents.to_pylist(maps_as_pydicts="strict")}
     taken = np.zeros(world.dense.shape, bool)
     for row in rows:
         latent, start = row["latent"], row["start"]
@@ -72,17 +73,18 @@ def test_what_is_true_of_every_sample(world: World, options: params.Sampling) ->
         else:
             assert not values.any()
             assert (row["activations"], row["decile"]) == (None, 0)
-    keys = [(r["latent"], ROLES.index(r["role"]), [None, *KINDS].index(r["kind"]), r["decile"]) for r in rows]
+    keys = [(r["latent"], ROLES.index(r["role"]), [None, *NEGATIVES].index(r["kind"]), r["decile"]) for r in rows]
     assert keys == sorted(keys)
     for latent, row in facts.items():
         own = [r for r in rows if r["latent"] == latent]
         for role in ROLES:
             assert row[f"n_{role}"] == sum(r["role"] == role and r["kind"] is None for r in own)
             asked = getattr(options, role).negatives
-            for kind in KINDS:
-                assert sum(r["role"] == role and r["kind"] == kind for r in own) <= getattr(asked, kind)
-        for kind in KINDS:
-            assert row[f"n_{kind}"] == sum(r["role"] == "test" and r["kind"] == kind for r in own)
+            for kind in NEGATIVES:
+                assert sum(r["role"] == role and r["kind"] == kind for r in own) <= asked.get(kind, 0)
+        assert row["n_negatives"] == {
+            kind: sum(r["role"] == "test" and r["kind"] == kind for r in own) for kind in options.test.negatives
+        }
         if row["dropped"] is None:
             assert row["n_train"] >= 1
             assert row["n_test"] >= 1
@@ -92,10 +94,11 @@ def test_what_is_true_of_every_sample(world: World, options: params.Sampling) ->
         "train": options.train.n,
         "validation": options.validation.n,
         "test": 10 * options.test.per_decile,
-        **{kind: getattr(options.test.negatives, kind) for kind in KINDS},
     }
     kept = [row for row in facts.values() if row["dropped"] is None]
     counts = {name: sum(row[f"n_{name}"] < n for row in kept) for name, n in fewer.items()}
+    counts |= {kind: sum(row["n_negatives"][kind] < n for row in kept) for kind, n in options.test.negatives.items()}
+    assert list(found.facts["negatives"]) == plan.kinds_of_negatives(options)
     assert found.facts["fewer"] == {name: n for name, n in counts.items() if n}
     assert sum(found.dropped.values()) == len(facts) - len(kept)
 
@@ -123,16 +126,15 @@ def test_a_latent_s_sample_does_not_depend_on_the_others_nor_on_how_many_are_rea
 @settings(max_examples=40)
 @given(worlds, samplings)
 def test_the_test_does_not_depend_on_the_negatives_of_other_roles(world: World, options: params.Sampling) -> None:
-    only = params.Negatives()
     bare = options.model_copy(
         update={
-            "train": options.train.model_copy(update={"negatives": only}),
-            "validation": options.validation.model_copy(update={"negatives": only}),
-            "test": options.test.model_copy(update={"negatives": params.TestNegatives(random=4)}),
+            "train": options.train.model_copy(update={"negatives": {}}),
+            "validation": options.validation.model_copy(update={"negatives": {}}),
+            "test": options.test.model_copy(update={"negatives": {"random": 4}}),
         }
     )
     random = options.model_copy(
-        update={"test": options.test.model_copy(update={"negatives": params.TestNegatives(random=4, surface=3)})}
+        update={"test": options.test.model_copy(update={"negatives": {"random": 4, "surface": 3}})}
     )
     expected, got = ([r for r in world.sample(o)[1] if r["role"] == "test"] for o in (bare, random))
     assert [r for r in got if r["kind"] != "surface"] == expected
@@ -172,7 +174,7 @@ def test_degenerate_latents_give_windows_or_a_reason(
     dense = np.zeros((1, 240), np.float32)
     dense[0, positions] = 1
     dense[0, here.tokens.matrix.reshape(-1) == 0] = 0
-    everything = dict.fromkeys(KINDS, 4)
+    everything = dict.fromkeys(NEGATIVES, 4)
     options = sampling(min_activations=1, centre=centre, test={"per_decile": 1, "negatives": everything})
     found, rows = replace(here, dense=dense).sample(options)
     (row,) = found.latents.to_pylist()
@@ -180,7 +182,7 @@ def test_degenerate_latents_give_windows_or_a_reason(
     assert bool(rows) == (reason is None)
     if positions[:1] == [1]:  # everywhere
         assert {r["kind"] for r in rows} == {None}
-        assert found.facts["fewer"].keys() >= set(KINDS)
+        assert found.facts["fewer"].keys() >= set(NEGATIVES)
 
 
 def test_negative_activations_neither_fire_nor_are_silent() -> None:
@@ -256,7 +258,7 @@ def test_facts_of_every_latent(store: LatentStore, tokens: Tokens) -> None:
         n = int(np.any(DENSE[latent].reshape(-1, WINDOW) != 0, axis=1).sum())
         assert row["n_windows"] == (n if latent > 1 else 0)
     assert [row["n_train"] + row["n_test"] for row in rows] == [0, 0, 0, *[16] * 6]
-    assert [row["n_random"] for row in rows[3:]] == [10] * 5 + [0]
+    assert [row["n_negatives"] for row in rows] == [[("random", n)] for n in (0, 0, 0, 10, 10, 10, 10, 10, 0)]
 
 
 def test_nothing_kept_is_no_window(store: LatentStore, tokens: Tokens) -> None:

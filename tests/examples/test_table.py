@@ -21,7 +21,7 @@ def examples(at_finished: Path) -> Examples:
 
 
 def test_latents_come_back_with_their_windows(examples: Examples) -> None:
-    kept = [row for row in examples.latents.to_pylist() if row["dropped"] is None]
+    kept = [row for row in examples.latents.to_pylist(maps_as_pydicts="strict") if row["dropped"] is None]
     found = list(examples)
     assert [latent.facts for latent in found] == kept
     assert len(kept) == examples.meta["kept"] > 5
@@ -44,7 +44,7 @@ def test_latents_come_back_with_their_windows(examples: Examples) -> None:
             assert windows.activations.tolist() == [row["activations"] or [0] * 8 for row in part]
         assert len(latent.train) == latent.facts["n_train"] > 0
         assert len(latent.test) == latent.facts["n_test"] > 0
-        assert len(latent.negative) == latent.facts["n_random"]
+        assert latent.facts["n_negatives"] == {"random": len(latent.negative)}
 
 
 def test_tokens_are_those_of_the_corpus(examples: Examples) -> None:

@@ -82,7 +82,9 @@ def furnish(folder: Path) -> None:
     pairs = [_pair("pattern", 0.512345), _pair("llm", None)]
     ceilings = {"pattern": {"one": {"value": 0.75, "n": 3}, "two": {"value": 0.65, "n": 3}}}
     found = similarity.Content(_matches(), similarity.splits_schema().empty_table(), _lists(), {}, {})
-    similarity.write(paths.SIMILARITY, found._replace(meta={"pairs": pairs, "ceilings": ceilings}))
+    choice = {"rule": "all", "compared": 1, "of": 1, "left_out": {}}
+    meta = {"pairs": pairs, "ceilings": ceilings, "choice": choice}
+    similarity.write(paths.SIMILARITY, found._replace(meta=meta))
 
 
 def _examples(coder: str, hookpoint: str) -> None:

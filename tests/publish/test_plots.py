@@ -186,6 +186,18 @@ def test_similarity_by_distance_leaves_out_what_is_unknown() -> None:
     assert distance.draw(records, "png", figures.DARK).startswith(b"\x89PNG")
 
 
+def test_fields_of_coders_that_were_not_compared_are_empty() -> None:
+    records = [record(*"ac", "same place", 1), record(*"cb", "same place", 1, None)]
+    figure = figures._similarity(records, figures.LIGHT, "abc")
+    (panel,) = figure.axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["a", "b", "c"]
+    assert len(panel.patches) == 4, "both ways"
+    subtitle = panel.texts[-1].get_text()
+    assert subtitle.endswith("colour: from floor to 1; empty: not compared")
+    whole = figures._similarity([*records, record(*"ab", "same place", 1)], figures.LIGHT, "abc")
+    assert not any("empty" in text.get_text() for text in whole.axes[0].texts)
+
+
 def test_a_cosine_is_coloured_by_how_far_it_is_above_its_floor() -> None:
     assert figures._above(0.75, 0.5) == pytest.approx(0.5)
     assert (figures._above(0.4, 0.5), figures._above(1.0, 0.5), figures._above(0.25, None)) == (0, 1, 0.25)

@@ -1,29 +1,20 @@
-"""Windows in which a latent is silent, one file for each way to find them; a way is imported when it is asked for."""
+"""Windows in which a latent is silent, one file for each way to find them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import params
+from stages import params, registry
 from stages.corpus.tokens import Tokens
 from stages.examples.batches import Events
 from stages.examples.grid import Grid
 from stages.examples.split import Ranking, Split
 from stages.examples.windows import Busy, Firing
 from stages.latents.store import LatentStore
-
-KINDS = {
-    "random": "stages.examples.negatives.random",
-    "neighbour": "stages.examples.negatives.neighbour",
-    "semantic": "stages.examples.negatives.semantic",
-    "surface": "stages.examples.negatives.surface",
-}
-"""In this order they are chosen; what one has taken the others leave."""
 
 
 class Found(NamedTuple):
@@ -88,4 +79,4 @@ class Source(Protocol):
 
 def load(kind: str, setting: Setting) -> Source:
     """Returns the source of negatives of this kind."""
-    return import_module(KINDS[kind]).source(setting)
+    return registry.load(registry.NEGATIVES, kind, "sampling").source(setting)

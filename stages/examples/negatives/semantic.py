@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import runtime
 from stages.corpus.tokens import Tokens
 from stages.examples.grid import Grid
 from stages.examples.hashing import keys
 from stages.examples.negatives import Batch, Found, Setting
 from stages.examples.negatives.pick import first, found
+from stages.machine import runtime
 
 POOL = 2**15
 """Windows that are embedded, at random from a larger corpus: negatives are among them, and so are those they are near to."""
@@ -91,7 +91,7 @@ def source(setting: Setting) -> Semantic:
     pool = choose_pool(setting.grid, setting.seed)
     of_blocks = texts(setting.tokens, pool, setting.grid.window)
     vector_of = remembered.embed(model, of_blocks)
-    vectors = np.array([vector_of[text] for text in of_blocks], np.float32).reshape(len(pool), -1)
+    vectors = np.array([vector_of[text] for text in of_blocks], np.float32)  # of no blocks, no rows of no width
     facts = {"embedder": model.identity, "windows_embedded": len(pool)}
     return Semantic(setting.grid, pool, np.rint(vectors * SCALE), facts)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages import paths, scorers
+from stages import paths, plan
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.examples.table import Examples
@@ -91,7 +91,7 @@ def _verdicts(p: Params, coder: str) -> Iterator[dict[str, Any]]:
 
 
 def _scored(p: Params, coder: str) -> Iterator[dict[str, str]]:
-    for name, explainer, scorer in scorers.wanted(p):
+    for name, explainer, scorer in plan.wanted(p):
         if name == coder:
             yield {"coder": name, "explainer": explainer, "scorer": scorer}
 

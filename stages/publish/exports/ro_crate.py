@@ -1,12 +1,13 @@
 """``ro-crate``: the run as a Workflow Run RO-Crate 0.5 (https://w3id.org/ro/wfrun/workflow/0.5), over RO-Crate 1.1.
 
-The crate holds dvc.yaml, dvc.lock, params.yaml, the prompts, explanations, scores, similarities and metrics. The corpus, the
-activations and the pages are described by their hashes and left out: they are large, and the text has owners of its own.
+The crate holds dvc.yaml, dvc.lock and those of the sparse coders, params.yaml, the prompts, explanations, scores, similarities and
+metrics. The corpus, the activations and the pages are described by their hashes and left out: they are large, and the text has
+owners of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from stages import __version__, paths
 from stages.errors import GlossaError
 from stages.outputs import file_sha256
 from stages.params import Coder, Params
-from stages.provenance import git
-from stages.provenance.lock import LOCK, Entry, Lock
+from stages.provenance import git, lock, ran
+from stages.provenance.lock import LOCK, Entry
 from stages.provenance.project import Project
+from stages.wiring import fingerprints, reach
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -58,7 +60,8 @@ def write(p: Params, folder: Path) -> str:
     except ImportError:
         raise GlossaError("the export ro-crate needs the package rocrate; run pip install 'glossa[export]'") from None
 
-    lock, when = Lock.read(), _when()
+    project, locks = Project(p, 0), [LOCK, *map(lock.of_coder, p.coders)]
+    _, when = project.lock, _when(locks)  # says first what is missing or damaged
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(TERMS)
     root = crate.root_dataset
@@ -85,13 +88,15 @@ def write(p: Params, folder: Path) -> str:
         lang=language,
         properties={**facts, "conformsTo": {"@id": BIOSCHEMAS}},
     )
-    _file(crate, LOCK, "What every stage read and wrote, by md5")
-    for prompt in _prompts(p, lock):
-        _file(crate, prompt, "What a language model is told")
-    objects = _inputs(crate, p, lock, workflow)
-    results = _outputs(crate, p, lock, workflow)
-    ran = {"name": "dvc repro", "description": "The run that dvc.lock describes"}
-    who = git.last_author(LOCK)
+    for file, description in _pipeline(project, locks):
+        if file.is_file():
+            _file(crate, file, description)
+    for prompt in _prompts(project):
+        _file(crate, Path(prompt), "What a language model is told", reach.FOLDER.parent / prompt)
+    objects = _inputs(crate, project, workflow)
+    results = _outputs(crate, project, workflow)
+    ran = {"name": "dvc repro", "description": "The run that the lock files describe"}
+    who = git.last_author(*locks)
     if who:  # it is committed, so that the time is the same for all
         ran["endTime"] = when.isoformat()
     action = crate.add_action(workflow, "#run", object=objects, result=results, properties=ran)
@@ -104,11 +109,26 @@ def write(p: Params, folder: Path) -> str:
     return f"{len(results)} outputs, {sum(1 for _ in folder.rglob('*') if _.is_file())} files"
 
 
-def _inputs(crate: Any, p: Params, lock: Lock, workflow: Any) -> list[Any]:
+def _pipeline(project: Project, locks: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """The files beside dvc.yaml that say what runs and what ran, each with a description."""
+    for coder in project.p.coders:
+        yield paths.pipeline(coder), f"The stages of {coder}, which belong to dvc.yaml"
+    for file in locks:
+        yield file, "What every stage read and wrote, by md5"
+    for file in project.made:
+        yield file, "The values and the versions of packages that every stage ran with"
+    yield (
+        paths.FINGERPRINTS,
+        "For every stage a hash of the code that it can execute and one of the values that it reads",
+    )
+
+
+def _inputs(crate: Any, project: Project, workflow: Any) -> list[Any]:
     """Params, the subject, the sparse coders and the corpus."""
+    p = project.p
     params = _file(crate, paths.PARAMS, "Every value that can change a result")
     found = [_played(crate, workflow, "input", params, "File", "params")]
-    deps = {dep.path: dep for name in lock for dep in lock[name].deps}
+    deps = {dep.path: dep for name in project.lock for dep in project.lock[name].deps}
     sources = {"subject": (p.subject.model, p.subject.revision)}
     sources |= {
         f"coder {name}": (entry.path, None) if isinstance(entry, Coder) else (str(entry.model_dump()), None)
@@ -125,12 +145,14 @@ def _inputs(crate: Any, p: Params, lock: Lock, workflow: Any) -> list[Any]:
     return found
 
 
-def _outputs(crate: Any, p: Params, lock: Lock, workflow: Any) -> list[Any]:
+def _outputs(crate: Any, project: Project, workflow: Any) -> list[Any]:
     found = []
-    for made in Project(p, 0).outputs:
-        if (name := lock.maker(made)) is None:
-            raise GlossaError(f"expected a stage that wrote {made} in {LOCK}, but none did; run dvc repro")
-        for out in lock[name].outs:
+    for output in project.outputs:
+        if (name := project.maker(output)) is None:
+            raise GlossaError(
+                f"expected a stage that wrote {output} in the lock files of DVC, but none did; run dvc repro"
+            )
+        for out in project.lock[name].outs:
             facts = {"name": out.path, "description": f"Output of {name}"}
             path = Path(out.path)
             if not out.path.startswith(COPIED):
@@ -156,11 +178,13 @@ def _played(crate: Any, workflow: Any, role: str, entity: Any, kind: str, name: 
     return entity
 
 
-def _file(crate: Any, path: Path, description: str) -> Any:
-    facts = {"name": path.name, "description": description, "sha256": file_sha256(path)}
+def _file(crate: Any, path: Path, description: str, source: Path | None = None) -> Any:
+    """Puts a file into the crate; it lies at ``source`` if not at ``path``."""
+    source = source or path
+    facts = {"name": path.name, "description": description, "sha256": file_sha256(source)}
     if path.suffix in ENCODINGS:
         facts["encodingFormat"] = ENCODINGS[path.suffix]
-    return crate.add_file(path, path, properties=facts, record_size=True)
+    return crate.add_file(source, path, properties=facts, record_size=True)
 
 
 def _left_out(crate: Any, identifier: str, facts: dict[str, Any], entry: Entry | None) -> Any:
@@ -171,19 +195,20 @@ def _left_out(crate: Any, identifier: str, facts: dict[str, Any], entry: Entry |
 
 
 def _hash(entry: Entry | None) -> dict[str, str]:
-    """The hash in dvc.lock, under which DVC finds the bytes."""
+    """The hash in a lock file, under which DVC finds the bytes."""
     return {"identifier": f"md5:{entry.md5}"} if entry and entry.md5 else {}
 
 
-def _prompts(p: Params, lock: Lock) -> Iterable[Path]:
-    stages = [name for made in Project(p, 0).outputs if (name := lock.maker(made))]
-    return sorted({Path(dep.path) for name in stages for dep in lock[name].deps if dep.path.endswith(".md")})
+def _prompts(project: Project) -> list[str]:
+    """What explain and score stages tell language models, as files of the code that runs."""
+    keys = {due.key for due in project.due if due.words[0] in ran.SECTIONS}
+    return sorted({prompt for key in keys for prompt in ran.prompts(fingerprints.part(project.p, key))})
 
 
-def _when() -> datetime:
-    """When dvc.lock was committed, or else written."""
-    if change := git.last_change(LOCK):
+def _when(locks: Sequence[Path]) -> datetime:
+    """When a lock file was last committed, or else written."""
+    if change := git.last_change(*locks):
         return datetime.fromisoformat(change.split()[1])
     if not LOCK.is_file():
         raise GlossaError(f"expected {LOCK} here, but there is no such file; run dvc repro")
-    return datetime.fromtimestamp(int(LOCK.stat().st_mtime), UTC)
+    return datetime.fromtimestamp(max(int(file.stat().st_mtime) for file in locks if file.is_file()), UTC)

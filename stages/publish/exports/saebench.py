@@ -21,8 +21,7 @@ from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.outputs import fingerprint
 from stages.params import Params
-from stages.provenance import git
-from stages.provenance.lock import LOCK
+from stages.provenance import git, lock
 from stages.scorers import table as scores_table
 
 KIND = "detection"
@@ -30,7 +29,7 @@ KIND = "detection"
 
 def write(p: Params, folder: Path) -> str:
     """Writes ``<release>_<coder>_eval_results.json``, the release being explainer and scorer; see ``exports.Export``."""
-    change = git.last_change(LOCK)
+    change = git.last_change(lock.LOCK, *map(lock.of_coder, p.coders))
     when = int(datetime.fromisoformat(change.split()[1]).timestamp() * 1000) if change else 0
     n = 0
     for coder in p.coders:
@@ -97,7 +96,7 @@ def _config(p: Params, examples: Examples, n_latents: int) -> dict[str, Any]:
         "n_top_ex_for_generation": p.sampling.train.n,
         "n_iw_sampled_ex_for_generation": 0,
         "n_top_ex_for_scoring": 0,
-        "n_random_ex_for_scoring": sum(test.negatives.model_dump().values()),
+        "n_random_ex_for_scoring": sum(test.negatives.values()),
         "n_iw_sampled_ex_for_scoring": 10 * test.per_decile,
     }
 

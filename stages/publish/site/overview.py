@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stages.publish import controls, deciles, distance, figures, measures, plots, relations
+from stages.publish import controls, deciles, distance, figures, measures, plots, relations, similarity
 from stages.publish.results import Results
 from stages.publish.site import scorecards
 from stages.publish.site.cost import Cost
@@ -32,7 +32,8 @@ def index(results: Results, costs: Mapping[Asked, Cost]) -> str:
             subject=subject_of(results),
             cards=scorecards.cards(results),
             cards_of_latents=scorecards.cards(results, of_latents=True),
-            similarity=_both_themes(figures.similarity, pairs) if pairs else None,
+            similarity=_both_themes(partial(figures.similarity, coders=results.compared), pairs) if pairs else None,
+            uncompared=similarity.left_out(results.choice),
             controls=_controls(results),
             measures=measures.tables(results),
             deciles=_both_themes(deciles.draw, by_decile) if by_decile else None,
@@ -56,6 +57,7 @@ def similar_latents(results: Results) -> str:
             has_ceiling=any(pair["ceiling"] is not None for pair in results.pairs),
             distance=_both_themes(distance.draw, pairs) if pairs else None,
             lists=relations.shown(results),
+            uncompared=similarity.left_out(results.choice),
             same=SAME,
         )
     )

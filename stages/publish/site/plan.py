@@ -9,10 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.examples import by_kind
 from stages.examples.table import Examples
 from stages.publish.site.shards import latents_a_shard
-
-JUDGED = ("n_test", "n_random", "n_neighbour", "n_semantic", "n_surface")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Plan:
         table = examples.latents.sort_by("latent")
         is_kept = table["dropped"].is_null()
         kept, dropped = table.filter(is_kept), table.filter(pc.invert(is_kept))
-        judged = sum(pc.sum(kept[name]).as_py() or 0 for name in JUDGED)
+        silent = by_kind.numbers(kept["n_negatives"])
+        judged = (pc.sum(kept["n_test"]).as_py() or 0) + sum(int(n.sum()) for n in silent.values())
         return cls(kept, dropped, latents_a_shard(examples.meta["window"], judged / max(1, len(kept))))
 
     @property

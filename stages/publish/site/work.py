@@ -11,8 +11,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-from stages import paths, runtime
+from stages import paths
 from stages.errors import GlossaError
+from stages.machine import runtime
 from stages.publish.results import Results
 from stages.publish.site.coder import Coder
 from stages.publish.site.cost import Cost, cost

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from stages.errors import GlossaError
 from stages.provenance.lock import Lock
 from stages.publish.exports import ro_crate
 from tests.provenance.conftest import finished, project
-from tests.provenance.small import glossa
+from tests.provenance.small import commit, glossa
 
 __all__ = ["finished", "project"]
 
@@ -49,7 +51,7 @@ def test_the_run_has_its_inputs_and_outputs_as_parameters_of_the_workflow(crate:
     assert {one["exampleOfWork"].id for one in action["object"]} == parameters["input"]
     assert {one["exampleOfWork"].id for one in action["result"]} == parameters["output"]
     lock = Lock.read()
-    outs = {out.path for name in lock for out in lock[name].outs}
+    outs = {out.path for name in lock if name != "code" for out in lock[name].outs}
     assert {one["name"] for one in action["result"]} >= {path for path in outs if "metrics" not in path}
     assert {one["name"] for one in action["object"]} == {"params.yaml", "subject", "coder one", "coder two", "corpus"}
 
@@ -67,6 +69,33 @@ def test_every_file_is_there_with_its_hash_and_what_was_left_out_is_not(crate: A
     assert left_out["identifier"] == f"md5:{Lock.read()['tokenize'].outs[0].md5}"
     assert not Path("out/data/tokens").exists()
     assert not Path("out/data/latents").exists()
+
+
+def test_what_runs_and_what_ran_is_in_it_and_what_models_are_told(crate: Any) -> None:
+    files = {entity.id: entity for entity in crate.data_entities if "File" in entity.type}
+    of_coders = {f"pipelines/{c}/{name}" for c in ("one", "two") for name in ("dvc.yaml", "dvc.lock", "made.json")}
+    assert {"dvc.yaml", "dvc.lock", "made.json", "fingerprints.json", "params.yaml", *of_coders} <= set(files)
+    prompts = {name for name in files if name.endswith(".md")}
+    assert prompts == {"stages/explainers/default.md", "stages/scorers/detection.md"}
+    for name in prompts:
+        assert files[name]["description"] == "What a language model is told"
+
+
+def test_the_time_and_author_are_those_of_the_last_lock_file(project: Path) -> None:
+    rocrate = pytest.importorskip("rocrate.rocrate")
+    commit()
+    glossa("export", "ro-crate", "first")
+    assert rocrate.ROCrate("first").get("#agent")["name"] == "A Name"
+    lock = Path("pipelines/two/dvc.lock")
+    lock.write_text(lock.read_text() + "\n")
+    who = ["-c", "user.name=B Name", "-c", "user.email=b@example.org"]
+    environment = {**os.environ, "GIT_COMMITTER_DATE": "2031-01-02T03:04:05+00:00"}
+    command = ["git", *who, "commit", "--quiet", "-m", "again", str(lock)]
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    glossa("export", "ro-crate", "second")
+    crate = rocrate.ROCrate("second")
+    assert crate.get("#agent")["name"] == "B Name"
+    assert crate.root_dataset["datePublished"] == "2031-01-02T03:04:05+00:00"
 
 
 def test_it_is_the_same_twice(crate: Any) -> None:

@@ -78,7 +78,7 @@ def test_where_numbers_come_from(data: Any) -> None:
     assert facts["tokenizer, tokens"] == "10"
     assert facts["corpus, tokens"] == "64"
     assert facts["sampling, latents, latents"] == "[2, 5, 7]"
-    assert facts["sampling, train, negatives, random"] == "0"
+    assert facts["sampling, test, negatives, random"] == "100"
     assert len(facts["corpus, sha256 of tokens"]) == 64
     explainer = dict(map(tuple, data["explainer_facts"]["llm"]))
     assert explainer["kind"] == "default"

@@ -179,6 +179,35 @@ def test_the_matches_hold_the_scores_of_both_explanations(found: Results) -> Non
     assert [tuple(row.values()) for row in rows] == [(2, 0.8, None, 0.6, None), (7, None, 0.9, None, 0.6)]
 
 
+def test_pairs_that_were_left_out_are_said_and_missed_nowhere(found: Results, pages: dict[str, str]) -> None:
+    reasons = {"coders farther apart than the nearest layers at their place": 1200, "two coders of other projects": 1}
+    choice = {"rule": "neighbours", "compared": 1, "of": 1202, "left_out": reasons}
+    family = {"coders": ["one", "two", "three"], "counts": {"2": 1}, "chains": []}
+    lists = {"llm": {"pairs": [], "unique": {}, "chains": [family]}}
+    some = replace(found, choice=choice, lists=lists)
+    said = (
+        "1 of 1,202 pairs of coders are compared (neighbours); left out are 1,200 of coders farther apart than the nearest layers at "
+        "their place, 1 of two coders of other projects."
+    )
+    similar = Page(overview.similar_latents(some)).text
+    assert f"{said} The lists below go by the pairs that were." in similar
+    assert "two and three were not compared, so none is followed from one to the other." in similar
+    assert "one and two were not compared" not in similar
+    assert "most distant relatives in the coders compared with theirs" in similar
+    assert f"An empty field: they were not compared. {said}" in Page(overview.index(some, {})).text
+    for html in pages.values():
+        assert "not compared" not in html
+    nothing = Page(overview.similar_latents(replace(some, pairs=[], lists={}))).text
+    assert "No two coders were compared." in nothing
+
+
+def test_coders_stand_in_the_order_of_params(found: Results) -> None:
+    pair = found.pairs[0]
+    pairs = [{**pair, "a": a, "b": b} for a, b in (("two", "theirs"), ("one", "theirs"))]
+    assert replace(found, pairs=pairs).compared == ["one", "two", "theirs"]
+    assert replace(found, pairs=[]).compared == []
+
+
 def test_a_single_coder_has_nothing_in_common(found: Results) -> None:
-    alone = replace(found, pairs=[], lists={})
+    alone = replace(found, pairs=[], lists={}, choice={**found.choice, "of": 0})
     assert "There is a single coder: nothing to compare." in overview.similar_latents(alone)
