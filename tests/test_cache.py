@@ -32,6 +32,8 @@ def tokenized(workplace: Path, finished_workplace: Path) -> Path:
 
 
 def cache(coder: str = "one", **knobs: str) -> Result:
+    """Caches, with knobs of runtime.yaml; nothing is kept for another time unless ``keep_gb`` says so (see latents/test_kept.py)."""
+    knobs = {"keep_gb": "0", **knobs}
     return CliRunner().invoke(
         main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in knobs.items()}
     )
@@ -121,12 +123,11 @@ def test_what_is_out_of_date_is_made_in_the_same_pass(tokenized: Path) -> None:
 PIPELINE = """\
 stages:
   cache:
-    foreach: {one: {}, two: {}}
-    do:
-      cmd: python ask.py ${key}
-      params: ["coders.${key}"]
-      deps: [code.py]
-      outs: ["data/latents/${key}.zarr"]
+    wdir: ../..
+    cmd: python ask.py NAME
+    params: [coders.NAME]
+    deps: [code.py]
+    outs: [data/latents/NAME.zarr]
 """
 ASK = """
 import sys
@@ -144,7 +145,10 @@ def test_dvc_knows_what_is_up_to_date_also_while_it_runs_a_stage(
 ) -> None:
     from stages.latents import job
 
-    for name, text in {"dvc.yaml": PIPELINE, "ask.py": ASK, "code.py": ""}.items():
+    for coder in ("one", "two"):
+        paths.pipeline(coder).parent.mkdir(parents=True)
+        paths.pipeline(coder).write_text(PIPELINE.replace("NAME", coder))
+    for name, text in {"ask.py": ASK, "code.py": ""}.items():
         (tokenized / name).write_text(text)
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
@@ -155,12 +159,12 @@ def test_dvc_knows_what_is_up_to_date_also_while_it_runs_a_stage(
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     dvc("init", "--no-scm")
-    dvc("repro")
+    dvc("repro", "--all-pipelines")
     assert job._up_to_date(["one", "two"]) == {"one", "two"}
     edit(tokenized / "params.yaml", "coders/one, hookpoint: layers.0", "coders/one, hookpoint: layers.1")
     assert job._up_to_date(["one", "two"]) == {"two"}
     (tokenized / "code.py").write_text("changed = True")
-    assert "up to date: set()" in dvc("repro", "cache@one")
+    assert "up to date: set()" in dvc("repro", "pipelines/one/dvc.yaml:cache")
 
 
 def test_a_coder_may_read_the_subject_with_random_weights(tokenized: Path) -> None:

@@ -5,25 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from stages import hub
+from stages import hub, registry
 from stages.coders import neurons, random
-from stages.coders.readers import (
-    Options,
-    circuit_tracer,
-    dictionary_learning,
-    gemma_scope,
-    gemma_scope_2,
-    llama_scope,
-    llamascopium,
-    openai,
-    plain,
-    saelens,
-    saelens_old,
-    sparsify,
-)
+from stages.coders.readers import Options
 from stages.coders.readers.files import shown
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
@@ -31,33 +19,35 @@ from stages.params import AnyCoder, Neurons, RandomCoder
 from stages.subject.hookpoints import activations
 from stages.subject.load import Subject
 
-READERS = {
-    "sparsify": sparsify,
-    "saelens": saelens,
-    "saelens_old": saelens_old,
-    "gemma_scope": gemma_scope,
-    "gemma_scope_2": gemma_scope_2,
-    "openai": openai,
-    "dictionary_learning": dictionary_learning,
-    "llama_scope": llama_scope,
-    "llamascopium": llamascopium,
-    "circuit_tracer": circuit_tracer,
-    "plain": plain,
-}
 
+def load(path: str, options: Options | None = None, form: str | None = None, key: str = "format") -> SparseCoder:
+    """Reads the coder at ``path``, a folder, a file or ``hub://owner/repository/folder@revision``.
 
-def load(path: str, options: Options | None = None) -> SparseCoder:
-    """Reads the coder at ``path``, a folder, a file or ``hub://owner/repository/folder@revision``; its format is detected.
+    Its format is ``form``, which ``key`` of params.yaml names, or is detected.
 
     Raises:
-        GlossaError: there is nothing, no format or more than one fits, the files are damaged, or the Hub does not give them.
+        GlossaError: there is nothing, no format or more than one fits, it is not in the format named, the files are damaged, or the
+            Hub does not give them.
     """
+    if form is not None:
+        registry.module_of(registry.READERS, form, key)  # before anything is fetched
     fetched = hub.fetch(path) if path.startswith(hub.SCHEME) else None
     place = fetched.path if fetched else Path(path)
     if not place.exists():
         raise GlossaError(
             f"a coder's path should be a folder or a file, but there is none at {path}; correct it{_instead(path)}"
         )
+    if form is None or not _reader(form).detect(place):
+        form = _detected(path, place, fetched, form, key)
+    coder = _reader(form).read(place, options or Options())
+    if fetched is None:
+        return coder
+    origin = {"repository": fetched.repository, "commit": fetched.commit}  # the hash is of the content alone
+    return replace(coder, source=path, identity={**coder.identity, **origin})
+
+
+def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | None, key: str) -> str:
+    """Returns the one format that fits, unless ``form``, which does not, is asked for."""
     fitting = formats(place)
     if not fitting and (inside := _coders_inside(place, fetched)):
         raise GlossaError(
@@ -67,17 +57,22 @@ def load(path: str, options: Options | None = None) -> SparseCoder:
         found = ", ".join(sorted(file.name for file in place.iterdir())) if place.is_dir() else "a file of another kind"
         raise GlossaError(
             f"expected a sparse coder in {path}, found {found or 'nothing'}; docs/coders.md lists the files by which the formats are "
-            f"told ({', '.join(READERS)})"
+            f"told ({', '.join(registry.READERS)})"
+        )
+    if form is not None:
+        raise GlossaError(
+            f"params.yaml: {key} is {form}, but the files in {path} are in the format {' and '.join(fitting)}; correct one of them"
         )
     if len(fitting) > 1:
         raise GlossaError(
-            f"expected one sparse coder in {path}, found the formats {' and '.join(fitting)}; keep the files of one"
+            f"expected one sparse coder in {path}, found the formats {' and '.join(fitting)}; keep the files of one, or name it as "
+            "format in params.yaml"
         )
-    coder = READERS[fitting[0]].read(place, options or Options())
-    if fetched is None:
-        return coder
-    origin = {"repository": fetched.repository, "commit": fetched.commit}  # the hash is of the content alone
-    return replace(coder, source=path, identity={**coder.identity, **origin})
+    return fitting[0]
+
+
+def _reader(form: str) -> Any:
+    return registry.load(registry.READERS, form, "format")
 
 
 def _instead(path: str) -> str:
@@ -88,7 +83,7 @@ def _instead(path: str) -> str:
 
 def formats(place: Path) -> list[str]:
     """Returns the formats whose files lie at ``place``."""
-    return [name for name, reader in READERS.items() if reader.detect(place)]
+    return [name for name in registry.READERS if _reader(name).detect(place)]
 
 
 def _coders_inside(place: Path, fetched: hub.Fetched | None) -> str:
@@ -113,7 +108,7 @@ def from_params(name: str, entry: AnyCoder, seed: int, subject: Subject | None =
             return neurons.load(subject, entry.hookpoint, entry.k)
         width = activations(subject, [entry.hookpoint], torch.zeros(1, 1, dtype=torch.long))[entry.hookpoint].shape[-1]
         return random.load(width, entry.hookpoint, entry.latents, entry.k, (seed, entry.seed))
-    coder = load(entry.path, Options(entry.norm_factor, entry.centre))
+    coder = load(entry.path, Options(entry.norm_factor, entry.centre), entry.format, f"coders.{name}.format")
     hookpoint = entry.hookpoint or coder.hookpoint
     if hookpoint is None:
         raise GlossaError(

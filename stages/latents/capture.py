@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,11 +17,11 @@ from stages.latents import runs, spec
 from stages.latents.batches import Batch, BatchSize, batches
 from stages.latents.events import Collector
 from stages.latents.runs import Run
-from stages.latents.scratch import Scratch
+from stages.machine.memory import is_out_of_memory
+from stages.machine.scratch import Scratch
 from stages.outputs import fingerprint
 from stages.subject.hookpoints import activations
 from stages.subject.load import Subject
-from stages.subject.room import is_out_of_memory
 
 CELLS = {"cuda": 2**28}
 """Pre-activations of a coder held at once: 1 GB in float32 on a GPU, a quarter of it elsewhere."""
@@ -52,10 +53,16 @@ def target(
             "dtype": str(coder.b_enc.dtype),
             "hookpoint": hookpoint,
             "tokens": tokens.sha256,
+            "special_tokens": special_sha256(tokens),
             "kept_bits": kept_bits,
         }
     )
     return Target(name, coder, hookpoint, kept_bits, scratch / key[:32])
+
+
+def special_sha256(tokens: Tokens) -> str:
+    """Returns the hash of which tokens are special, whose positions are left out; the hash of the tokens does not cover it."""
+    return hashlib.sha256(tokens.vocabulary.special.tobytes()).hexdigest()
 
 
 def ranges(rows: int, context_length: int) -> list[tuple[int, int]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stages.latents import runs, spec
 from stages.latents.merge import combine
 from stages.latents.runs import Run
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 
 COMBINING = Lock()
 """Of the collectors of this process one at a time puts parts together, which takes some 60 MB."""

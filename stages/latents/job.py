@@ -13,16 +13,17 @@ from itertools import chain
 import psutil
 import torch
 
-from stages import coders, paths
+from stages import coders, paths, plan
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
-from stages.latents import spec
+from stages.latents import kept, spec
 from stages.latents.capture import Capture, Target, check_fits, target
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 from stages.params import Params
 from stages.subject import load
 from stages.subject.hookpoints import resolve
 from stages.subject.load import Subject
+from stages.wiring.coder import address
 
 SHARE = 0.5
 """Of the memory that is free, what the coders of one pass may take."""
@@ -46,7 +47,7 @@ class Job:
     def start(self, device_name: str) -> Capture:
         """Loads the subject and the coders on a device."""
         device = load.pick_device(device_name)
-        section = self.params.subject_of(self.names[0])
+        section = plan.subject_of(self.params, self.names[0])
         subject = load.load(section, self.params.seed, device, self.device_map)
         tokens = Tokens.open()
         targets = (open_target(self.params, name, subject, tokens, self.scratch) for name in self.names)
@@ -59,30 +60,35 @@ class Job:
 
 
 def open_target(p: Params, name: str, subject: Subject, tokens: Tokens, scratch: Scratch) -> Target:
-    """Loads a coder, in the type that ``cache.dtype`` names.
+    """Loads a coder, in the type that ``cache.dtype`` names; whether it fits the subject is for ``capture.check_fits``.
 
     Raises:
-        GlossaError: it can't be read, or does not fit the subject.
+        GlossaError: it can't be read, or the subject has no such hookpoint.
     """
     coder = coders.from_params(name, p.coders[name], p.seed, subject)
     coder = coder.to(coder.device, getattr(torch, p.cache.dtype))
     assert coder.hookpoint is not None  # from_params sees to it
     hookpoint = resolve(subject, coder.hookpoint).name
-    found = target(name, coder, hookpoint, spec.kept_bits(p.cache.precision), subject, tokens, scratch)
-    check_fits(subject, found, tokens)
-    return found
+    return target(name, coder, hookpoint, spec.kept_bits(p.cache.precision), subject, tokens, scratch)
 
 
 def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Scratch) -> Iterator[Target]:
-    """Yields the other coders that still need the forward pass of ``own``, as long as memory for them is left."""
+    """Yields the other coders that still need the forward pass of ``own``, as long as memory for them is left.
+
+    Those whose events are kept don't.
+    """
+    shelf = kept.shelf()
     room = SHARE * _free_memory(subject.device) - _bytes(own)
-    names = [name for name in p.coders if name != own.name and p.subject_of(name) == p.subject_of(own.name)]
+    names = [name for name in p.coders if name != own.name and plan.subject_of(p, name) == plan.subject_of(p, own.name)]
     done = _up_to_date([name for name in names if paths.latents(name).exists()])
     for name in names:
         if name in done:
             continue
         try:
             other = bare(open_target(p, name, subject, tokens, scratch))
+            if shelf.has(kept.about(other, subject, tokens)):
+                continue
+            check_fits(subject, other, tokens)
         except GlossaError:
             continue  # its own stage will say what is wrong with it
         room -= _bytes(other)
@@ -103,14 +109,15 @@ def _up_to_date(names: Sequence[str]) -> set[str]:
     """
     if not names:
         return set()
-    command = [sys.executable, "-m", "dvc", "status", "--json", *(f"cache@{name}" for name in names)]
+    stages = {name: address(name, "cache") for name in names}
+    command = [sys.executable, "-m", "dvc", "status", "--json", *stages.values()]
     environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     try:
         changed = json.loads(done.stdout) if done.returncode == 0 else {}
     except ValueError:
         changed = {}
-    return {name for name in names if f"cache@{name}" not in changed}
+    return {name for name in names if stages[name] not in changed}
 
 
 def _bytes(found: Target) -> int:

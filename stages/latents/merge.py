@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,12 @@ from stages.latents import runs as run_files
 from stages.latents import spec, statistics
 from stages.latents.gather import gather
 from stages.latents.runs import Run
-from stages.latents.scratch import Scratch
 from stages.latents.vector import CNAME, LEVEL, SHUFFLE, Vector
-from stages.progress import bar
+from stages.machine.progress import bar
+from stages.machine.scratch import Scratch
+
+ARRAYS = ("activations", "stats")
+"""Groups of a store that hold its events and what they add up to, and say nothing of names."""
 
 Map = Callable[[Callable[[int], statistics.Sums], Iterable[int]], Iterable[statistics.Sums]]
 """``map``, or one that runs its function in several processes; results come in order."""
@@ -62,7 +65,7 @@ def merge(
     rows: int,
     context_length: int,
     attributes: dict[str, Any],
-    output: dict[str, NDArray],
+    output: Mapping[str, NDArray],
     map_shards: Map = map,
 ) -> int:
     """Writes the store at ``path`` and returns the number of events in it.
@@ -95,9 +98,20 @@ def merge(
     stats = root.create_group("stats")
     for name, array in statistics.arrays(parts, np.diff(indptr), extremes).items():
         _write(stats, name, array)
+    return complete(path, attributes, output)
+
+
+def complete(path: Path, attributes: dict[str, Any], output: Mapping[str, NDArray]) -> int:
+    """Writes what a store says beside its ``ARRAYS``, which are at ``path`` already, and returns the number of events in it.
+
+    See ``merge``.
+    """
+    root = zarr.open_group(path, mode="a", zarr_format=3)
     directions = root.create_group("output")
     for name, array in sorted(output.items()):
         _write(directions, name, array)
+    events: Any = root["activations/data"]
+    n_events = int(events.shape[0])
     # The attributes come last: without them nothing takes this for a store, and they say how long its files are.
     root.attrs.update(_sorted({**attributes, "n_events": n_events, "files": _sizes(path)}))
     return n_events

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from stages.errors import GlossaError
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 
 HEADER_BYTES = 512
 DIGEST_BYTES = 32

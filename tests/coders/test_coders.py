@@ -3,12 +3,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 
-from stages import coders, params
+from stages import coders, params, registry
 from stages.coders.readers import Options
 from stages.errors import GlossaError
 from stages.subject.load import Subject
@@ -55,8 +57,57 @@ def test_a_folder_with_the_files_of_two_formats_is_a_mistake(coder_folder: Path,
     with pytest.raises(GlossaError) as caught:
         coders.load(str(folder))
     assert str(caught.value) == (
-        f"expected one sparse coder in {folder}, found the formats sparsify and gemma_scope; keep the files of one"
+        f"expected one sparse coder in {folder}, found the formats sparsify and gemma_scope; keep the files of one, or name it as "
+        "format in params.yaml"
     )
+    named = coders.load(str(folder), form="sparsify")
+    assert named.identity == coders.load(str(coder_folder)).identity
+
+
+def entry(folder: Path, form: str) -> params.Coder:
+    return params.Coder(path=str(folder), format=form, hookpoint="layers.0")
+
+
+def test_a_format_that_is_said_is_read_by_its_reader_alone(coder_folder: Path) -> None:
+    asked: list[str] = []
+    real = registry.load
+
+    def load(units: Any, kind: str, key: str) -> Any:
+        asked.append(kind)
+        return real(units, kind, key)
+
+    with mock.patch.object(registry, "load", load):
+        said = coders.from_params("mine", entry(coder_folder, "sparsify"), 0)
+    assert set(asked) == {"sparsify"}
+    assert said.identity == coders.load(str(coder_folder)).identity
+
+
+@pytest.mark.parametrize("name", folders.MAKERS)
+def test_every_format_may_be_said(tmp_path: Path, name: str) -> None:
+    path, form = folders.MAKERS[name](tmp_path / "coder").path, name.split()[0]
+    said = coders.load(str(path), form=form)
+    assert said.identity == coders.load(str(path)).identity
+    assert said.identity["format"] == form
+
+
+def test_a_format_that_is_unknown_is_a_mistake(coder_folder: Path, hub: Hub) -> None:
+    with pytest.raises(GlossaError) as caught:
+        coders.from_params("mine", entry(coder_folder, "sparsfy"), 0)
+    assert str(caught.value) == (
+        "params.yaml: coders.mine.format is 'sparsfy', which is unknown; did you mean sparsify?"
+    )
+    with pytest.raises(GlossaError, match="which is unknown"):  # before it asks the hub, where nothing is
+        coders.load("hub://some/coders", form="sparsfy")
+
+
+def test_files_that_are_not_of_the_format_that_is_said_are_a_mistake(coder_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(GlossaError) as caught:
+        coders.from_params("mine", entry(coder_folder, "gemma_scope"), 0)
+    assert str(caught.value) == (
+        f"params.yaml: coders.mine.format is gemma_scope, but the files in {coder_folder} are in the format sparsify; correct one of them"
+    )
+    with pytest.raises(GlossaError, match=r"expected a sparse coder in .*, found nothing"):
+        coders.from_params("mine", entry(tmp_path, "gemma_scope"), 0)
 
 
 @pytest.mark.parametrize(

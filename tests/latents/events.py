@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from stages.latents import runs, spec
 from stages.latents.merge import merge
 from stages.latents.runs import Run
-from stages.latents.scratch import Scratch
 from stages.latents.store import LatentStore
+from stages.machine.scratch import Scratch
 
 ATTRIBUTES = {"schema": spec.SCHEMA, "version": spec.VERSION, "tokens_sha256": "0" * 64}
 

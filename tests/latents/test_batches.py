@@ -9,7 +9,7 @@ import torch
 
 from stages.errors import GlossaError
 from stages.latents.batches import BatchSize, batches
-from stages.subject.room import is_out_of_memory
+from stages.machine.memory import is_out_of_memory
 from tests.latents.test_capture import write_tokens
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -21,8 +21,8 @@ from stages.errors import GlossaError
 from stages.latents import capture, spec
 from stages.latents.merge import merge
 from stages.latents.runs import Run
-from stages.latents.scratch import Scratch
 from stages.latents.store import LatentStore
+from stages.machine.scratch import Scratch
 from stages.subject.hookpoints import activations
 from stages.subject.load import Subject
 from tests.folders import tree

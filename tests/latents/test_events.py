@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from stages.errors import GlossaError
 from stages.latents import gather, runs
 from stages.latents.events import BYTES_PER_EVENT, Collector
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 from tests.folders import tree
 from tests.latents.events import matrices, write_run
 

@@ -14,8 +14,8 @@ from scipy import sparse
 from stages.errors import GlossaError
 from stages.latents import runs, spec
 from stages.latents.merge import check_tiling, merge
-from stages.latents.scratch import Scratch
 from stages.latents.store import LatentStore
+from stages.machine.scratch import Scratch
 from tests.folders import tree
 from tests.latents.events import ATTRIBUTES, dense_of, matrices, small_shards, write_run, write_store
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from stages.errors import GlossaError
 from stages.latents import runs
 from stages.latents.runs import Run
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 from tests.latents.events import dense_of, matrices, write_run
 
 

@@ -1,6 +1,6 @@
 """Writes a tiny random coder in every format: ``MAKERS[name](folder)``.
 
-A name is the format as in ``coders.READERS`` and, where a format has several kinds, the kind. Every tensor is random, so that
+A name is the format as in ``registry.READERS`` and, where a format has several kinds, the kind. Every tensor is random, so that
 one that is left out, transposed or mistaken for another changes what is computed.
 """
 

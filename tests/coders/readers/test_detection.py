@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from stages import coders
+from stages import coders, registry
 from stages.coders.activations import GroupMax, TopK
 from stages.errors import GlossaError
 from tests.coders.readers.folders import MAKERS
 
 
 def test_every_format_has_a_maker() -> None:
-    assert {name.split()[0] for name in MAKERS} == set(coders.READERS)
+    assert {name.split()[0] for name in MAKERS} == set(registry.READERS)
 
 
 @pytest.mark.parametrize("name", MAKERS)
