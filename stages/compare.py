@@ -8,15 +8,24 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import explainers, params, paths, runtime
+from stages import explainers, params, paths, plan
 from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.transcript import recording
+from stages.machine import runtime
+from stages.machine.progress import bar
 from stages.outputs import file_sha256
-from stages.progress import bar
-from stages.similarity import ceiling, embedded, everything, reading, remembered, table
+from stages.similarity import ceiling, chosen, embedded, everything, reading, remembered, table
+from stages.similarity.kept import Kept
+from stages.similarity.key import Keys
 from stages.subject.load import pick_device
+
+READS = ("seed", "subject", "compare", "coders", "explainers")
+"""Of params.yaml."""
+
+KEPT = "pairs"
+"""Folder in Glossa's home that keeps what every pair came to."""
 
 Halves = dict[str, dict[str, list[tuple[str, str]]]]
 """{explainer: {coder: two explanations of each latent}}."""
@@ -25,8 +34,8 @@ Halves = dict[str, dict[str, list[tuple[str, str]]]]
 @click.command("compare")
 def command() -> None:
     """Match the latents of every two coders and compare what is said of them."""
-    p = params.load()
-    wanted = everything.wanted(p)
+    p = params.only(params.load(), *READS)
+    chosen.check(p)
     knobs, tokens = runtime.load(), Tokens.open()
     said = reading.said(p, texts)
     with recording(paths.SIMILARITY) as transcript:
@@ -38,12 +47,19 @@ def command() -> None:
         if every:
             model = embedded.load(p)
             vectors = remembered.embed(model, sorted(every))
-        sources = reading.sources(p, tokens, pick_device(knobs.device), p.compare.reads_stores)
+        device = pick_device(knobs.device)
+        sources = reading.sources(p, tokens, device, plan.reads_stores(p.compare))
         coders = reading.coders(p, said, vectors, tokens)
-        compared = everything.compare_all(wanted, coders, sources, p.compare.match, p.seed)
+        choice = chosen.choose(p, coders)
+        keys = Keys(p, coders, tokens, device, None if model is None else model.identity["sha256"])
+        kept = Kept(runtime.home() / KEPT)
+        outcomes = everything.outcomes(choice.pairs, coders, sources, p.compare.match, p.seed, keys, kept)
+        compared = everything.together(choice.pairs, coders, outcomes)
+        kept.make_room()
         meta = {
             **_made_from(p),
             "embedder": None if model is None else model.identity,  # null: there was nothing to embed
+            "choice": choice.facts(),
             "pairs": compared.pairs,
             "ceilings": _ceilings(p, halves, vectors),
         }
@@ -51,9 +67,10 @@ def command() -> None:
         found = table.Content(compared.matches, compared.splits, compared.lists, explanations, meta)
         table.write(paths.SIMILARITY, found, transcript)
     n_explained = sum(pair["meaning"]["cosine"]["n"] for pair in compared.pairs)
+    again = f"; {kept.hits} pairs as kept from before" if kept.hits else ""
     click.echo(
-        f"compare: {len(wanted)} pairs of coders, {len(compared.matches):,} matches, "
-        f"{n_explained:,} of them explained on both sides, {len(explanations):,} explanations"
+        f"compare: {choice}, {len(compared.matches):,} matches, {n_explained:,} of them explained on both sides, "
+        f"{len(explanations):,} explanations{again}"
     )
 
 

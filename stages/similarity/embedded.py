@@ -7,7 +7,8 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import params, paths, runtime
+from stages import params, paths
+from stages.machine import runtime
 from stages.similarity import embedder, remembered, table
 from stages.similarity.embedder import Embedder
 

@@ -1,9 +1,15 @@
-"""Turning texts into vectors whose cosine says how alike their meanings are."""
+"""Turning texts into vectors whose cosine says how alike their meanings are.
+
+What a model is, down to its prompts, is told by its files, so that it is known before the model is loaded, which happens when the
+first text is embedded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.errors import GlossaError, nearest
+from stages.machine.progress import bar
 from stages.outputs import file_sha256, fingerprint
-from stages.progress import bar
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -28,6 +34,9 @@ ALIKE = ("STS", "sts", "s2s_query", "text-matching", "similarity")
 
 DECIDES = (".safetensors", ".json", ".txt", ".model")
 """Kinds of files that decide what a model makes of a text."""
+
+CONFIG = "config_sentence_transformers.json"
+"""The file in which a model has its prompts."""
 
 ORGANISATION = "sentence-transformers"
 """Owner, on the Hub, of the models that are named without one."""
@@ -53,17 +62,20 @@ PACKAGED = {
 class Embedder:
     """A sentence-transformers model in inference mode, and what it is."""
 
-    model: SentenceTransformer
+    opened: Callable[[], SentenceTransformer]
+    """Returns the model, which is loaded once."""
     identity: dict[str, Any]
     """Its name, its prompt, the sha256 of every file that decides its vectors, and one sha256 over all but the name."""
+    prompts: dict[str, str]
+    """What texts may begin with, by what the model calls it."""
     prompt: str = ""
     """What every text begins with."""
     batch_tokens: int = 2048
 
     @property
-    def prompts(self) -> dict[str, str]:
-        """What texts may begin with, by what the model calls it."""
-        return {key: text for key, text in self.model.prompts.items() if text}
+    def model(self) -> SentenceTransformer:
+        """The model; raises GlossaError if it can't be loaded."""
+        return self.opened()
 
     def prompted(self, prompt: str) -> Embedder:
         """The same model, every text beginning with ``prompt``."""
@@ -136,13 +148,16 @@ def _batches(lengths: list[int], tokens: int) -> Iterator[list[int]]:
 
 
 def load(name: str, device: str, batch_tokens: int | None = None) -> Embedder:
-    """Loads the model ``name``: a folder, else what an installed package carries, else a repository on the Hub.
+    """Finds the model ``name``: a folder, else what an installed package carries, else a repository on the Hub.
 
-    ``device`` is ``auto`` or a torch device, ``batch_tokens`` what is embedded at once.
+    ``device`` is ``auto`` or a torch device, ``batch_tokens`` what is embedded at once. All files are hashed; the model is loaded when
+    the first text is embedded.
 
     Raises:
         GlossaError: there is no such model, it can't be used, or its weights are not the known ones.
     """
+    from stages.subject.load import pick_device
+
     folder, known = _find(name)
     if not (folder / "modules.json").is_file():
         raise GlossaError(
@@ -160,10 +175,41 @@ def load(name: str, device: str, batch_tokens: int | None = None) -> Embedder:
             f"the weights of the embedder {name} should have the sha256 {known}, found {', '.join(weights)} "
             f"in {folder}; install or fetch it again"
         )
-    model = _open(folder, name, device)
-    tokens = batch_tokens or BATCH_TOKENS.get(model.device.type, MANY_TOKENS)
-    plain = Embedder(model, {"name": name, "files": files}, "", tokens)
-    return plain.prompted(model.prompts.get(model.default_prompt_name or "") or "")
+    prompts, default = _prompts(folder, name)
+    chosen = pick_device(device)
+
+    @cache
+    def opened() -> SentenceTransformer:
+        model = _open(folder, name, str(chosen))
+        if _said(model) != (prompts, default):
+            raise GlossaError(
+                f"the embedder {name} should have the prompts that {CONFIG} in {folder} names, but sentence-transformers takes others; "
+                "choose another"
+            )
+        return model
+
+    tokens = batch_tokens or BATCH_TOKENS.get(chosen.type, MANY_TOKENS)
+    return Embedder(opened, {"name": name, "files": files}, prompts, "", tokens).prompted(default)
+
+
+def _prompts(folder: Path, name: str) -> tuple[dict[str, str], str]:
+    """Returns the prompts of the model by what it calls them, those without text left out, and the one that counts unless said."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        prompts = {str(key): str(text) for key, text in (config.get("prompts") or {}).items() if text}
+        return prompts, prompts.get(config.get("default_prompt_name") or "", "")
+    except FileNotFoundError:
+        return {}, ""
+    except (ValueError, AttributeError):
+        raise GlossaError(
+            f"the embedder {name} should have its prompts in {folder / CONFIG}, but that can't be read; fetch it again"
+        ) from None
+
+
+def _said(model: SentenceTransformer) -> tuple[dict[str, str], str]:
+    """What ``_prompts`` returns, as the loaded model has it."""
+    prompts = {key: text for key, text in model.prompts.items() if text}
+    return prompts, prompts.get(model.default_prompt_name or "", "")
 
 
 def _find(name: str) -> tuple[Path, str | None]:
@@ -214,13 +260,10 @@ def _open(folder: Path, name: str, device: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
-    from stages.subject.load import pick_device
-
     logging.disable_progress_bar()
-    chosen = str(pick_device(device))
     try:
         model = SentenceTransformer(
-            str(folder), device=chosen, local_files_only=True, model_kwargs={"use_safetensors": True}
+            str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         first = " ".join(str(error).split("\n")[0].split())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -66,6 +66,8 @@ class Known(NamedTuple):
     firing: Firing
     explained: dict[str, Explained]
     """By explainer."""
+    coder: Mapping[str, Any]
+    """The identity of the coder: its ``format``, its ``sha256`` and what went into that."""
 
     @property
     def layer(self) -> int | None:

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from stages import params, paths
+from stages import params, paths, plan
 from stages.coders import from_params
 from stages.corpus.tokens import Tokens
+from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.latents.store import LatentStore
 from stages.similarity import firing, space
@@ -28,7 +29,7 @@ Texts = dict[str, dict[str, dict[int, str]]]
 
 def at(p: params.Params, coder: str, path: Callable[..., Path], *names: str) -> Path:
     """Returns where an output of a coder lies, in this project or in another; ``path`` is a function of ``paths``."""
-    folder, name = p.compare.place(coder)
+    folder, name = plan.place(p.compare, coder)
     return folder / path(name, *names)
 
 
@@ -65,13 +66,22 @@ def coders(
             meta["subject"]["sha256"],
             firing.read(examples, tokens if name in p.coders else None),
             {explainer: explained(of_coder[name], vectors) for explainer, of_coder in found.items()},
+            meta["coder"],
         )
     return known
 
 
+def ordinary(tokens: Tokens) -> int:
+    """Returns the number of tokens that are not special."""
+    return tokens.rows * tokens.context_length - tokens.meta["special_positions"]
+
+
 def sources(p: params.Params, tokens: Tokens, device: torch.device, with_stores: bool) -> Sources:
-    """Returns where directions and, ``with_stores``, activations of the coders of params.yaml come from."""
-    n_tokens = tokens.rows * tokens.context_length - tokens.meta["special_positions"]
+    """Returns where directions and, ``with_stores``, activations of the coders of params.yaml come from.
+
+    Directions are those of the coder that the examples were taken from; another is refused with a GlossaError when they are asked for.
+    """
+    n_tokens = ordinary(tokens)
 
     def stored(name: str) -> Stored:
         return Stored(LatentStore.open(paths.latents(name)), n_tokens)
@@ -83,17 +93,29 @@ def sources(p: params.Params, tokens: Tokens, device: torch.device, with_stores:
 def _directions(p: params.Params, device: torch.device) -> Callable[[str], Directions]:
     subjects: dict[Any, Subject] = {}
 
-    def subject(name: str) -> Subject:
-        section = p.subject_of(name)
+    def subject(name: str, noted: str) -> Subject:
+        section = plan.subject_of(p, name)
         if section.weights not in subjects:
             subjects[section.weights] = load.load(section, p.seed, device)
-        return subjects[section.weights]
+        found = subjects[section.weights]
+        _check(name, "subject", found.identity["sha256"], noted)
+        return found
 
     def directions(name: str) -> Directions:
-        entry = p.coders[name]
+        entry, meta = p.coders[name], Examples.open(paths.examples(name)).meta
+        of_subject = meta["subject"]["sha256"]
         is_control = not isinstance(entry, params.Coder)
-        coder = from_params(name, entry, p.seed, subject(name) if is_control else None)
+        coder = from_params(name, entry, p.seed, subject(name, of_subject) if is_control else None)
+        _check(name, "coder", coder.identity["sha256"], meta["coder"]["sha256"])
         needed = is_control or space.needs_subject(coder)
-        return space.directions(coder, subject(name) if needed else None)
+        return space.directions(coder, subject(name, of_subject) if needed else None)
 
     return directions
+
+
+def _check(name: str, what: str, loaded: str, noted: str) -> None:
+    if loaded != noted:
+        raise GlossaError(
+            f"the examples in {paths.examples(name)} should have been taken from the {what} that params.yaml names, but its hash is "
+            f"{loaded[:12]} and theirs {noted[:12]}; run dvc repro"
+        )

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import runtime
 from stages.errors import GlossaError
+from stages.machine import runtime
 from stages.similarity.embedder import Embedder
 
 NAME = "embeddings.sqlite"

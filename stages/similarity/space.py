@@ -17,6 +17,7 @@ from stages.errors import GlossaError
 from stages.similarity.blocks import unit
 from stages.subject.hookpoints import resolve
 from stages.subject.load import Subject
+from stages.subject.sites import PARTS
 
 RESIDUAL = "the residual stream"
 PLAIN = re.compile(r"(?:\w+\.)*(?:layers|h)\.\d+(?:\.(?:input|output))?")
@@ -101,6 +102,15 @@ def layer(hookpoint: str) -> int | None:
     """Returns the layer that a hookpoint names, counted from 0; None if it names none."""
     found = LAYER.search(hookpoint)
     return int(found[1]) if found else None
+
+
+def module(hookpoint: str) -> str:
+    """Returns what inside its layer a hookpoint reads, such as ``mlp``: empty for the residual stream, all of one without a layer."""
+    found = LAYER.search(hookpoint)
+    if found is None:
+        return hookpoint
+    first = hookpoint[found.end() :].partition(".")[0]
+    return "" if first in PARTS else first
 
 
 def size(directions: Directions) -> int:

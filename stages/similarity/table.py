@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.llm.transcript import Recorder
 from stages.outputs import dumps, new_directory, read_meta, read_table, write_meta, write_table
 
-SCHEMA, VERSION = "glossa/similarity", 2
+SCHEMA, VERSION = "glossa/similarity", 3
 
 SAME = 0.7
 """Cosine, or correlation, from which on two latents count as having the same direction."""

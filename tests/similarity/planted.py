@@ -7,10 +7,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
 
-from stages import paths
+from stages import params, paths, plan
+from stages.coders import from_params
 from stages.explainers.table import Explanation, write
+from stages.subject.load import load
 
 ORDER = np.random.default_rng(7).permutation(24)
 KINDS = ["the cat", "a dog", "number of the word", "verb"]
@@ -38,6 +41,24 @@ def setting(**options: object) -> None:
 def weights(coder: str, **changed: np.ndarray) -> None:
     file = Path("coders") / coder / "sae.safetensors"
     save_file(load_file(file) | {key: np.ascontiguousarray(value) for key, value in changed.items()}, file)
+    known = params.load().coders
+    identify(*(name for name, entry in known.items() if getattr(entry, "path", "") == f"coders/{coder}"))
+
+
+def identify(*coders: str) -> None:
+    """Makes the examples of coders say that they were taken from what params.yaml names."""
+    p = params.load()
+    for name in coders:
+        entry, file = p.coders[name], paths.examples(name) / "meta.json"
+        meta = json.loads(file.read_text())
+        subject = None
+        if not isinstance(entry, params.Coder):
+            subject = load(plan.subject_of(p, name), p.seed, torch.device("cpu"))
+            meta["subject"] = subject.identity
+        coder = from_params(name, entry, p.seed, subject)
+        assert coder.hookpoint is not None
+        meta |= {"coder": coder.identity, "n_latents": coder.n_latents, "hookpoint": coder.hookpoint}
+        file.write_text(json.dumps(meta))
 
 
 def another(name: str, like: str = "one", entry: str = "{path: coders/one, hookpoint: layers.1}") -> None:
@@ -45,6 +66,7 @@ def another(name: str, like: str = "one", entry: str = "{path: coders/one, hookp
     change("  two:", f"  {name}: {entry}\n  two:")
     shutil.copytree(paths.examples(like), paths.examples(name))
     shutil.copytree(paths.latents(like), paths.latents(name))
+    identify(name)
 
 
 def plant(model_folder: Path) -> None:

@@ -84,7 +84,7 @@ def test_a_permuted_coder_is_found_again_and_means_the_same(planted: Path) -> No
 def test_the_meta_says_what_it_was_made_from(planted: Path, model_folder: Path) -> None:
     run()
     meta = json.loads((paths.SIMILARITY / "meta.json").read_text())
-    assert (meta["schema"], meta["version"]) == ("glossa/similarity", 2)
+    assert (meta["schema"], meta["version"]) == ("glossa/similarity", 3)
     file = paths.explanations("two", "pattern") / "explanations.parquet"
     assert meta["explanations_sha256"]["pattern"]["two"] == file_sha256(file)
     assert meta["coders"]["one"]["weights_sha256"] == file_sha256(Path("coders/one/sae.safetensors"))
@@ -173,8 +173,8 @@ def test_the_order_of_two_coders_changes_no_figure(planted: Path) -> None:
     ("pairs", "said"),
     [
         ([["one", "too"]], "compare.pairs names too, which is no coder; did you mean two?"),
-        ([["one", "one"]], "compare.pairs should be all, or a list of pairs of different coders"),
-        ("every", "compare.pairs should be all, or a list of pairs of different coders"),
+        ([["one", "one"]], "compare.pairs should be all, neighbours, or a list of pairs of different coders"),
+        ("every", "compare.pairs should be all, neighbours, or a list of pairs of different coders"),
     ],
 )
 def test_pairs_that_can_not_be(planted: Path, pairs: object, said: str) -> None:
@@ -307,6 +307,7 @@ def test_beyond_what_can_be_assigned_nearest_latents_are_sought_once(
     nearest = match.nearest
     monkeypatch.setattr(match, "MOST", 20)
     monkeypatch.setattr(match, "nearest", lambda similarity: sought.append(similarity) or nearest(similarity))
+    monkeypatch.setenv("GLOSSA_HOME", str(planted / "elsewhere"))
     run()
     assert only()["method"] == "mutual"
     assert read()[0].equals(assigned)
@@ -378,12 +379,7 @@ def test_controls_are_matched_by_what_they_write(planted: Path) -> None:
     another("neurons", entry="{kind: neurons, hookpoint: layers.1.mlp, k: 4}")
     another("random", entry="{kind: random, hookpoint: layers.1, latents: 40, k: 4}")
     another("inside", entry="{kind: random, hookpoint: layers.1.mlp.down_proj.input, latents: 40, k: 4}")
-    for name, latents in (("neurons", 32), ("random", 40), ("inside", 40)):
-        file = paths.examples(name) / "meta.json"
-        meta = json.loads(file.read_text())
-        meta["n_latents"], meta["coder"]["format"] = latents, "neurons" if name == "neurons" else "random"
-        meta["hookpoint"] = "layers.1" if name == "random" else "layers.1.mlp.down_proj.input"
-        file.write_text(json.dumps(meta))
+    for name in ("neurons", "random", "inside"):
         explain(name, {latent: KINDS[latent % 4] for latent in range(20)})
     down = load_file("subject/model.safetensors")["model.layers.1.mlp.down_proj.weight"]
     weights("one", W_dec=down.T[:24])
@@ -413,8 +409,6 @@ def test_split_latents_are_found_as_splits(planted: Path) -> None:
     weights("wide", W_dec=wide, **{"encoder.weight": wide, "encoder.bias": np.zeros(28, np.float32)})
     another("wide", entry="{path: coders/wide, hookpoint: layers.0}")
     explain("wide", {0: "verb"})
-    meta = paths.examples("wide") / "meta.json"
-    meta.write_text(json.dumps(json.loads(meta.read_text()) | {"n_latents": 28}))
     setting(pairs=[["one", "wide"]])
     run()
     found = pa.parquet.read_table(paths.SIMILARITY / "splits.parquet")

@@ -236,8 +236,45 @@ def test_a_folder_that_is_no_such_model(model_folder: Path, tmp_path: Path, remo
 def test_a_damaged_model_is_one_sentence(model_folder: Path, tmp_path: Path, damaged: str) -> None:
     shutil.copytree(model_folder, tmp_path / "model")
     (tmp_path / "model" / damaged).write_text("{not this")
+    model = load(str(tmp_path / "model"), "cpu")
     with pytest.raises(GlossaError, match=r"can't be loaded: [^\n]+$"):
-        load(str(tmp_path / "model"), "cpu")
+        model.encode(["the cat"])
+
+
+def test_damaged_prompts_are_one_sentence(with_prompts: Path) -> None:
+    (with_prompts / "config_sentence_transformers.json").write_text("[]")
+    with pytest.raises(GlossaError, match=r"should have its prompts in .*, but that can't be read; fetch it again$"):
+        load(str(with_prompts), "cpu")
+
+
+def test_what_a_model_is_is_known_before_it_is_loaded(
+    with_prompts: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = embedder._open
+    monkeypatch.setattr(embedder, "_open", lambda *_: pytest.fail("nothing is to be loaded"))
+    model = load(str(with_prompts), "cpu").comparing(None)
+    assert (model.prompt, model.prompts) == ("verb of ", {"query": "the number ", "s2s_query": "verb of "})
+    assert model.identity["files"]["model.safetensors"] == file_sha256(model_folder / "model.safetensors")
+    loaded = []
+    monkeypatch.setattr(embedder, "_open", lambda *found: loaded.append(found) or opened(*found))
+    model = load(str(with_prompts), "cpu")
+    for one in (model, model.comparing(None), model.prompted("a "), replace(model, batch_tokens=5)):
+        one.encode(["a cat"])
+    assert len(loaded) == 1, "once, whatever texts begin with"
+
+
+def test_a_model_that_has_other_prompts_than_its_file_is_refused(
+    with_prompts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def changed(*found: object) -> object:
+        model = opened(*found)
+        model.prompts["query"] = "another "
+        return model
+
+    opened = embedder._open
+    monkeypatch.setattr(embedder, "_open", changed)
+    with pytest.raises(GlossaError, match=r"but sentence-transformers takes others; choose another$"):
+        load(str(with_prompts), "cpu").encode(["a cat"])
 
 
 def test_a_device_that_is_not_there(model_folder: Path) -> None:

@@ -69,7 +69,7 @@ def test_latents_without_relatives() -> None:
 
 def known(name: str, hookpoint: str, control: str | None = None, subject: str = "s") -> Known:
     nothing = np.full(9, np.nan)
-    return Known(name, hookpoint, control, subject, Firing(nothing, nothing), {"e": said(*range(9))})
+    return Known(name, hookpoint, control, subject, Firing(nothing, nothing), {"e": said(*range(9))}, {})
 
 
 def test_families_read_the_same_place_of_different_layers() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import runtime
 from stages.errors import GlossaError
+from stages.machine import runtime
 from stages.similarity.embedder import Embedder, load
 from stages.similarity.remembered import NAME, embed
 
@@ -41,6 +41,15 @@ def test_a_text_is_embedded_once_and_for_all(model: Embedder, embedded: list[str
     assert embedded == ["a cat"]
     for text in TEXTS:
         assert again[text].tobytes() == first[text].tobytes()
+
+
+def test_remembered_texts_need_no_model(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = embed(load(str(model_folder), "cpu"), TEXTS)
+    monkeypatch.setattr("stages.similarity.embedder._open", lambda *_: pytest.fail("nothing is to be loaded"))
+    again = embed(load(str(model_folder), "cpu"), TEXTS)
+    assert {text: vector.tobytes() for text, vector in again.items()} == {
+        text: vector.tobytes() for text, vector in first.items()
+    }
 
 
 def test_a_vector_does_not_depend_on_what_was_remembered(model: Embedder, embedded: list[str]) -> None:
