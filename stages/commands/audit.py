@@ -18,11 +18,13 @@ from stages.publish.text import sentence
 
 if TYPE_CHECKING:
     from stages.provenance.check import Check
+    from stages.provenance.outcome import Outcome
     from stages.provenance.project import Project
 
 HEAD = ("check", "checked", "failed", "unknown")
 NARROW = 30
 """Columns at least for what a check compares."""
+COLOURS = {"right": "green", "wrong": "red", "unknown": "yellow"}
 REASONS = 3
 """Reasons of one check that are told."""
 
@@ -36,40 +38,53 @@ REASONS = 3
     help="Windows of every coder whose activations are computed anew.",
 )
 @click.option("--full", is_flag=True, help="All windows, and the scorers that compute with a model of their own.")
+@click.option("--strict", is_flag=True, help="Let nothing pass that could not be checked.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write it as a page, for a browser.")
-def command(sample: int, full: bool, as_json: bool, html: Path | None) -> None:
-    """Check all data against dvc.lock, prompts, answers, verdicts, the subject and the coders; no model is asked.
+def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | None) -> None:
+    """Check all data against lock files, prompts, answers, verdicts, the subject and the coders; no model is asked.
 
     Ends with exit code 1 if a check failed. What can't be checked here, such as activations that were not pulled, is told
-    and is no failure.
+    and is no failure, unless --strict says so. Where no output is here at all, the exit code is 2.
     """
+    from stages.provenance import ran
     from stages.provenance.audit import audit
+    from stages.provenance.outcome import outcome
     from stages.provenance.project import Project
+    from stages.wiring import made
 
     project = Project.here(sample, full)
     if html is not None:
         _refuse_outputs(project, html)
     found = list(audit(project))
-    is_sound = not any(check.failed for check in found)
+    came_to = outcome(project, found, strict)
+    packages = ran.packages(project)
     if as_json:
-        told = {"sound": is_sound, "sample": None if full else sample, "checks": [check.told() for check in found]}
+        told = {
+            "sound": came_to.code == 0,
+            "verdict": came_to.said,
+            "sample": None if full else sample,
+            "strict": strict,
+            "other_packages": {name: sorted(then) for name, then in made.others(packages).items()},
+            "checks": [check.told() for check in found],
+        }
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
     else:
         columns = _columns()
         for line in _table(found, columns):
             click.echo(line)
-        for line in (*_failures(found), *_unknown(found), *_verdict(found)):
+        warned = made.warning(packages)
+        for line in (*_failures(found), *_unknown(found), *_warned(warned), *_verdict(came_to)):
             click.echo(wrapped(line, columns) if columns else line)
     if html is not None:
         from stages.outputs import write_text
         from stages.provenance.page import page
 
         try:
-            write_text(html, page(project, found))
+            write_text(html, page(project, found, strict))
         except OSError as error:
             raise GlossaError(f"{html} can't be written: {error.strerror}; choose another place") from None
-    sys.exit(not is_sound)
+    sys.exit(came_to.code)
 
 
 def _columns() -> int | None:
@@ -81,7 +96,7 @@ def _refuse_outputs(project: Project, html: Path) -> None:
     for out in project.lock.outputs:
         if html.resolve().is_relative_to(Path(out).resolve()):
             raise GlossaError(
-                f"{html} lies in {out}, which dvc.lock pins, so writing it would change that; choose another"
+                f"{html} lies in {out}, which a lock file pins, so writing it would change that; choose another"
             )
 
 
@@ -128,11 +143,13 @@ def _unknown(found: list[Check]) -> Iterator[str]:
             yield f"  {items[0]}{f' and {len(items) - 1:,} more' if len(items) > 1 else ''}: {why}"
 
 
-def _verdict(found: list[Check]) -> Iterator[str]:
-    failed = [check.name for check in found if check.failed]
+def _warned(warning: str | None) -> Iterator[str]:
+    if warning is not None:
+        yield ""
+        yield click.style(f"{warning[0].upper()}{warning[1:]}", fg="yellow")
+
+
+def _verdict(came_to: Outcome) -> Iterator[str]:
     yield ""
-    total = sum(check.checked for check in found)
-    if failed:
-        yield click.style(f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}", fg="red", bold=True)
-    else:
-        yield click.style(f"Nothing differs: {total:,} comparisons in {len(found)} checks", fg="green", bold=True)
+    said = came_to.said if came_to.state == "wrong" else f"{came_to.said}: {came_to.counted}"
+    yield click.style(said, fg=COLOURS[came_to.state], bold=True)

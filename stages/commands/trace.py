@@ -80,7 +80,7 @@ def _roots(project: Project, coder: str, latent: int, explainer: str) -> list[No
             node = verdicts.score(project, result, latent, None if result.of_latent else explanation)
             if node is not None:
                 found.append(node)
-    return [*found, run.environment()]
+    return [*found, run.environment(project, coder)]
 
 
 def _lines(node: Node, first: str, rest: str, seen: set[tuple[str, str]], width: int = WIDTH) -> Iterator[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages import params, paths
+from stages.examples import by_kind
 from stages.examples.table import ROLES, Examples
 from stages.explainers import table as explanations_table
 from stages.provenance.check import Check
@@ -59,11 +60,14 @@ def _windows(examples: Examples, check: Check) -> None:
     check.expect(bool(known.all()), str(examples.directory), "has windows of latents that were not kept")
     kinds = windows["kind"].fill_null("").to_numpy(zero_copy_only=False)
     roles = windows["role"].to_numpy(zero_copy_only=False)
-    found = {f"n_{role}": known & (roles == role) & (kinds == "") for role in ROLES}
-    negative = {f"n_{kind}": known & (roles == "test") & (kinds == kind) for kind in set(kinds) - {""}}
-    for name, mask in (found | negative).items():
-        counts = np.bincount(owners[mask], minlength=len(order))
-        wrong = order[counts != kept[name].to_numpy()]
+    told = {(role, ""): kept[f"n_{role}"].to_numpy() for role in ROLES}
+    negatives = by_kind.numbers(kept["n_negatives"])
+    for kind in sorted({*negatives, *kinds[roles == "test"]} - {""}):
+        told["test", kind] = negatives.get(kind, np.zeros(len(order), np.int64))
+    for (role, kind), numbers in told.items():
+        counts = np.bincount(owners[known & (roles == role) & (kinds == kind)], minlength=len(order))
+        wrong = order[counts != numbers]
+        name = f"n_negatives of the kind {kind}" if kind else f"n_{role}"
         check.passed(len(order) - len(wrong))
         for latent in wrong.tolist():
             check.fail(f"{examples.directory}, latent {latent}", f"has another number of windows than {name} says")

@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages import paths, runtime
+from stages import paths, plan
 from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.latents import spec
-from stages.progress import bar
+from stages.machine import runtime
+from stages.machine.progress import bar
 from stages.provenance.check import DAMAGE, Check
 from stages.provenance.examples import Part
 from stages.provenance.files import GONE
@@ -87,7 +88,7 @@ def _can_be_held_often(project: Project) -> bool:
     """Whether every process can have the subject for itself, on a core of its own."""
     from stages.subject import load
 
-    folders = {Path(project.p.subject_of(coder).model) for coder in project.p.coders}
+    folders = {Path(plan.subject_of(project.p, coder).model) for coder in project.p.coders}
     small = all(folder.is_dir() and size_of(folder) < SMALL for folder in folders)
     return small and load.pick_device(runtime.load().device).type == "cpu"
 
@@ -105,7 +106,7 @@ def of_rows(project: Project, share: tuple[int, int]) -> tuple[Check, Check]:
     drawn = {coder: found for coder in project.p.coders if (found := _draw(project, coder, told))}
     groups: dict[str, list[str]] = {}
     for coder in drawn:
-        groups.setdefault(project.p.subject_of(coder).model_dump_json(), []).append(coder)
+        groups.setdefault(plan.subject_of(project.p, coder).model_dump_json(), []).append(coder)
     for coders in groups.values():
         _of_subject(project, [drawn[coder] for coder in coders], share, weights, activations)
     if part:
@@ -150,7 +151,7 @@ def _of_subject(project: Project, drawn: list[Drawn], share: tuple[int, int], we
     p = project.p
     try:
         device = load.pick_device(runtime.load().device)
-        subject = load.load(p.subject_of(drawn[0].coder), p.seed, device, runtime.load().device_map)
+        subject = load.load(plan.subject_of(p, drawn[0].coder), p.seed, device, runtime.load().device_map)
     except GlossaError as error:
         for one in drawn:
             weights.skip(f"subject of {one.coder}", str(error))

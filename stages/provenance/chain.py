@@ -103,8 +103,8 @@ def called(answers: Answers, key: str, stage: str | None) -> Node:
 
 
 def _answered(node: Node, call: Call) -> None:
-    from stages import runtime
     from stages.llm.journal import Journal
+    from stages.machine import runtime
 
     try:
         reply = faults.kept(call.status, call.response)

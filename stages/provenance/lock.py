@@ -1,20 +1,17 @@
-"""dvc.lock: what every stage read, was told and wrote when it last ran."""
+"""DVC's lock files, dvc.lock and one of each sparse coder: what every stage read, was told and wrote when it last ran."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from stages import paths
 from stages.errors import GlossaError
-
-LOCK = Path("dvc.lock")
-STAGE = re.compile(r"^  (?=[^\s#])", re.MULTILINE)
-"""Where the entry of a stage begins: DVC indents by two spaces."""
+from stages.wiring.locks import LOCK
 
 
 class Entry(NamedTuple):
@@ -30,7 +27,7 @@ class Locked(NamedTuple):
     """One stage."""
 
     name: str
-    """As DVC calls it, such as ``explain@resid2-llm``."""
+    """As DVC calls it from the root, such as ``tokenize`` or ``pipelines/resid2/dvc.yaml:explain@llm``."""
     cmd: str
     deps: tuple[Entry, ...]
     outs: tuple[Entry, ...]
@@ -38,71 +35,125 @@ class Locked(NamedTuple):
     """{file: {dotted key: value}}."""
 
 
-OUT = re.compile(r"^    - path: (.+)$", re.MULTILINE)
+def of_coder(coder: str) -> Path:
+    """Returns the lock file of a coder's stages."""
+    return paths.pipeline(coder).with_suffix(".lock")
+
+
+def file_of(stage: str) -> Path:
+    """Returns the lock file that holds a stage."""
+    pipeline, _, name = stage.rpartition(":")
+    return Path(pipeline).with_suffix(".lock") if name != stage else LOCK
+
+
+def place(stage: str) -> str:
+    """Returns where a stage's entry stands, such as ``pipelines/resid2/dvc.lock, explain@llm``."""
+    return f"{file_of(stage)}, {stage.rpartition(':')[2]}"
+
+
+def found() -> list[Path]:
+    """Returns all lock files that are here, the root's first."""
+    return [file for file in (LOCK, *sorted(paths.PIPELINES.glob(f"*/{LOCK}"))) if file.is_file()]
 
 
 class Lock(Mapping[str, Locked]):
-    """The stages by name; one is parsed when it is asked for, as a long file takes seconds."""
+    """The stages of some lock files by name; the entry of one is looked into when it is asked for."""
 
-    def __init__(self, text: str) -> None:
-        _, _, rest = text.partition("\nstages:\n")
-        self._texts = {_name(part): part for part in STAGE.split(rest) if part.strip()}
-        self._parsed: dict[str, Locked] = {}
-        # DVC keeps the entry of a stage that was renamed, and appends the new one, which comes later.
-        self._makers = {
-            path.strip("\"'"): name
-            for name, part in self._texts.items()
-            for path in OUT.findall(part.partition("\n    outs:\n")[2])
+    def __init__(self, entries: Mapping[Path, Mapping[str, Any]]) -> None:
+        self._entries = {
+            name if file == LOCK else f"{file.with_suffix('.yaml').as_posix()}:{name}": value
+            for file, stages in entries.items()
+            for name, value in stages.items()
         }
+        self._makers: dict[str, list[str]] = {}
+        for name, value in self._entries.items():
+            for path in _outs(value):
+                self._makers.setdefault(path, []).append(name)
 
-    def maker(self, path: Path) -> str | None:
-        """The stage that wrote an output, whatever it is called; None if none did."""
-        return self._makers.get(path.as_posix())
+    @classmethod
+    def read(cls, coders: Iterable[str] | None = None) -> Lock:
+        """Reads dvc.lock and the lock files of some coders, or all that are here.
+
+        Raises:
+            GlossaError: there is no dvc.lock, no stage has run, or a file is damaged.
+        """
+        if not LOCK.is_file():
+            raise GlossaError(f"expected {LOCK} here, but there is no such file; run dvc repro")
+        files = found() if coders is None else [LOCK, *map(of_coder, coders)]
+        lock = cls({file: read(file) for file in files if file.is_file()})
+        if not lock:
+            raise GlossaError(f"expected stages in {LOCK}, but there are none; run dvc repro")
+        return lock
+
+    def makers(self, path: Path) -> list[str]:
+        """The stages that say they wrote an output; DVC keeps the entry of one that was renamed, before the new one."""
+        return self._makers.get(path.as_posix(), [])
 
     @property
     def outputs(self) -> Iterable[str]:
         """The paths of all outputs."""
         return self._makers.keys()
 
-    @classmethod
-    def read(cls, path: Path = LOCK) -> Lock:
-        """Reads dvc.lock; raises GlossaError if there is none or it is damaged."""
-        try:
-            lock = cls(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise GlossaError(f"expected {path} here, but there is no such file; run dvc repro") from None
-        except UnicodeDecodeError:
-            raise GlossaError(f"expected text in {path}, but it is damaged; restore it from git") from None
-        if not lock:
-            raise GlossaError(f"expected stages in {path}, but there are none; run dvc repro")
-        return lock
-
     def __getitem__(self, name: str) -> Locked:
-        if name not in self._parsed:
-            self._parsed[name] = _parse(name, self._texts[name])
-        return self._parsed[name]
+        """Returns a stage; raises GlossaError if its entry is damaged."""
+        value = self._entries[name]
+        try:
+            deps, outs = (tuple(_entry(one) for one in value.get(key) or ()) for key in ("deps", "outs"))
+            of_file = value.get("params") or {}
+            return Locked(
+                name, command(value["cmd"]), deps, outs, {file: dict(values) for file, values in of_file.items()}
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise GlossaError(
+                f"{file_of(name)}: the entry of {name.rpartition(':')[2]} is damaged ({why}); restore it from git"
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._texts)
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._entries)
 
 
-def _name(text: str) -> str:
-    return text.partition(":")[0].strip("\"'")
-
-
-def _parse(name: str, text: str) -> Locked:
+def read(file: Path) -> dict[str, Any]:
+    """Returns what a lock file, or a dvc.yaml, says of every stage it names; raises GlossaError if it is damaged."""
     try:
-        (value,) = YAML(typ="safe", pure=True).load(text).values()
-        deps, outs = (tuple(_entry(one) for one in value.get(key) or ()) for key in ("deps", "outs"))
-        return Locked(name, value["cmd"], deps, outs, value.get("params") or {})
-    except (YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
-        why = " ".join(str(error).split())
-        raise GlossaError(f"{LOCK}: the entry of {name} is damaged ({why}); restore it from git") from None
+        content = YAML(typ="safe").load(file.read_text(encoding="utf-8"))  # by the parser in C, where it is installed
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f" at line {mark.line + 1}" if mark else ""
+        raise _damaged(file, f"{error.problem or error.context}{where}") from None
+    except (YAMLError, ValueError) as error:  # a ValueError is bytes that are no text
+        raise _damaged(file, str(error)) from None
+    stages = content.get("stages") or {} if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(isinstance(name, str) for name in stages):
+        raise _damaged(file, "it does not map their names to what they are")
+    return stages
+
+
+def command(value: Any) -> str:
+    """Returns a command of dvc.yaml or a lock file, of which there may be several in a list, as one text."""
+    if isinstance(value, str):
+        return value
+    return " && ".join(map(str, value))
+
+
+def _damaged(file: Path, why: str) -> GlossaError:
+    return GlossaError(f"expected stages in {file}, but it is damaged ({' '.join(why.split())}); restore it from git")
+
+
+def _outs(value: Any) -> list[str]:
+    """The paths of outputs in an entry, as far as it is sound."""
+    outs = value.get("outs") if isinstance(value, dict) else None
+    return (
+        [str(one["path"]) for one in outs if isinstance(one, dict) and "path" in one] if isinstance(outs, list) else []
+    )
 
 
 def _entry(value: dict[str, Any]) -> Entry:
     # Without the word md5, DVC 2 wrote it, which hashed text files with other line ends.
-    return Entry(value["path"], value.get("md5") if value.get("hash") == "md5" else None, value.get("size"))
+    md5 = value.get("md5") if value.get("hash") == "md5" else None
+    if not isinstance(value["path"], str) or not isinstance(md5, str | None):
+        raise TypeError("a path and a hash should be text")
+    return Entry(value["path"], md5, value.get("size"))

@@ -13,19 +13,23 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stages import __version__
-from stages.provenance import git
+from stages.provenance import git, ran
 from stages.provenance.check import KEPT, Check
-from stages.provenance.lock import LOCK
+from stages.provenance.outcome import outcome
 from stages.provenance.project import Project
 from stages.publish.text import sentence, visible
+from stages.wiring import made
 
 HERE = Path(__file__).parent
 LOOK = HERE.parent / "publish/site/assets/site.css"
+NAMED = 3
+"""Files that are named."""
 MARKS = {"right": "✓", "wrong": "✗", "unknown": "·"}
 
 
-def page(project: Project, found: Sequence[Check]) -> str:
+def page(project: Project, found: Sequence[Check], strict: bool = False) -> str:
     """Returns the page; nothing in it is loaded from elsewhere or run."""
+    came_to = outcome(project, found, strict)
     css = LOOK.read_text(encoding="utf-8") + (HERE / "page.css").read_text(encoding="utf-8")
     policy = f"default-src 'none'; style-src {_hash(css)}; base-uri 'none'; form-action 'none'"
     environment = Environment(
@@ -35,34 +39,30 @@ def page(project: Project, found: Sequence[Check]) -> str:
     return environment.get_template("page.html").render(
         csp=policy,
         css=Markup(css),
-        verdict=verdict(found),
-        failed=any(check.failed for check in found),
-        looked=f"{sum(check.checked for check in found):,} comparisons. Activations were computed anew in {looked}.",
+        verdict=came_to.said,
+        state=came_to.state,
+        looked=f"{came_to.counted}. Activations were computed anew in {looked}.",
         facts=_facts(project),
         checks=[_shown(check) for check in found],
         marks=MARKS,
     )
 
 
-def verdict(found: Sequence[Check]) -> str:
-    """Says in a few words what an audit came to."""
-    failed = [check.name for check in found if check.failed]
-    if failed:
-        return f"{len(failed)} of {len(found)} checks failed: {', '.join(failed)}"
-    return "Nothing differs"
-
-
 def _facts(project: Project) -> list[tuple[str, str]]:
-    commit, change, same = git.head(), git.last_change(LOCK), git.is_as_committed(LOCK)
-    lock = "in no commit" if change is None else f"{change}{'' if same else ', changed since'}"
-    return [
+    commit, change = git.head(), git.last_change(*project.vouched)
+    left = [file for file, is_same in project.vouched.items() if not is_same]
+    other = f", without {', '.join(left[:NAMED])}{' …' if len(left) > NAMED else ''} as they are"
+    facts = [
         ("audited", f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"),
         ("commit", commit or "this is no git repository"),
-        (str(LOCK), lock),
+        ("lock files", "in no commit" if change is None else f"{change}{other if left else ''}"),
         ("subject", visible(project.p.subject.model)),
         ("coders", ", ".join(project.p.coders)),
         ("glossa", __version__),
     ]
+    then = made.others(ran.packages(project))
+    said = (f"{name} {', '.join(sorted(of))} (here {made.packages().get(name, 'none')})" for name, of in then.items())
+    return [*facts, ("made with", "; ".join(said))] if then else facts
 
 
 def _shown(check: Check) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def computes(project: Project, result: Result) -> bool:
     if result.scorer is None:
         return bool(project.p.explainers[result.explainer].get("boosted"))
     entry = project.p.scorers[result.scorer]
-    return entry["kind"] in scorers.WITH_SUBJECT or hasattr(scorers.load(result.scorer, entry), "embedder")
+    return "subject" in scorers.reads(entry) or hasattr(scorers.load(result.scorer, entry), "embedder")
 
 
 def _explained(project: Project, result: Result, latents: Sequence[int] | None) -> pa.Table:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from stages.explainers import table as explanations_table
 from stages.llm.rehearsal import UNANSWERED
-from stages.progress import bar
+from stages.machine.progress import bar
 from stages.provenance import bodies, replay, tables
 from stages.provenance.check import Check
 from stages.provenance.files import GONE

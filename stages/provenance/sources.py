@@ -10,6 +10,7 @@ from stages import paths
 from stages.corpus.tokens import sha256_of
 from stages.outputs import file_sha256
 from stages.params import Coder
+from stages.provenance import lock
 from stages.provenance.check import DAMAGE
 from stages.provenance.files import GONE, OTHER_HASH
 from stages.provenance.node import Node
@@ -20,26 +21,21 @@ CHEAP = 2**27
 
 
 def locked(project: Project, node: Node, path: Path) -> None:
-    """Adds whether an output is what its stage wrote, by the hash in dvc.lock."""
+    """Adds whether an output is what its stage wrote, by the hash in its lock file."""
     stage = project.maker(path)
     if stage is None:
-        node.add("dvc.lock", path.as_posix(), "differs", "says of no stage that it wrote it; run dvc repro")
+        node.add("lock", path.as_posix(), "differs", "says of no stage that it wrote it; run dvc repro")
         return
     md5 = next(one.md5 for one in project.lock[stage].outs if one.path == path.as_posix())
     if md5 is None:
-        node.add("dvc.lock", stage, "unchecked", OTHER_HASH)
+        node.add("lock", stage, "unchecked", OTHER_HASH)
     elif not path.exists():
         node.add("md5", md5, "unchecked", GONE)
     elif (size := size_of(path)) > CHEAP:
         node.add("md5", md5, "unchecked", f"{size / 2**20:,.0f} MB; glossa audit hashes them")
     else:
-        node.expect(
-            "md5",
-            md5,
-            project.disk.md5(path.as_posix()) == md5,
-            f"dvc.lock, {stage}",
-            f"dvc.lock, {stage}: other bytes",
-        )
+        same, by = project.disk.md5(path.as_posix()) == md5, lock.place(stage)
+        node.expect("md5", md5, same, by, f"{by}: other bytes")
 
 
 def size_of(path: Path) -> int:

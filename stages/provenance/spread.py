@@ -12,10 +12,10 @@ from functools import partial
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
-from stages import paths, runtime
+from stages import paths
 from stages.errors import GlossaError
 from stages.examples import table
-from stages.outputs import read_meta
+from stages.machine import runtime
 from stages.provenance.project import Project
 
 PAYS = 2000
@@ -64,7 +64,7 @@ def _latents(project: Project) -> int:
     found = 0
     for coder in project.p.coders:
         try:
-            kept = read_meta(paths.examples(coder), table.SCHEMA, table.VERSION)["kept"]
+            kept = table.Examples.open(paths.examples(coder)).meta["kept"]
         except (GlossaError, KeyError):
             continue  # a check says what is wrong with them
         found += kept * sum(result.coder == coder for result in (*project.explained, *project.scored))

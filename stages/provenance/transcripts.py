@@ -6,9 +6,10 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages import paths, runtime
+from stages import paths
 from stages.llm import canonical, transcript
 from stages.llm.journal import Journal
+from stages.machine import runtime
 from stages.provenance.check import Check
 from stages.provenance.project import Project
 

@@ -11,19 +11,12 @@ WIDTH = 60
 """Characters of a value that are shown."""
 
 
-def at(value: Any, key: str) -> Any:
-    """What is under a dotted ``key``; MISSING if there is nothing."""
-    for part in key.split("."):
-        value = value.get(part, MISSING) if isinstance(value, dict) else MISSING
-    return value
-
-
 def differences(key: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yields (dotted key, before, after) of every leaf that differs."""
     if isinstance(was, dict) and isinstance(now, dict):
         for name in {**was, **now}:
             yield from differences(f"{key}.{name}", was.get(name, MISSING), now.get(name, MISSING))
-    elif was != now and not (was is None and now is MISSING):
+    elif was != now:
         yield key, was, now
 
 

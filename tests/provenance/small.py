@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
@@ -16,7 +17,7 @@ from click.testing import CliRunner
 
 from stages.cli import main
 from stages.params import load
-from stages.scorers import wanted
+from stages.plan import wanted
 from tests.clones import COPIED, ROOT
 from tests.llm.asking import JUDGE
 from tests.llm.scripted_server import Server
@@ -118,6 +119,13 @@ def lock() -> None:
         repo = Repo.init(no_scm=True, force=True) if not Path(".dvc/tmp").exists() else Repo()
         with repo:
             repo.commit(force=True)
+
+
+def commit(*files: str) -> None:
+    """Commits some files of the current folder with git, all that it does not ignore if none is named."""
+    who = ["-c", "user.name=A Name", "-c", "user.email=a@example.org"]
+    for words in (["init", "--quiet"], ["add", *(files or ["--all"])], [*who, "commit", "--quiet", "-m", "run"]):
+        subprocess.run(["git", *words], check=True, capture_output=True)
 
 
 def audit(*arguments: str) -> dict[str, Any]:

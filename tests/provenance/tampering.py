@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.params import load
+from stages.provenance import lock as lock_files
 from stages.provenance.hashes import Disk
-from stages.provenance.lock import LOCK, Lock
+from stages.provenance.lock import Lock
+from stages.wiring import fingerprints
 
 Rows = list[dict[str, Any]]
 
@@ -45,11 +48,29 @@ def edit(path: Path, change: Callable[[Rows], Any]) -> None:
 
 
 def rewrite_lock() -> None:
-    """Gives every entry of dvc.lock the hash of what lies there, as someone would who hides an edit."""
-    text, disk, lock = LOCK.read_text(), Disk(), Lock.read()
+    """Gives every entry of all lock files the hash of what lies there, as someone would who hides an edit."""
+    disk, lock = Disk(), Lock.read()
+    others = {}
     for name in lock:
         for entry in (*lock[name].deps, *lock[name].outs):
             found = disk.md5(entry.path)
             if entry.md5 and found and found != entry.md5:
-                text = text.replace(entry.md5, found)
-    LOCK.write_text(text)
+                others[entry.md5] = found
+    replace(lock_files.found(), others)
+
+
+def rewrite_fingerprints() -> None:
+    """Has fingerprints.json and all lock files say what code and params here give, as someone would who hides an edit of those."""
+    said = fingerprints.read()
+    _, now = fingerprints.refresh(load())
+    pairs = [zip(said[key].split(), now[key].split(), strict=True) for key in now]
+    replace(lock_files.found(), {was: is_ for pair in pairs for was, is_ in pair if was != is_})
+
+
+def replace(files: Iterable[Path], texts: Mapping[str, str]) -> None:
+    """Replaces some texts by others in some files."""
+    for file in files:
+        content = file.read_text()
+        for old, new in texts.items():
+            content = content.replace(old, new)
+        file.write_text(content)

@@ -40,17 +40,62 @@ def test_what_git_knows_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert git.is_as_committed("a") is False
 
 
-def test_a_lock_counts_when_it_is_as_committed(project: Path) -> None:
-    def found() -> tuple[int, list[str]]:
+def test_several_files_are_asked_about_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "a repository"
+    (root / "project/deep").mkdir(parents=True)
+    monkeypatch.chdir(root / "project")
+    assert git.are_as_committed(["a"]) == {"a": None}
+    for name in ("same", "other", "gone", "deep/é file"):
+        Path(name).write_text("1")
+    run("init")
+    run("add", "--all")
+    run("commit", "-m", "first")
+    Path("other").write_text("2")
+    Path("gone").unlink()
+    Path("new").write_text("1")
+    due = {"same": True, "other": False, "gone": False, "deep/é file": True, "new": None, "never": None}
+    assert git.are_as_committed(due) == due
+    assert git.are_as_committed([]) == {}
+
+
+def test_what_changed_since_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project/stages").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "project")
+    for name in ("stages/a.py", "stages/b.py", "other"):
+        Path(name).write_text("1")
+    run("init", "..")
+    run("add", "--all")
+    run("commit", "-m", "first")
+    commit = git.head()
+    assert commit
+    assert git.changed_since(commit, "stages") == set()
+    Path("stages/a.py").write_text("2")
+    Path("stages/new.py").write_text("1")
+    Path("other").write_text("2")
+    assert git.changed_since(commit, "stages") == {"stages/a.py", "stages/new.py"}
+    run("add", "--all")
+    run("commit", "-m", "second")
+    assert git.changed_since(commit, "stages") == {"stages/a.py", "stages/new.py"}
+    assert git.content(commit, "stages/a.py") == b"1"
+    assert git.content(commit, "stages/new.py") is None
+    assert git.changed_since("0" * 40, "stages") is None
+
+
+NOTES = ["dvc.lock", "made.json", *(f"pipelines/{c}/{f}" for c in ("one", "two") for f in ("dvc.lock", "made.json"))]
+
+
+def test_every_lock_file_and_what_is_noted_beside_it_count_when_they_are_as_committed(project: Path) -> None:
+    def found() -> tuple[int, dict[str, list[str]]]:
         check = next(files.checks(Project.here()))
         assert not check.failed
-        return check.checked, list(check.unknown)
+        return check.checked, check.unknown
 
-    before, why = found()
-    assert why == ["no commit has one to compare with"]
+    before, unknown = found()
+    assert {why: sorted(items) for why, items in unknown.items()} == {"no commit has one to compare with": NOTES}
     run("init")
-    run("add", "dvc.lock")
+    run("add", *NOTES)
     run("commit", "-m", "run")
-    assert found() == (before + 1, [])
-    Path("dvc.lock").write_text(Path("dvc.lock").read_text() + "\n")
-    assert found() == (before, ["is not as committed; commit it after dvc repro, so that somebody vouches for it"])
+    assert found() == (before + len(NOTES), {})
+    Path("pipelines/two/dvc.lock").write_text(Path("pipelines/two/dvc.lock").read_text() + "\n")
+    why = "is not as committed; commit it after dvc repro, so that somebody vouches for it"
+    assert found() == (before + len(NOTES) - 1, {why: ["pipelines/two/dvc.lock"]})

@@ -32,7 +32,7 @@ def test_what_dvc_ignores_does_not_count(project: Path) -> None:
 
 
 def test_files_are_named_by_the_manifest_in_the_cache(project: Path) -> None:
-    (out,) = Lock.read()["sample@one"].outs
+    (out,) = Lock.read()["pipelines/one/dvc.yaml:sample"].outs
     folder = project / out.path
     flip(folder / "meta.json", 10)
     (folder / "windows.parquet").rename(folder / "other.parquet")

@@ -217,7 +217,7 @@ def test_an_edit_is_found_when_the_lock_was_rewritten(one: Edit, project: Path) 
     found = audit("--full", "--sample", "0")
     for name, expected in one.found:
         assert re.search(expected, said(found[name])), (name, said(found[name]))
-    assert not any(found[name]["failed"] for name in ("lock", "outputs", "inputs", "params"))
+    assert not any(found[name]["failed"] for name in ("lock", "outputs", "inputs", "params", "code"))
 
 
 def test_a_file_that_explanations_were_read_from_is_found_when_it_changes(project: Path) -> None:
@@ -248,10 +248,13 @@ def test_an_imported_explanation_is_traced_to_its_file(project: Path) -> None:
 
 
 def test_the_lock_is_searched_by_what_stages_wrote(project: Path) -> None:
-    text = Path("dvc.lock").read_text()
-    name = Project.here().maker(at("fuzzing", "verdicts").parent)
-    assert name is not None
-    assert f"\n  {name}:\n" in text
-    Path("dvc.lock").write_text(text.replace(f"\n  {name}:\n", "\n  judged:\n"))
-    assert Project.here().maker(at("fuzzing", "verdicts").parent) == "judged"
-    assert not any(check["failed"] for check in audit("--sample", "0").values())
+    file, out = Path("pipelines/one/dvc.lock"), at("fuzzing", "verdicts").parent
+    name = Project.here().maker(out)
+    assert name == "pipelines/one/dvc.yaml:score@theirs-fuzzing"
+    text = file.read_text()
+    assert "\n  score@theirs-fuzzing:\n" in text
+    file.write_text(text.replace("\n  score@theirs-fuzzing:\n", "\n  judged:\n"))
+    assert Project.here().maker(out) == "pipelines/one/dvc.yaml:judged"
+    found = audit("--sample", "0")
+    assert {name for name in found if found[name]["failed"]} == {"lock"}
+    assert said(found["lock"]).startswith("pipelines/one/dvc.lock, judged: pipelines/one/dvc.yaml has no such stage")

@@ -15,11 +15,15 @@ from typing import NamedTuple
 import pytest
 
 from stages import paths
+from stages.errors import GlossaError
 from stages.provenance import files
 from stages.provenance.project import Project
-from tests.provenance.small import audit
-from tests.provenance.tampering import Rows, edit, flip, rewrite_lock
+from tests.clones import ROOT
+from tests.provenance.small import audit, commit
+from tests.provenance.tampering import Rows, edit, flip, rewrite_fingerprints, rewrite_lock
 
+LOCK = Path("pipelines/one/dvc.lock")
+EXPLAIN = "pipelines/one/dvc.yaml:explain@llm"
 EXPLANATIONS = paths.explanations("one", "llm")
 SCORES = paths.scores("one", "llm", "detection")
 STORE = paths.latents("one")
@@ -91,11 +95,24 @@ def a_deleted_row_of_a_transcript() -> None:
 
 
 def a_rewritten_lock() -> None:
-    (entry,) = list(Project.here().lock["explain-llm@one"].outs)
-    before, behind = Path("dvc.lock").read_text().split("\n  explain-llm@one:\n")
+    (entry,) = list(Project.here().lock[EXPLAIN].outs)
+    before, behind = LOCK.read_text().split("\n  explain@llm:\n")
     assert entry.md5
     behind = behind.replace(entry.md5, f"{'0' * 32}.dir", 1)
-    Path("dvc.lock").write_text(f"{before}\n  explain-llm@one:\n{behind}")
+    LOCK.write_text(f"{before}\n  explain@llm:\n{behind}")
+
+
+def here(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
+    """Runs Python with the code of the current folder."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [".", path]))}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
+
+
+def audit_here() -> dict[str, dict]:
+    """An audit that fails, by the code of the current folder."""
+    done = here("-m", "stages", "audit", "--json", "--sample", "0")
+    assert done.returncode == 1, done.stderr
+    return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
 
 class Edit(NamedTuple):
@@ -109,54 +126,69 @@ class Edit(NamedTuple):
 EDITS = [
     Edit(
         a_byte_in_a_store,
-        ("outputs", "one.zarr: is not what cache@one wrote: activations/data/c/0 has changed"),
+        ("outputs", "one.zarr: is not what pipelines/one/dvc.yaml:cache wrote: activations/data/c/0 has changed"),
         (("stores", "one.zarr"),),
     ),
     Edit(
         a_swapped_explanation,
-        ("outputs", "one/llm: is not what explain-llm@one wrote: explanations.parquet has changed"),
+        ("outputs", "one/llm: is not what pipelines/one/dvc.yaml:explain@llm wrote: explanations.parquet has changed"),
         (("explanations", r"one/llm, latent \d+: explanation is"), ("identities", "explanations.parquet")),
     ),
     Edit(
         an_edited_answer,
-        ("outputs", "explain-llm@one wrote: transcript.parquet has changed"),
+        ("outputs", "pipelines/one/dvc.yaml:explain@llm wrote: transcript.parquet has changed"),
         (("explanations", "explanation is .*fires on.*should be .*fires in"), ("journal", "transcript.parquet, row 0")),
     ),
     Edit(
-        a_changed_prompt, ("inputs", r"stages/explainers/default.md: is not what explain-llm@one and \d more ran with")
-    ),
-    Edit(
         a_moved_example,
-        ("outputs", "examples/one: is not what sample@one wrote: windows.parquet has changed"),
+        ("outputs", "examples/one: is not what pipelines/one/dvc.yaml:sample wrote: windows.parquet has changed"),
         (("windows", r"latent \d+, window \d+ \((train|test)\)"), ("activations", r"latent \d+, window")),
     ),
     Edit(
         a_score,
-        ("outputs", "detection: is not what score-detection@one-llm wrote: scores.parquet has changed"),
+        (
+            "outputs",
+            "detection: is not what pipelines/one/dvc.yaml:score@llm-detection wrote: scores.parquet has changed",
+        ),
         (("scores", r"latent \d+: score is 0.9375"), ("figures", r"latent \d+: score is 0.9375, should be")),
     ),
     Edit(
         a_verdict,
-        ("outputs", "score-detection@one-llm wrote: verdicts.parquet has changed"),
+        (
+            "outputs",
+            "pipelines/one/dvc.yaml:score@llm-detection wrote: verdicts.parquet has changed",
+        ),
         (("verdicts", r"latent \d+, window \d+: predicted is"), ("scores", r"latent \d+")),
     ),
-    Edit(a_param, ("params", r"params.yaml, sampling.min_activations: is 6, was 5 when sample@one and \d more ran")),
+    Edit(
+        a_param,
+        (
+            "params",
+            r"params.yaml, sampling.min_activations: is 6, was 5 when pipelines/one/dvc.yaml:sample and \d more ran",
+        ),
+    ),
     Edit(
         a_coder_file,
-        ("inputs", r"coders/one: is not what cache@one and \d more ran with"),
+        ("inputs", r"coders/one: is not what pipelines/one/dvc.yaml:cache and \d more ran with"),
         (("weights", "coder one: is"), ("activations", "the subject and the coder give")),
     ),
     Edit(
         a_truncated_shard,
-        ("outputs", "cache@one wrote: activations/indices/c/0 has changed"),
+        ("outputs", "pipelines/one/dvc.yaml:cache wrote: activations/indices/c/0 has changed"),
         (("stores", r"one.zarr: can't be read: expected [\d,]+ bytes in .*activations/indices/c/0"),),
     ),
     Edit(
         a_deleted_row_of_a_transcript,
-        ("outputs", "score-detection@one-llm wrote: transcript.parquet has changed"),
+        (
+            "outputs",
+            "pipelines/one/dvc.yaml:score@llm-detection wrote: transcript.parquet has changed",
+        ),
         (("prompts", "transcript.parquet: has no answer to the request"),),
     ),
-    Edit(a_rewritten_lock, ("lock", "dvc.lock, data/explanations/one/llm: explain-llm@one wrote 0000")),
+    Edit(
+        a_rewritten_lock,
+        ("lock", "pipelines/one/dvc.lock, data/explanations/one/llm: pipelines/one/dvc.yaml:explain@llm wrote 0000"),
+    ),
 ]
 
 
@@ -184,23 +216,62 @@ def test_an_edit_is_found_by_what_it_says_when_the_lock_was_rewritten(edit: Edit
     found = audit("--full")
     for name, expected in edit.by_content:
         assert re.search(expected, said(found[name])), (name, said(found[name]))
-    assert not any(found[name]["failed"] for name in ("lock", "outputs", "inputs", "params"))
+    assert not any(found[name]["failed"] for name in ("lock", "outputs", "inputs", "params", "code"))
 
 
 def test_a_changed_prompt_is_found_by_what_would_be_sent(project: Path) -> None:
     a_changed_prompt()
     rewrite_lock()
-    # In a process of its own, which takes code and prompts from the current folder.
-    done = subprocess.run(
-        [sys.executable, "-m", "stages", "audit", "--json", "--sample", "0"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
-    found = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    hide = "from tests.provenance.tampering import rewrite_fingerprints; rewrite_fingerprints()"
+    assert here("-c", hide, path=str(ROOT)).returncode == 0
+    found = audit_here()
     assert re.search(r"one/llm, latent \d+: turn 1 of \d+ \(system\) would say .*teh", said(found["prompts"]))
     assert {name for name in found if found[name]["failed"]} == {"prompts"}
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_a_changed_prompt_is_found_by_its_hash_and_named_if_git_can_tell(is_committed: bool, project: Path) -> None:
+    if is_committed:
+        commit()
+    a_changed_prompt()
+    metrics = Path("stages/scorers/metrics.py")
+    metrics.write_text(f"{metrics.read_text()}\n# A remark, and in another file, changes nothing.\n")
+    found = said(audit_here()["code"])
+    if is_committed:
+        assert re.search(r"default.md: is not what pipelines/one/dvc.yaml:explain@llm and 1 more ran with", found)
+        assert "metrics.py" not in found
+    else:
+        assert "stages: has other code than pipelines/one/dvc.yaml:explain@llm and 1 more could execute" in found
+
+
+def test_without_fingerprints_json_lock_files_are_compared_all_the_same(project: Path) -> None:
+    Path("fingerprints.json").unlink()
+    a_param()
+    found = {check.name: check.told() for check in files.checks(Project.here())}
+    assert "sampling.min_activations: is 6, was 5 when" in said(found["params"])
+    (gap,) = found["params"]["not_checkable"]
+    assert (gap["why"], gap["items"]) == ("is not here; glossa wire makes it", ["fingerprints.json"])
+
+
+def test_code_of_another_folder_does_not_vouch_for_this_one(project: Path) -> None:
+    a_changed_prompt()
+    with pytest.raises(GlossaError, match="expected the code of this project"):
+        Project.here()
+
+
+def test_a_param_that_was_edited_everywhere_is_told_by_what_made_json_notes(project: Path) -> None:
+    a_param()
+    rewrite_lock()
+    rewrite_fingerprints()
+    found = {check.name: check.told() for check in files.checks(Project.here())}
+    assert not any(check["failed"] for check in found.values())
+    (gap,) = found["params"]["not_checkable"]
+    assert gap["why"] == "does not have the values that the stage ran with, which are compared by their hash alone"
+    assert gap["items"] == [
+        "pipelines/one/made.json, sample one",
+        "pipelines/two/made.json, sample two",
+        "made.json, report",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--full"]])
