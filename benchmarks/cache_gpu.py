@@ -13,7 +13,7 @@ from cache_throughput import MEMORY, Model, merge_all, write_tokens
 from stages.coders.activations import JumpRelu, TopK
 from stages.coders.sparse_coder import SparseCoder
 from stages.latents.capture import Capture, ranges, target
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 from stages.subject.load import Subject
 
 ACTIVE = 64

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stages.latents import runs, spec
 from stages.latents.events import Collector
 from stages.latents.merge import merge
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 
 CARRIED = 0.3
 """The share of a token's latents that fired on the token before as well."""

@@ -38,7 +38,7 @@ from stages.latents import spec
 from stages.latents.capture import Capture, Target, finished, ranges, target
 from stages.latents.merge import merge
 from stages.latents.runs import Run, write_sorted
-from stages.latents.scratch import Scratch
+from stages.machine.scratch import Scratch
 from stages.outputs import fingerprint
 from stages.subject.load import Subject
 

@@ -136,7 +136,7 @@ def _examples(case: Made, name: str, number: int, generator: np.random.Generator
         schema = table.latents_schema()
         facts = {
             "count": 4000, "density": 1e-3, "max": 30.0, "mean": 3.0, "histogram": list(range(20)), "n_windows": 1250,
-            "n_train": TRAIN, "n_test": TEST, "n_random": NEGATIVE, "top_tokens": list(range(1, 11)), "top_values": [0.5] * 10,
+            "n_train": TRAIN, "n_test": TEST, "n_negatives": {"random": NEGATIVE}, "top_tokens": list(range(1, 11)), "top_values": [0.5] * 10,
             "bottom_tokens": list(range(11, 21)), "bottom_values": [-0.5] * 10,
         }  # fmt: skip
         rows = [dict.fromkeys(schema.names) | facts | {"latent": latent} for latent in range(case.latents)]

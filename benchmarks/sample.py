@@ -80,7 +80,7 @@ def make(case: Made) -> None:
     from stages.latents import runs, spec
     from stages.latents.events import Collector
     from stages.latents.merge import merge
-    from stages.latents.scratch import Scratch
+    from stages.machine.scratch import Scratch
 
     shutil.rmtree(case.folder, ignore_errors=True)
     scratch = Scratch(str(case.folder / "scratch"))
