@@ -10,7 +10,7 @@ from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples
 from stages.explainers import table
 from stages.llm.transcript import recording
-from stages.progress import bar
+from stages.machine.progress import bar
 
 
 @click.command("explain")
@@ -24,11 +24,12 @@ def command(coder: str, explainer: str) -> None:
     entry = p.explainers[explainer]
     unit = explainers.load(explainer, entry)
     examples = Examples.open(paths.examples(coder))
+    read = params.only(p, "seed", *explainers.reads(entry))
     latents = bar(f"explain {coder}", total=examples.meta["kept"], unit="latent", iterable=examples)
     meta = {"coder": coder, "explainer": explainer, "options": entry, "tokens_sha256": examples.meta["tokens_sha256"]}
     out = paths.explanations(coder, explainer)
     with recording(out) as transcript:
-        found = list(unit.explain(explainers.prepared(unit, latents, p, coder), Tokens.open()))
+        found = list(unit.explain(explainers.prepared(unit, latents, read, coder), Tokens.open()))
         facts = explainers.facts(unit, coder, examples)
         table.write(out, found, {**meta, **facts}, transcript)
     explained = sum(explanation.text is not None for explanation in found)

@@ -50,7 +50,7 @@ def write_table(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, compression="zstd", compression_level=3, version="2.6", row_group_size=ROW_GROUP)
 
 
-def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
     """Reads a table of an earlier stage.
 
     Raises:
@@ -60,7 +60,10 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path, columns=columns, memory_map=False)
+        with pq.ParquetFile(
+            path
+        ) as file:  # pq.read_table would import pyarrow.dataset and pandas, half a second's work
+            return file.read()
     except FileNotFoundError:
         raise GlossaError(f"expected the table {path}, but there is no such file; run dvc repro") from None
     except (pa.ArrowInvalid, OSError) as error:
@@ -74,8 +77,8 @@ def write_meta(directory: Path, schema: str, version: int, content: Mapping[str,
     (directory / "meta.json").write_text(dumps(meta), encoding="utf-8")
 
 
-def read_meta(directory: Path, schema: str, version: int) -> dict[str, Any]:
-    """Reads ``meta.json``.
+def read_meta(directory: Path, schema: str, version: int, *older: int) -> dict[str, Any]:
+    """Reads ``meta.json``, of ``version`` or one of the ``older`` ones that the caller can read as well.
 
     Raises:
         GlossaError: it is missing, of another schema, or of a version this code does not know.
@@ -87,7 +90,7 @@ def read_meta(directory: Path, schema: str, version: int) -> dict[str, Any]:
     except ValueError:
         raise GlossaError(f"expected JSON in {directory / 'meta.json'}, but it is damaged; run dvc repro") from None
     found = (meta.get("schema"), meta.get("version")) if isinstance(meta, dict) else (None, None)
-    if found != (schema, version):
+    if found not in [(schema, one) for one in (version, *older)]:
         raise GlossaError(
             f"expected {schema} version {version} in {directory}, found {found[0]} version {found[1]}; "
             "run dvc repro, or install the Glossa that wrote it"

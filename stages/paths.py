@@ -7,6 +7,8 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 RUNTIME = Path("runtime.yaml")
 PIPELINE = Path("dvc.yaml")
+PIPELINES = Path("pipelines")
+FINGERPRINTS = Path("fingerprints.json")
 CONSTRAINTS = Path("constraints.txt")
 
 TOKENS = Path("data/tokens")
@@ -15,6 +17,11 @@ METRICS = Path("results/metrics.json")
 PLOTS = Path("results/plots")
 REPORT = Path("results/report")
 DATASET = Path("results/dataset")
+
+
+def pipeline(coder: str) -> Path:
+    """The stages of a coder, for DVC; beside it DVC keeps their lock file."""
+    return PIPELINES / coder / "dvc.yaml"
 
 
 def latents(coder: str) -> Path:

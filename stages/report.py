@@ -9,12 +9,16 @@ from stages.outputs import dumps, new_directory, write_text
 from stages.publish import metrics, plots, results
 from stages.publish.dataset import folder
 from stages.publish.site import write as site
+from stages.wiring import made
+
+READS = ("seed", "corpus", "subject", "sampling", "report", "coders", "explainers", "scorers")
+"""Of params.yaml."""
 
 
 @click.command("report")
 def command() -> None:
     """Gather metrics, plots, pages and the data set to share."""
-    p = params.load()
+    p = params.only(params.load(), *READS)
     found = results.read(p)
     write_text(paths.METRICS, dumps(metrics.metrics(found)))
     with new_directory(paths.PLOTS) as partial:
@@ -24,6 +28,8 @@ def command() -> None:
     with new_directory(paths.DATASET) as partial:
         folder.write(partial, p, found)
     click.echo(f"report: {_summary(found)}; open {paths.REPORT / 'index.html'}")
+    if warning := made.warning():
+        click.echo(f"report: {warning}")
 
 
 def _summary(found: results.Results) -> str:

@@ -11,12 +11,15 @@ from stages.examples.sample import sample
 from stages.latents.store import LatentStore
 from stages.outputs import new_directory, write_meta, write_table
 
+READS = ("seed", "sampling")
+"""Of params.yaml."""
+
 
 @click.command("sample")
 @click.argument("coder")
 def command(coder: str) -> None:
     """Choose latents of CODER and the windows to explain and test them with."""
-    p = params.load()
+    p = params.only(params.load(), *READS)
     store = LatentStore.open(paths.latents(coder))
     tokens = Tokens.open()
     with new_directory(paths.examples(coder)) as partial:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages import params, paths, scorers
+from stages import params, paths, registry, scorers
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples
@@ -24,13 +24,13 @@ def command(coder: str, explainer: str, scorer: str) -> None:
         raise GlossaError(f"params.yaml has no scorer {scorer}; {nearest(scorer, p.scorers)}")
     entry = p.scorers[scorer]
     unit = scorers.load(scorer, entry)
-    of_latents = entry["kind"] in scorers.OF_LATENTS
+    of_latents = entry["kind"] in registry.SCORERS_OF_LATENTS
     if of_latents != (explainer == params.LATENT):
         needs = f"no explanation, so its explainer is {params.LATENT}" if of_latents else "an explainer's explanations"
         raise GlossaError(f"{scorer} scores by {needs}, found {explainer}; correct the command")
     examples = Examples.open(paths.examples(coder))
     explained = dict.fromkeys(examples.kept, "") if of_latents else texts(paths.explanations(coder, explainer))
-    context = scorers.Context(Tokens.open().vocabulary, p.seed, coder, p)
+    context = scorers.Context(Tokens.open().vocabulary, p.seed, coder, params.only(p, "seed", *scorers.reads(entry)))
     out = paths.scores(coder, explainer, scorer)
     with recording(out) as transcript:
         found, facts = run.run(unit, examples, explained, context, with_floor=not of_latents)

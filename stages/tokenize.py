@@ -8,11 +8,14 @@ from stages import params, paths
 from stages.corpus import sources, tokens
 from stages.corpus.encode import encode
 
+READS = ("seed", "corpus", "subject.model", "subject.revision")
+"""Of params.yaml."""
+
 
 @click.command("tokenize")
 def command() -> None:
     """Turn the corpus into rows of tokens, and note the document of every row."""
-    p = params.load()
+    p = params.only(params.load(), *READS)
     commit = sources.commit(p.corpus)
     encoded = encode(
         sources.documents(p.corpus, commit),

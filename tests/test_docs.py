@@ -44,13 +44,13 @@ def test_the_estimate_for_a_workstation_is_what_the_command_says(
 ) -> None:
     preset = (ROOT / "presets/gemma-2-2b.yaml").read_text()
     page = "gpu-workstation.md"
-    entries = blocks(page, "models:\n      judge: &judge {provider: openai")
+    entries = blocks(page, "models:\n      judge: {provider: openai")
     kept = re.sub(r"^(models|coders|explainers|scorers):.*\n(?:(?: .*)?\n)*", "", preset, flags=re.MULTILINE)
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(kept + entries)
     Path("runtime.yaml").write_text(blocks(page, "endpoints:\n      lab: {base_url"))
     assert set(read_yaml(Path("params.yaml"))) >= set(read_yaml(ROOT / "presets/gemma-2-2b.yaml"))
-    monkeypatch.setattr(Pending, "from_dvc", lambda: Pending({"tokenize": ["always changed"]}))
+    monkeypatch.setattr(Pending, "from_dvc", lambda p: Pending(p, {"tokenize": ["always changed"]}))
     result = CliRunner().invoke(main, ["estimate"])
     assert result.exit_code == 0, result.output
     table = blocks(page, " " * 20).splitlines()

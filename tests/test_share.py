@@ -94,9 +94,18 @@ def change(repository: Repository, value: object, *keys: str) -> None:
 
 
 def locked(repository: Repository) -> dict[str, str]:
-    """The outputs in dvc.lock, and their hashes."""
-    lock = YAML(typ="safe").load(repository.folder / "dvc.lock")
-    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+    """The outputs in DVC's lock files, and their hashes; without fingerprints.json, which is in git and follows params.yaml."""
+    outs = (out for stage in stages_locked(repository).values() for out in stage["outs"])
+    return {out["path"]: out["md5"] for out in outs if out["path"] != "fingerprints.json"}
+
+
+def stages_locked(repository: Repository) -> dict[str, Any]:
+    """The entries of DVC's lock files by what DVC calls the stages."""
+    found: dict[str, Any] = dict(YAML(typ="safe").load(repository.folder / "dvc.lock")["stages"])
+    for file in sorted(repository.folder.glob("pipelines/*/dvc.lock")):
+        pipeline = file.relative_to(repository.folder).with_suffix(".yaml").as_posix()
+        found |= {f"{pipeline}:{name}": entry for name, entry in YAML(typ="safe").load(file)["stages"].items()}
+    return found
 
 
 def test_all_but_the_activations_and_what_is_in_git_is_pushed(published: Published) -> None:
@@ -203,14 +212,15 @@ def test_activations_that_nobody_pushed_are_made_anew(colleague: Repository) -> 
     colleague.run("dvc", "pull", "--allow-missing")
     examples = colleague.read("data/examples/one")
     change(colleague, 6, "sampling", "min_activations")
-    said = colleague.run("dvc", "repro", "--allow-missing", "sample@one", code=255)
+    said = colleague.run("dvc", "repro", "--allow-missing", "pipelines/one/dvc.yaml:sample", code=255)
     assert re.search(
-        r"failed to reproduce 'sample@one': .* No such file or directory: '.*/data/latents/one.zarr'", said
+        r"failed to reproduce 'pipelines/one/dvc.yaml:sample': .* No such file or directory: '.*/data/latents/one.zarr'",
+        said,
     )
     assert locked(colleague) == before
     colleague.run("dvc", "checkout", "data/examples/one")  # which DVC took away before it looked for the activations
     assert colleague.read("data/examples/one") == examples
-    assert colleague.repro("sample@one") == ["cache one", "sample one"]
+    assert colleague.repro("pipelines/one/dvc.yaml:sample") == ["cache one", "sample one"]
     after = locked(colleague)
     assert {path for path in after if after[path] != before[path]} <= {"data/examples/one"}
     assert not list(colleague.folder.rglob("*.partial"))
@@ -220,7 +230,7 @@ def test_transcripts_that_were_pulled_answer_all_questions(colleague: Repository
     before = locked(colleague)
     colleague.run("dvc", "pull", "--allow-missing")
     assert "288 answers are new, 0 were known, from 6" in colleague.run("glossa", "journal", "import", "data")
-    lock = YAML(typ="safe").load(colleague.folder / "dvc.lock")["stages"]
+    lock = stages_locked(colleague)
     asked = {LLM: "explain one llm", "data/scores/one/llm/detection": "score one llm detection"}
     names = [name for name, stage in lock.items() if stage["outs"][0]["path"] in asked]
     assert sorted(colleague.repro("--force", "--single-item", *names)) == sorted(asked.values())

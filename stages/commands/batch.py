@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stages import params, paths, runtime
+from stages import params, paths
 from stages.errors import GlossaError, nearest
+from stages.machine import runtime
 from stages.outputs import new_directory
 
 if TYPE_CHECKING:

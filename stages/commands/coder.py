@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from stages import params, paths, runtime
+from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
+from stages.machine import runtime
+from stages.machine.progress import bar
 from stages.outputs import dumps
-from stages.progress import bar
 
 if TYPE_CHECKING:
     from stages.coders.check import Check
@@ -53,11 +54,11 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
 
     from stages import coders
     from stages.coders.check import BATCH_TOKENS, measure
+    from stages.machine.memory import is_out_of_memory
     from stages.subject import load
-    from stages.subject.room import is_out_of_memory
 
     knobs = runtime.load()
-    section = p.subject_of(coder)
+    section = plan.subject_of(p, coder)
     subject = load.load(section, p.seed, load.pick_device(knobs.device), knobs.device_map)
     rows = sample(tokens.rows, -(-n_tokens // tokens.context_length))
     ids = torch.from_numpy(np.asarray(tokens.array.oindex[rows], dtype=np.int64))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stages import params, runtime
+from stages import params
+from stages.machine import runtime
 
 if TYPE_CHECKING:
     from stages.foresight.cost import Line
@@ -38,7 +39,7 @@ def command(as_json: bool) -> None:
 
     p = params.load()
     with Journal.at_home() as journal:
-        found, counted = cost.lines(list(estimate.forecasts(p, Pending.from_dvc(), journal)))
+        found, counted = cost.lines(list(estimate.forecasts(p, Pending.from_dvc(p), journal)))
         budgets = list(_budgets(found, journal))
     if as_json:
         told = {

@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from stages import params
+from stages import params, registry
 from stages.errors import GlossaError, nearest
 from stages.outputs import new_directory
 from stages.publish import exports
 
 
 @click.command("export")
-@click.argument("kind", metavar="FORMAT", type=click.Choice(list(exports.KINDS)))
+@click.argument("kind", metavar="FORMAT", type=click.Choice(list(registry.EXPORTS)))
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--coder", "coders", multiple=True, help="Only this coder; may be given several times.")
 @click.option("--explainer", "explainers", multiple=True, help="Only this explainer; may be given several times.")

@@ -9,11 +9,11 @@ from typing import Any
 
 import click
 
-from stages import runtime
 from stages.errors import GlossaError
 from stages.llm import restore, transcript
 from stages.llm.journal import Journal
-from stages.progress import bar
+from stages.machine import runtime
+from stages.machine.progress import bar
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 

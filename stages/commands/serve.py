@@ -32,7 +32,8 @@ def command(port: int, no_live: bool) -> None:
         raise GlossaError(
             f"expected the report in {paths.REPORT}, but there is no index.html; run dvc repro, or dvc pull {paths.REPORT}"
         )
-    from stages import params, runtime
+    from stages import params
+    from stages.machine import runtime
 
     p, knobs = (None, None) if no_live else (params.load(), runtime.load())
     try:

@@ -46,9 +46,9 @@ def command(coder: str, latent: int, n: int, explainer: str | None, as_json: boo
 
 
 def _relatives(p: params.Params, coder: str, latent: int, explainer: str, n: int) -> dict:
-    from stages import runtime
     from stages.corpus.tokens import Tokens
     from stages.explainers.table import texts
+    from stages.machine import runtime
     from stages.similarity import embedded, reading
     from stages.similarity.relatives import KINDS, relatives
     from stages.subject.load import pick_device

@@ -18,7 +18,7 @@ from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
 from stages.corpus.vocabulary import token_bytes
 from stages.errors import GlossaError
-from stages.progress import bar
+from stages.machine.progress import bar
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

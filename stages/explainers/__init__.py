@@ -1,28 +1,14 @@
-"""Explainers: a latent's train windows -> one explanation. One file each; a kind is imported when it is used."""
+"""Explainers: a latent's train windows -> one explanation. One file each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from importlib import import_module
 from typing import Any, Protocol
 
-from stages import params
+from stages import params, registry
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples, LatentExamples
 from stages.explainers.table import Explanation
-
-KINDS = {
-    "best_of": "stages.explainers.best_of",
-    "combined": "stages.explainers.combined",
-    "contrastive": "stages.explainers.contrastive",
-    "cot": "stages.explainers.cot",
-    "default": "stages.explainers.default",
-    "imported": "stages.explainers.imported",
-    "none": "stages.explainers.none",
-    "output": "stages.explainers.output",
-    "pattern": "stages.explainers.pattern",
-}
 
 
 class Explainer(Protocol):
@@ -44,13 +30,16 @@ def facts(unit: Any, coder: str, examples: Examples) -> dict[str, Any]:
     return {} if own is None else own(coder, examples)
 
 
+def reads(entry: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the dotted keys of params.yaml that an explainer reads beside its own entry."""
+    return getattr(registry.load(registry.EXPLAINERS, entry["kind"], "explainers"), "READS", ())
+
+
 def load(name: str, entry: dict[str, Any]) -> Any:
     """Returns the explainer that the entry ``explainers.<name>`` of params.yaml describes.
 
     Raises:
         GlossaError: its kind or one of its options is unknown or out of range.
     """
-    kind = entry.get("kind", "")
-    if kind not in KINDS:
-        raise GlossaError(f"params.yaml: explainers.{name}.kind is {kind!r}, which is unknown; {nearest(kind, KINDS)}")
-    return params.parse(import_module(KINDS[kind]).Options, entry, f"explainers.{name}")
+    unit = registry.load(registry.EXPLAINERS, entry.get("kind", ""), f"explainers.{name}.kind")
+    return params.parse(unit.Options, entry, f"explainers.{name}")

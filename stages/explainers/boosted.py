@@ -44,9 +44,9 @@ class Boosting(Section):
         if not self.boosted:
             yield from latents
             return
-        from stages import runtime
         from stages.coders.edits import editor
         from stages.examples import origin
+        from stages.machine import runtime
         from stages.subject.steering import Steering
 
         found = origin.load(p, coder)

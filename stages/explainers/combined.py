@@ -12,6 +12,9 @@ from stages.explainers.asking import AskingOfTexts
 from stages.explainers.boosted import Boosting
 from stages.explainers.output import MISSING
 
+READS = ("subject", "cache", "coders")
+"""Of params.yaml, beside its own entry."""
+
 
 class Options(Boosting, AskingOfTexts):
     """The entry ``{kind: combined, model: …}``."""

@@ -28,6 +28,10 @@ MOST = 2000
 FACT = "imported"
 
 
+READS = ("coders",)
+"""Of params.yaml, beside its own entry."""
+
+
 class Options(Section):
     """The entry ``{kind: imported, format: delphi, path: theirs/explanations, coders: {resid2: layers.2}}``."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stages.corpus.lexis import PLACES, look
 from stages.corpus.tokens import Tokens
-from stages.progress import bar
+from stages.machine.progress import bar
 
 KINDS = ("piece", "word", "before", "shape")
 

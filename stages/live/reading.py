@@ -10,18 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages import coders
+from stages import coders, plan
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError, nearest
 from stages.latents import spec
 from stages.latents.capture import CELLS, CELLS_ELSEWHERE
 from stages.live.text import Row, Tokenizer
+from stages.machine.memory import is_out_of_memory
+from stages.machine.runtime import Runtime
 from stages.params import Params
-from stages.runtime import Runtime
 from stages.subject import load
 from stages.subject.hookpoints import activations, resolve
 from stages.subject.load import Subject
-from stages.subject.room import is_out_of_memory
 
 
 class Reading(NamedTuple):
@@ -113,7 +113,7 @@ class Reader:
         return Reading(row, kept[places], latents, spec.round_mantissa(values, spec.kept_bits(self._p.cache.precision)))
 
     def _subject(self, name: str) -> Subject:
-        section = self._p.subject_of(name)
+        section = plan.subject_of(self._p, name)
         key = section.model_dump_json()
         if key not in self._subjects:
             device = load.pick_device(self._knobs.device)

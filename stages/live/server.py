@@ -20,8 +20,8 @@ from aiohttp import web
 from stages import paths
 from stages.errors import GlossaError
 from stages.live.answer import Known, answer, check_wanted
+from stages.machine.runtime import Runtime
 from stages.params import Params
-from stages.runtime import Runtime
 
 if TYPE_CHECKING:
     from stages.live.reading import Reader

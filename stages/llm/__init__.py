@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib import import_module
 from typing import Any, Protocol
 
-from stages import params
-from stages.errors import GlossaError, nearest
+from stages import params, registry
 from stages.llm.request import Answer, Request
-
-PROVIDERS = {
-    "openai": "stages.llm.openai",
-    "pattern": "stages.llm.pattern",
-    "transformers": "stages.llm.transformers",
-}
 
 
 class Model(Protocol):
@@ -32,12 +24,8 @@ def load(key: str, entry: dict[str, Any]) -> Model:
     Raises:
         GlossaError: its provider or one of its options is unknown or out of range.
     """
-    provider = entry.get("provider", "")
-    if provider not in PROVIDERS:
-        raise GlossaError(
-            f"params.yaml: {key}.provider is {provider!r}, which is unknown; {nearest(provider, PROVIDERS)}"
-        )
-    model = params.parse(import_module(PROVIDERS[provider]).Options, entry, key)
+    unit = registry.load(registry.PROVIDERS, entry.get("provider", ""), f"{key}.provider")
+    model = params.parse(unit.Options, entry, key)
     make = _stand_in.get()
     return model if make is None else make(model)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stages.endpoint import Endpoint, Price
 from stages.errors import GlossaError
 from stages.llm.call import Usage
 from stages.llm.journal import Cost, Limits
+from stages.machine.endpoint import Endpoint, Price
 
 TEMPLATE_TOKENS = 256
 """Tokens that a server's chat template adds at most, beside those of the body."""

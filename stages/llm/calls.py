@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from stages.endpoint import Endpoint
 from stages.errors import GlossaError
 from stages.llm import budget, canonical, faults
 from stages.llm.call import Call
@@ -19,6 +18,7 @@ from stages.llm.faults import AttemptError
 from stages.llm.journal import Attempt, Cost, Journal, Limits
 from stages.llm.meter import Meter
 from stages.llm.reply import Reply
+from stages.machine.endpoint import Endpoint
 
 FIRST_CONTACT_SECONDS = 30.0
 """How long a server that has not answered anything yet is waited for when it can't be reached."""

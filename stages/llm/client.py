@@ -16,10 +16,10 @@ import httpx2
 from openai import DefaultAioHttpClient
 
 from stages import __version__
-from stages.endpoint import Endpoint
 from stages.llm.canonical import CHAT
 from stages.llm.faults import AttemptError
 from stages.llm.reply import shown
+from stages.machine.endpoint import Endpoint
 
 MOST_BYTES = 16 * 2**20
 """Bytes of an answer at most."""

@@ -17,9 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages import runtime
 from stages.errors import GlossaError
 from stages.llm.call import Call, Usage
+from stages.machine import runtime
 
 VERSION = 1
 BUSY_SECONDS = 60.0

@@ -19,11 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages import hub, params, runtime
+from stages import hub, params
 from stages.errors import GlossaError
+from stages.machine import runtime
+from stages.machine.memory import Room
 from stages.outputs import file_sha256, fingerprint
 from stages.subject.load import causal_lm, pick_device
-from stages.subject.room import Room
 
 KEY = "models.*"
 """Where in params.yaml its options are."""

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from stages import runtime
-from stages.endpoint import Endpoint
 from stages.errors import GlossaError, nearest
 from stages.llm import budget, canonical
 from stages.llm.exchange import messages
 from stages.llm.request import SAMPLES, Answer, Request
+from stages.machine import runtime
+from stages.machine.endpoint import Endpoint
 from stages.params import Section
 
 OURS = frozenset(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from stages.endpoint import Price
 from stages.llm import batch, budget, canonical, faults, restore
 from stages.llm.batch import Exported
 from stages.llm.call import Call, Usage
 from stages.llm.journal import Cost, Journal, Paid
 from stages.llm.reply import shown
+from stages.machine.endpoint import Price
 
 EXAMPLES = 3
 """Lines that are named of those that can't be used."""

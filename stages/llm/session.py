@@ -16,7 +16,7 @@ from stages.llm.exchange import Asked, exchange
 from stages.llm.journal import Journal
 from stages.llm.meter import Meter
 from stages.llm.request import Answer, Request
-from stages.progress import bar
+from stages.machine.progress import bar
 
 if TYPE_CHECKING:
     from stages.llm.openai import Options

@@ -22,8 +22,8 @@ from stages.llm.call import Call
 from stages.llm.exchange import Asked, Question, exchange, messages
 from stages.llm.journal import Journal
 from stages.llm.request import Answer, Request
+from stages.machine.progress import bar
 from stages.params import Section
-from stages.progress import bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,34 +1,15 @@
-"""Scorers: explanations + test windows -> verdicts and scores. One file each; a kind is imported when it is used."""
+"""Scorers: explanations + test windows -> verdicts and scores. One file each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import import_module
-from itertools import product
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from stages import params
+from stages import params, registry
 from stages.corpus.tokens import Vocabulary
-from stages.errors import GlossaError, nearest
 from stages.examples.table import LatentExamples
-
-KINDS = {
-    "detection": "stages.scorers.detection",
-    "embedding": "stages.scorers.embedding",
-    "fuzzing": "stages.scorers.fuzzing",
-    "intervention": "stages.scorers.intervention",
-    "intruder": "stages.scorers.intruder",
-    "sensitivity": "stages.scorers.sensitivity",
-    "simulation": "stages.scorers.simulation",
-    "surprisal": "stages.scorers.surprisal",
-}
-OF_LATENTS = {"intruder"}
-"""Kinds that need no explanation: they judge a latent itself, once, and are kept beside the explainers under ``params.LATENT``."""
-WITH_SUBJECT = {"intervention", "sensitivity"}
-"""Kinds that run the subject and the sparse coder."""
 
 
 class Item(NamedTuple):
@@ -36,7 +17,7 @@ class Item(NamedTuple):
 
     examples: LatentExamples
     text: str
-    """Empty for the kinds ``OF_LATENTS``."""
+    """Empty for a kind that scores latents."""
     control: str
     """``own`` or ``shuffled``."""
 
@@ -50,7 +31,7 @@ class Context:
     coder: str = ""
     """The name of the sparse coder that the latents belong to."""
     p: params.Params | None = None
-    """All of params.yaml, for the kinds ``WITH_SUBJECT``: they find the subject and the coder there."""
+    """Of params.yaml what the scorer ``reads``."""
 
 
 class Scored(NamedTuple):
@@ -75,13 +56,9 @@ class Scorer(Protocol):
         """Scores every item."""
 
 
-def wanted(p: params.Params) -> Iterator[tuple[str, str, str]]:
-    """Yields (coder, explainer, scorer) of every score stage that params.yaml describes; the explainer may be ``params.LATENT``."""
-    of_latents = [name for name, entry in p.scorers.items() if entry["kind"] in OF_LATENTS]
-    others = [name for name in p.scorers if name not in of_latents]
-    for coder in p.coders:
-        yield from product([coder], [params.LATENT], of_latents)
-        yield from product([coder], p.explainers, others)
+def reads(entry: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the dotted keys of params.yaml that a scorer reads beside its own entry."""
+    return getattr(registry.load(registry.SCORERS, entry["kind"], "scorers"), "READS", ())
 
 
 def load(name: str, entry: dict[str, Any]) -> Any:
@@ -90,7 +67,5 @@ def load(name: str, entry: dict[str, Any]) -> Any:
     Raises:
         GlossaError: its kind or one of its options is unknown or out of range.
     """
-    kind = entry.get("kind", "")
-    if kind not in KINDS:
-        raise GlossaError(f"params.yaml: scorers.{name}.kind is {kind!r}, which is unknown; {nearest(kind, KINDS)}")
-    return params.parse(import_module(KINDS[kind]).Options, entry, f"scorers.{name}")
+    unit = registry.load(registry.SCORERS, entry.get("kind", ""), f"scorers.{name}.kind")
+    return params.parse(unit.Options, entry, f"scorers.{name}")

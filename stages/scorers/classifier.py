@@ -18,7 +18,7 @@ from stages import llm
 from stages.llm import labels, probabilities
 from stages.llm.request import Message, Request
 from stages.llm.sanitise import quoted
-from stages.progress import bar
+from stages.machine.progress import bar
 from stages.scorers import Item, Scored, summary
 from stages.scorers.shown import Example, verdict
 from stages.scorers.table import verdicts_schema

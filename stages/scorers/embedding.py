@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from stages import runtime
+from stages.machine import runtime
 from stages.params import Section
 from stages.scorers import Context, Item, Scored, summary
 from stages.scorers.shown import verdict, windows

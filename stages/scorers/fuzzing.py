@@ -16,6 +16,9 @@ from stages.scorers import Context, Item, Scored, classifier
 from stages.scorers.marking import like, masks_of, moved, shown
 from stages.scorers.shown import Example
 
+READS = ("sampling.centre",)
+"""Of params.yaml, beside its own entry."""
+
 PROMPT = Path(__file__).with_name("fuzzing.md")
 MISMARKED = "mismarked"
 

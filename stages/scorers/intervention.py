@@ -19,10 +19,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages import llm, runtime
+from stages import llm
 from stages.corpus.tokens import Vocabulary
+from stages.machine import runtime
+from stages.machine.progress import bar
 from stages.params import Section
-from stages.progress import bar
 from stages.scorers import Context, Item, Scored, metrics, summary
 from stages.scorers.local_model import LocalModel
 from stages.scorers.metrics import Figure
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from stages.examples.prompts import Prompt
     from stages.llm.local import Local, Row
     from stages.scorers.continuations import Continued
+
+READS = ("subject", "cache", "coders")
+"""Of params.yaml, beside its own entry."""
 
 PROMPT = Path(__file__).with_name("intervention.md")
 HEADING = re.compile(r"^# (?:passage|explanation|question)\n", re.MULTILINE)

@@ -22,13 +22,16 @@ from stages.llm import oddity
 from stages.llm.labels import KEYS
 from stages.llm.request import Message, Request
 from stages.llm.sanitise import quoted
+from stages.machine.progress import bar
 from stages.params import Section
-from stages.progress import bar
 from stages.scorers import Context, Item, Scored, metrics, summary
 from stages.scorers.marking import like, masks_of, shown
 from stages.scorers.metrics import Calls, Figure
 from stages.scorers.shown import Example, verdict
 from stages.scorers.table import by_item, verdicts_schema
+
+READS = ("sampling.test.per_decile",)
+"""Of params.yaml, beside its own entry."""
 
 PROMPT = Path(__file__).with_name("intruder.md")
 COMPANY = 4

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from stages import llm
+from stages import registry
 
 
 def _in_this_process(value: dict[str, Any]) -> dict[str, Any]:
-    if value.get("provider") in llm.PROVIDERS and value["provider"] != "transformers":
+    if value.get("provider") in registry.PROVIDERS and value["provider"] != "transformers":
         raise PydanticCustomError(
             "provider",
             "should be a model with provider: transformers, as this kind needs the probabilities of given texts, which chat "

@@ -20,7 +20,7 @@ def run(
 ) -> tuple[Scored, dict[str, Any]]:
     """Scores every explained latent, or a seeded sub-sample of them, with its own explanation and with another's.
 
-    ``texts`` are the explanations by latent; for a kind ``OF_LATENTS`` empty ones, ``with_floor`` being false.
+    ``texts`` are the explanations by latent; for a kind that scores latents empty ones, ``with_floor`` being false.
     Returns what the scorer found and the figures for the meta.
     """
     explained = sorted(texts)

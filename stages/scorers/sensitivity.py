@@ -15,17 +15,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages import llm, runtime
+from stages import llm
 from stages.llm.labels import KEYS
 from stages.llm.request import Answer, Message, Request
 from stages.llm.sanitise import TERMINAL, UNSEEN, quoted
+from stages.machine import runtime
+from stages.machine.progress import bar
 from stages.params import Section
-from stages.progress import bar
 from stages.scorers import Context, Item, Scored, metrics, summary
 from stages.scorers.metrics import Figure
 from stages.scorers.shown import Example, verdict
 from stages.scorers.summary import ALL
 from stages.scorers.table import verdicts_schema
+
+READS = ("subject", "cache", "coders", "corpus.context_length")
+"""Of params.yaml, beside its own entry."""
 
 PROMPT = Path(__file__).with_name("sensitivity.md")
 METRIC = "sensitivity"

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from stages import llm
+from stages import llm, registry
 from stages.corpus.tokens import Vocabulary
 from stages.examples.table import Windows
 from stages.llm import strengths
 from stages.llm.request import Message, Request
 from stages.llm.sanitise import quoted
+from stages.machine.progress import bar
 from stages.params import Section
-from stages.progress import bar
 from stages.scorers import Context, Item, Scored, summary
 from stages.scorers.agreement import METRICS, Curve, agreement
 from stages.scorers.shown import Example, verdict
@@ -76,7 +76,7 @@ class Options(Section):
     @model_validator(mode="after")
     def _can_tell_probabilities(self) -> Options:
         provider = self.model.get("provider")
-        if self.mode == "all_at_once" and provider in llm.PROVIDERS and provider != "transformers":
+        if self.mode == "all_at_once" and provider in registry.PROVIDERS and provider != "transformers":
             raise PydanticCustomError(
                 "mode",
                 "should have mode: token_by_token, or a model with provider: transformers, as all_at_once needs the probabilities "

@@ -17,8 +17,8 @@ from pydantic import Field
 
 from stages import llm
 from stages.errors import GlossaError
+from stages.machine.progress import bar
 from stages.params import Section
-from stages.progress import bar
 from stages.scorers import Context, Item, Scored, summary
 from stages.scorers.local_model import LocalModel
 from stages.scorers.shown import verdict, windows

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.errors import GlossaError
+from stages.machine.memory import Room
 from stages.subject.hookpoints import heard, replaced, resolve
 from stages.subject.load import Subject
-from stages.subject.room import Room
 
 LOGITS = 2**27
 """Log-probabilities that may be kept at once: half a gigabyte."""

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from stages import paths, runtime
+from stages import paths
 from stages.cli import main
 from stages.llm import canonical
+from stages.machine import runtime
 from stages.scorers import table
 from tests.llm import small_models
 from tests.llm.asking import JUDGE, runtime_yaml

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from stages import runtime
 from stages.cli import main
 from stages.llm.call import Call, Usage
 from stages.llm.journal import Cost, Journal, Limits
+from stages.machine import runtime
 from tests.llm.asking import runtime_yaml
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from stages import explainers
+from stages import explainers, registry
 from stages.explainers import prompt
 from stages.explainers.asking import Asking
 from stages.explainers.form import Form
@@ -18,7 +18,7 @@ from stages.llm.request import Request
 from stages.llm.sanitise import line, quoted
 from tests.explainers.small import Writer, changed, explain, read, small
 
-UNITS = {kind: import_module(module).Options for kind, module in explainers.KINDS.items()}
+UNITS = {kind: import_module(module).Options for kind, module in registry.EXPLAINERS.items()}
 ASKING = {kind: unit for kind, unit in UNITS.items() if issubclass(unit, Asking)}
 CAT = small(
     ["the cat sat", "a cat ran"],

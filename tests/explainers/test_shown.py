@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages import explainers
+from stages import explainers, registry
 from stages.corpus.tokens import Vocabulary
 from stages.examples.table import LatentExamples, Windows
 from stages.explainers import shown
@@ -107,7 +107,7 @@ def test_whatever_the_texts_hold_a_prompt_reads_back_and_holds_the_train_windows
         assert bool(example.marked) == bool((train.activations[place] > 0).any())
 
 
-@pytest.mark.parametrize("kind", sorted(set(explainers.KINDS) - {"imported", "pattern", "none"}))
+@pytest.mark.parametrize("kind", sorted(set(registry.EXPLAINERS) - {"imported", "pattern", "none"}))
 def test_only_train_windows_may_change_a_prompt(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another test or test-negative window leaves every request as it is."""
     parts = {"train_negative": ["the dog ran"], "validation": ["one two sat"], "validation_negative": ["three four"]}

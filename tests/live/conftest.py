@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from stages import params, paths, runtime
+from stages import params, paths
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
 from stages.live import server
+from stages.machine import runtime
 
 HOSTILE = '</script><img src=x onerror="window.pwned=1"><script>window.pwned=1</script> "&\' \u202eover'
 """An explanation that tries to act on the page."""

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from stages import params, paths, runtime
+from stages import params, paths
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.latents import spec
 from stages.latents.store import LatentStore
 from stages.live.reading import Reader, Reading
 from stages.live.text import Row
+from stages.machine import runtime
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from stages import runtime
 from stages.llm import session  # noqa: F401
 from stages.llm.journal import Journal
 from stages.llm.transcript import recording
+from stages.machine import runtime
 from stages.outputs import new_directory
 from tests.llm.asking import judge, question
 

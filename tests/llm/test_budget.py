@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.endpoint import Price
 from stages.errors import GlossaError
 from stages.llm import budget
 from stages.llm.call import Usage
 from stages.llm.journal import Cost, Journal
+from stages.machine.endpoint import Price
 from tests.llm.asking import ask
 from tests.llm.conftest import Serve
 from tests.llm.scripted_server import Action, Asked, chance, completion, error

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from stages import runtime
 from stages.errors import GlossaError
 from stages.llm.call import Call, Usage
 from stages.llm.journal import Cost, Journal, Limits
+from stages.machine import runtime
 
 NO_LIMIT = Limits()
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from stages.endpoint import Price
 from stages.llm import batch, results
 from stages.llm.batch import Exported, Writer
 from stages.llm.journal import Journal
 from stages.llm.results import Imported
+from stages.machine.endpoint import Price
 from tests.llm.asking import question
 from tests.llm.scripted_server import Asked, completion
 from tests.llm.test_batch import noted

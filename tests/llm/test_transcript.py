@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from stages import runtime
 from stages.errors import GlossaError
 from stages.llm import canonical, restore, transcript
 from stages.llm.call import Call
 from stages.llm.journal import Journal
+from stages.machine import runtime
 from stages.outputs import new_directory
 from tests.llm.asking import ask, judge, question
 from tests.llm.conftest import Serve

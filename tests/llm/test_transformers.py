@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from stages import llm, paths, runtime
+from stages import llm, paths
 from stages.cli import main
 from stages.errors import GlossaError
 from stages.llm import labels, local, transformers
@@ -19,6 +19,7 @@ from stages.llm.journal import Journal
 from stages.llm.request import Answer, Message, Request
 from stages.llm.transcript import recording
 from stages.llm.transformers import Options
+from stages.machine import runtime
 from stages.scorers import table
 from tests.llm import small_models
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from stages import params
 from stages.cli import main
-from stages.foresight.pending import Pending, Stage
+from stages.foresight.pending import Pending
 from stages.params import LATENT
+from stages.wiring.coder import stage_of
 from tests.llm.asking import JUDGE, runtime_yaml
 from tests.llm.scripted_server import Asked, Server
 from tests.scorers.on_disk import Latent, firing, furnish, silent
@@ -38,8 +40,8 @@ def is_probe(asked: Asked) -> bool:
 
 def test_calls_match_the_design_and_are_foretold(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     stages = {scorer: ("one", LATENT if scorer == "intruder" else "right", scorer) for scorer in SCORERS}
-    changed = {Stage(*stage).dvc: ["always changed"] for stage in stages.values()}
-    monkeypatch.setattr(Pending, "from_dvc", lambda: Pending(changed))
+    changed = {stage_of(params.load(), *stage): ["always changed"] for stage in stages.values()}
+    monkeypatch.setattr(Pending, "from_dvc", lambda p: Pending(p, changed))
     result = CliRunner().invoke(main, ["estimate", "--json"])
     assert result.exit_code == 0, result.output
     said = {line["stage"]: line["to_send"] for line in json.loads(result.stdout)["stages"]}

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages import params, paths
+from stages import params, paths, registry
 from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
 from stages.latents.store import LatentStore
-from stages.scorers import KINDS, table
+from stages.scorers import table
 from stages.scorers.continuations import NO_STRENGTH
 from stages.scorers.table import ALL, OWN, SHUFFLED
 from tests.scorers import hand_made
@@ -262,4 +262,4 @@ def test_intruders_are_found_unless_a_latent_has_nothing_in_common(found: Result
 
 
 def test_all_kinds_of_scorers_took_part(found: Results) -> None:
-    assert set(SCORERS) == set(KINDS)
+    assert set(SCORERS) == set(registry.SCORERS)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages import scorers
+from stages import registry, scorers
 from stages.examples.table import LatentExamples, Windows
 from stages.scorers import Context
 from stages.scorers.run import NOTHING_SHOWN, run
@@ -20,7 +20,7 @@ RIGHT = 'Fires on "cat".'
 def scored(sample: planted.Sample, texts: dict[int, str], kind: str, **options: Any) -> tuple[scorers.Scored, dict]:
     scorer = scorers.load("x", {"kind": kind, "model": MODEL, **options})
     context = Context(planted.vocabulary(), 0)
-    return run(scorer, sample, texts, context, with_floor=kind not in scorers.OF_LATENTS)  # type: ignore[arg-type]
+    return run(scorer, sample, texts, context, with_floor=kind not in registry.SCORERS_OF_LATENTS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["detection", "fuzzing"])

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from stages import paths
+from stages import params, paths
 from stages.cli import main
 from stages.foresight.pending import Pending
 from stages.scorers import table
+from stages.wiring.coder import stage_of
 from tests.llm import small_models
 from tests.llm.asking import JUDGE
 from tests.scorers.on_disk import Latent, firing, furnish, silent
@@ -92,8 +93,8 @@ def test_what_is_asked_is_foretold(place: Path, monkeypatch: pytest.MonkeyPatch)
     folder.mkdir()
     monkeypatch.chdir(folder)
     furnish(some, {"right": dict.fromkeys(some, "cats")}, entries)
-    changed = {f"score-{name}@one-right": ["always changed"] for name in entries}
-    monkeypatch.setattr(Pending, "from_dvc", lambda: Pending(changed))
+    changed = {stage_of(params.load(), "one", "right", name): ["always changed"] for name in entries}
+    monkeypatch.setattr(Pending, "from_dvc", lambda p: Pending(p, changed))
     result = CliRunner().invoke(main, ["estimate", "--json"])
     assert result.exit_code == 0, result.output
     said = {line["stage"]: line for line in json.loads(result.stdout)["stages"]}
