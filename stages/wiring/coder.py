@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -98,7 +97,7 @@ def _filled(value: Any, mark: str, name: str) -> Any:
         return value.replace(mark, name)
     if isinstance(value, dict):
         return {_filled(key, mark, name): _filled(one, mark, name) for key, one in value.items()}
-    return [_filled(one, mark, name) for one in value] if isinstance(value, list) else copy.copy(value)
+    return [_filled(one, mark, name) for one in value] if isinstance(value, list) else value
 
 
 def _literal(path: Path) -> str:
