@@ -5,14 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dvc.parsing import Context
 from dvc.repo import Repo
-from hypothesis import given
-from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from stages import params
-from stages.errors import GlossaError
 from stages.foresight.pending import stages_of
 from stages.wiring import fingerprints, root
 from stages.wiring.coder import address, stage_of
@@ -379,24 +375,3 @@ def test_mistakes_in_dvc_yaml(clone: Clone) -> None:
     assert fails(clone).endswith("has the mark '# wired: report.data' again; remove one of them")
     Path("dvc.yaml").unlink()
     assert fails(clone) == "expected dvc.yaml here, but there is no such file; run Glossa in a clone of it"
-
-
-NAMES = st.sampled_from(["a", "b.c", "d"])
-ITEMS = st.lists(st.text("abc/ .", min_size=1).map(lambda text: f"- x{text}x"), max_size=4)
-
-
-@given(first=st.fixed_dictionaries({"a": ITEMS, "b": ITEMS}), second=st.fixed_dictionaries({"a": ITEMS, "b": ITEMS}))
-def test_the_last_wiring_decides(first: dict[str, list[str]], second: dict[str, list[str]]) -> None:
-    text = "x:\n  deps:\n    - own\n    # wired: a\n\n  next:\n  - own\n  # wired: b\n  after: 1\n"
-    once = root.rewrite(text, second)
-    assert root.rewrite(root.rewrite(text, first), second) == once
-    assert [line for line in once.splitlines() if "- x" not in line] == text.splitlines()
-    with pytest.raises(GlossaError):
-        root.rewrite(text, {"a": []})
-
-
-@given(st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z"), exclude_characters="\\"), min_size=1))
-def test_any_path_survives_yaml_and_dvc(path: str) -> None:
-    (line,) = root._list([Path(path)])
-    (found,) = YAML(typ="safe", pure=True).load(line)
-    assert Context().resolve_str(found) == Path(path).as_posix()
