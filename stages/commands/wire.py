@@ -11,12 +11,6 @@ from stages.errors import GlossaError
 from stages.outputs import write_text
 from stages.wiring import coder, fingerprints, leftovers, locks, made, root, running
 
-EARLIER = (
-    "wire: dvc.lock was of the layout before pipelines/, by which DVC can't tell what is up to date. Activations that a finished dvc repro "
-    "left in data/latents are taken over, without running, by: dvc commit --force code tokenize pipelines/*/dvc.yaml:cache\n"
-    "wire: all else has another form now; dvc repro makes it anew, with the answers of language models that are in the journal"
-)
-
 
 @click.command("wire")
 @click.option("--check", is_flag=True, help="Write nothing; fail unless the files follow from params.yaml.")
@@ -53,7 +47,12 @@ def command(check: bool) -> None:
             f"wire: {len(changed_prints)} of {len(new)} fingerprints changed; dvc status names the stages that will run"
         )
     if was_earlier:
-        click.echo(EARLIER)
+        stages = " ".join(("code", "tokenize", *(coder.address(name, "cache") for name in p.coders)))
+        click.echo(
+            "wire: dvc.lock was of the layout before pipelines/, by which DVC can't tell what is up to date. Activations that a finished "
+            f"dvc repro left in data/latents are taken over, without running, by: dvc commit --force {stages}\n"
+            "wire: all else has another form now; dvc repro makes it anew, with the answers of language models that are in the journal"
+        )
     if warning := made.warning():
         click.echo(f"wire: {warning}")
     if left := leftovers.outputs(p):
