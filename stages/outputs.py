@@ -60,9 +60,7 @@ def read_table(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(
-            path
-        ) as file:  # pq.read_table would import pyarrow.dataset and pandas, half a second's work
+        with pq.ParquetFile(path) as file:  # pq.read_table imports pyarrow.dataset and pandas, half a second's work
             return file.read()
     except FileNotFoundError:
         raise GlossaError(f"expected the table {path}, but there is no such file; run dvc repro") from None

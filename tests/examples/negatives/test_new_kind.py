@@ -66,6 +66,7 @@ from stages.wiring import fingerprints
 print(json.dumps([fingerprints.current(params.load(Path(file))) for file in sys.argv[1:]]))
 """
 ASKED = {"random": 10, "earliest": 4, "surface": 3}
+CHOICE = {"rule": "all", "compared": 0, "of": 0, "left_out": {}}
 
 
 def python(code: Path, *arguments: str) -> str:
@@ -136,7 +137,7 @@ def test_a_new_kind_is_in_all_that_is_made_and_shown(code: Path, cached: Path) -
     none = similarity.Content(
         similarity.matches_schema().empty_table(), similarity.splits_schema().empty_table(), {}, {}, {}
     )
-    similarity.write(paths.SIMILARITY, none._replace(meta={"pairs": [], "ceilings": {}}))
+    similarity.write(paths.SIMILARITY, none._replace(meta={"pairs": [], "ceilings": {}, "choice": CHOICE}))
     python(code, "-c", RUN, *commands)
     found, store = Examples.open(paths.examples("one")), LatentStore.open(paths.latents("one"))
     assert found.meta["negatives"] == {"random": {}, "surface": {}, "earliest": {"from": "the start"}}
