@@ -24,10 +24,10 @@ def prepared(unit: Any, latents: Iterable[LatentExamples], p: params.Params, cod
     return latents if prepare is None else prepare(latents, p, coder)
 
 
-def facts(unit: Any, coder: str, examples: Examples) -> dict[str, Any]:
+def facts(unit: Any, p: params.Params, coder: str, examples: Examples) -> dict[str, Any]:
     """Returns what belongs into the meta beside the options: what ``unit`` says of where its explanations come from."""
     own = getattr(unit, "facts", None)
-    return {} if own is None else own(coder, examples)
+    return {} if own is None else own(p, coder, examples)
 
 
 def reads(entry: dict[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from stages.provenance import accounted, activations, examples, files, identities, replayed, scores, stores, transcripts
+from stages.provenance import (
+    accounted,
+    activations,
+    examples,
+    files,
+    identities,
+    imports,
+    replayed,
+    scores,
+    stores,
+    transcripts,
+)
 from stages.provenance.check import Check
 from stages.provenance.project import Project
 from stages.provenance.spread import over_processes
@@ -15,6 +26,7 @@ THEMES: tuple[Callable[[Project], Iterator[Check]], ...] = (
     stores.checks,
     examples.checks,
     accounted.checks,
+    imports.checks,
     transcripts.checks,
 )
 """Those that take a few seconds, while the longer ones go on in other processes."""

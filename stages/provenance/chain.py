@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +15,13 @@ from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import table
 from stages.llm import canonical, faults
 from stages.llm.call import Call
-from stages.outputs import file_sha256
-from stages.provenance import bodies, run, sources
+from stages.provenance import bodies, imports, run, sources
 from stages.provenance.answers import Answers
 from stages.provenance.check import DAMAGE
 from stages.provenance.node import Node
 from stages.provenance.project import Project, Result
 from stages.publish.shown import Documents
 
-IMPORTED = "imported"
 SHOWN = 3
 """Windows that are named one by one."""
 
@@ -45,10 +41,10 @@ def chain(project: Project, result: Result, latent: int) -> Node:
         )
     row, stage = rows[0], project.maker(result.folder)
     node = Node("explanation", f"{result.coder} {latent} {result.explainer}", stage=stage)
-    if project.p.explainers[result.explainer]["kind"] == IMPORTED:
+    if project.p.explainers[result.explainer]["kind"] == imports.KIND:
         _again(project, result, latent, found.filter(pc.equal(found["latent"], latent)), node, None)
         sources.locked(project, node, result.folder)
-        node.sources = [*_imported(row), *run.params_and_code(project, stage)]
+        node.sources = [*imports.file_of(row, result.coder), *run.params_and_code(project, stage)]
         return node
     windows = examples(project, result.coder, latent, ("train", "validation"))
     answer = None
@@ -60,22 +56,6 @@ def chain(project: Project, result: Result, latent: int) -> Node:
     sources.locked(project, node, result.folder)
     node.sources = [answer or windows, *run.params_and_code(project, stage)]
     return node
-
-
-def _imported(row: Mapping[str, Any]) -> list[Node]:
-    """The file that an explanation was read from; none if there was none."""
-    evidence = json.loads(row["evidence"])
-    if not evidence:
-        return []
-    node, file = Node("imported file", evidence["file"]), Path(evidence["file"])
-    node.add("format", evidence["format"])
-    if file.is_file():
-        same = file_sha256(file) == evidence["sha256"]
-        node.expect("sha256", evidence["sha256"], same, "sha256 of the file", "the file has another sha256")
-    else:
-        node.add("sha256", evidence["sha256"], "unchecked", "is not here")
-    node.add("made by", "not known", "unchecked", "it was made elsewhere, no request or answer came with it")
-    return [node]
 
 
 def called(answers: Answers, key: str, stage: str | None) -> Node:
@@ -192,7 +172,7 @@ def _again(project: Project, result: Result, latent: int, stored: pa.Table, node
     """Adds the text, and whether it comes out again: from the answer read anew, the request made anew."""
     row = stored.to_pylist()[0]
     text = row["explanation"] if row["explanation"] is not None else f"none: {row['reason']}"
-    if answer is None and project.p.explainers[result.explainer]["kind"] != IMPORTED:
+    if answer is None and project.p.explainers[result.explainer]["kind"] != imports.KIND:
         # An explainer without a model may read the whole corpus first, which takes too long for one latent.
         node.add("text", text, "unchecked", "no model was asked; glossa audit explains anew")
         return

@@ -47,7 +47,7 @@ class Replay:
 def why_not(project: Project, result: Result) -> str | None:
     """Returns why a stage can't be run again here; None if it can."""
     entry = _entry(project, result)
-    if entry["kind"] == "imported" and not Path(entry["path"]).is_dir():
+    if entry["kind"] == "imported" and not Path(entry["path"]).exists():
         return f"{entry['path']}, which they were read from, is not here"
     if not project.full and computes(project, result):
         return ONLY_FULL
