@@ -31,6 +31,8 @@ COMMANDS = {
     "serve": "Serve the report, with a live test of any text.",
     "similar": "Show a latent's nearest relatives in all coders.",
     "search": "Find latents by what their explanations mean.",
+    "rate": "Explain latents, or rate explanations, by hand.",
+    "ratings": "Say what ratings of explanations come to.",
     "trace": "Show where an explanation and its scores come from, hash by hash.",
     "audit": "Check that everything is what it says it is.",
     "export": "Write results in a format that others read.",

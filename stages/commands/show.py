@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
-import numpy as np
 
 from stages import params
+from stages.commands import shading
 from stages.commands.wrapped import wrapped
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
-from stages.examples.table import Examples, LatentExamples
+from stages.examples import named
+from stages.examples.table import LatentExamples
 from stages.publish import measures, results
 from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
 from stages.scorers.table import ALL
-
-SHADES = (223, 215, 208, 202)
-"""Background colours of the 256-colour palette, for weak to strong activations; black reads well on each."""
-BLACK = 16
-NEAREST = 10
-
-Shade = Callable[[str, float], str]
 
 
 @click.command("show")
@@ -39,11 +31,11 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     if coder not in p.coders:
         raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
     found = results.read_coder(p, coder, latent)
-    example = _find(found.examples(), coder, latent)
+    example = named.one(found.examples(), coder, latent)
     tokens = Tokens.open()
     windows = shown_windows(example, n_windows or p.report.examples, tokens, Documents(tokens.documents))
-    in_colour = is_terminal()
-    shade: Shade = _coloured if in_colour else _bracketed
+    in_colour = shading.is_terminal()
+    shade: shading.Shade = shading.coloured if in_colour else shading.bracketed
     width = shutil.get_terminal_size().columns if in_colour else None
     for line in (
         *_facts(found, example),
@@ -52,30 +44,6 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
         *_windows(windows, example.facts["max"], shade),
     ):
         click.echo(line if width is None else wrapped(line, width), color=in_colour)
-
-
-def is_terminal() -> bool:
-    """Whether the output goes to a terminal whose user wants colours (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def _find(examples: Examples, coder: str, latent: int) -> LatentExamples:
-    n_latents = examples.meta["n_latents"]
-    if latent >= n_latents:
-        raise GlossaError(f"the coder {coder} has latents 0 to {n_latents - 1}, but no {latent}")
-    sampled = examples.latents["latent"].to_numpy()
-    place = int(np.searchsorted(sampled, latent))
-    if place == len(sampled) or sampled[place] != latent:
-        around = sampled[max(0, place - NEAREST) : place + NEAREST].tolist()
-        close = sorted(sorted(around, key=lambda other: (abs(other - latent), other))[:NEAREST])
-        listed = ", ".join(map(str, close)) or "none"
-        raise GlossaError(
-            f"latent {latent} of {coder} was not sampled; of the {len(sampled)} that were, the nearest are {listed}; "
-            "choose one, or change sampling.latents in params.yaml"
-        )
-    if (dropped := examples.latents["dropped"][place].as_py()) is not None:
-        raise GlossaError(f"latent {latent} of {coder} was sampled but dropped: {dropped}")
-    return next(examples.of([latent]))
 
 
 def _facts(found: results.CoderResults, example: LatentExamples) -> Iterator[str]:
@@ -153,19 +121,10 @@ def _output_tokens(facts: dict[str, Any], strings: list[str]) -> Iterator[str]:
         yield f"  {click.style(f'{name:<12}', dim=True)} {texts}"
 
 
-def _windows(windows: list[ShownWindow], maximum: float, shade: Shade) -> Iterator[str]:
+def _windows(windows: list[ShownWindow], maximum: float, shade: shading.Shade) -> Iterator[str]:
     yield ""
     yield click.style("Examples", bold=True)
     for window in windows:
         source = f"max {window.maximum:.3g}, decile {window.decile}, {window.role}, {window.document}"
         yield f"  {click.style(source, dim=True)}"
         yield "  " + "".join(shade(text, value / maximum) if value > 0 else text for text, value, _ in window.segments)
-
-
-def _coloured(text: str, level: float) -> str:
-    step = min(len(SHADES) - 1, int(level * len(SHADES)))
-    return click.style(text, fg=BLACK, bg=SHADES[step])
-
-
-def _bracketed(text: str, level: float) -> str:
-    return f"«{text}»"

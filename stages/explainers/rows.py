@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,6 +45,14 @@ class Row(NamedTuple):
     """None where an explanation was written."""
     sha256: str
     """Of the line."""
+
+
+def is_of(row: Row, coder: str, sha256: str, coders: Collection[str]) -> bool:
+    """Whether a row is of the coder with this name and hash: it has the hash, and its name or one that none of the ``coders`` has.
+
+    A coder may have got another name, and two may have the same weights on different subjects.
+    """
+    return row.coder_sha256 == sha256 and (row.coder == coder or row.coder not in coders)
 
 
 def read(path: Path, schema: str, version: int, rating: range | None = None) -> list[Row]:

@@ -76,8 +76,7 @@ class Written:
 def read(path: str, coder: str, sha256: str, coders: Collection[str], by: str | None = None) -> Written | None:
     """Returns what people wrote of the coder with this name and hash, ``by`` one of them if he is named; None if they wrote nothing.
 
-    A row is this coder's if it has its hash and its name, or a name that none of the present ``coders`` has: it was renamed.
-    Of several rows of a latent by the same author the last counts.
+    ``coders`` are the names of those that there are (``rows.is_of``). Of several rows of a latent by the same author the last counts.
 
     Raises:
         GlossaError: the file is missing or damaged, or several people wrote about the same latent.
@@ -87,7 +86,7 @@ def read(path: str, coder: str, sha256: str, coders: Collection[str], by: str | 
     for row in rows.read(Path(path), SCHEMA, VERSION):
         if by is not None and row.by != by:
             continue
-        if row.coder_sha256 == sha256 and (row.coder == coder or row.coder not in coders):
+        if rows.is_of(row, coder, sha256, coders):
             before = found.get(row.latent, row)
             if before.by != row.by:
                 names = " and ".join(sorted(f"by {one.by}" if one.by else "by nobody named" for one in (before, row)))

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
-from stages.commands import show
+from stages.commands import shading
 from stages.publish import results
 from tests.publish.furnished import furnish
 
@@ -82,7 +82,7 @@ def test_as_many_examples_as_asked_for() -> None:
 def test_a_terminal_gets_shades_and_no_control_of_the_corpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(show, "is_terminal", lambda: True)
+    monkeypatch.setattr(shading, "is_terminal", lambda: True)
     output = _run("one", "2", "--examples", "6").output
     assert click.style(" cat", fg=16, bg=202) in output
     assert click.style(" a", fg=16, bg=223) in output
@@ -110,12 +110,12 @@ def test_mistakes_are_one_sentence(arguments: tuple[str, ...], message: str) -> 
 
 def test_only_a_terminal_gets_colours_unless_its_user_wants_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setattr(show.sys, "stdout", mock.Mock(isatty=lambda: False))
-    assert not show.is_terminal()
-    monkeypatch.setattr(show.sys, "stdout", mock.Mock(isatty=lambda: True))
-    assert show.is_terminal()
+    monkeypatch.setattr(shading.sys, "stdout", mock.Mock(isatty=lambda: False))
+    assert not shading.is_terminal()
+    monkeypatch.setattr(shading.sys, "stdout", mock.Mock(isatty=lambda: True))
+    assert shading.is_terminal()
     monkeypatch.setenv("NO_COLOR", "1")
-    assert not show.is_terminal()
+    assert not shading.is_terminal()
 
 
 def test_no_other_latent_s_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

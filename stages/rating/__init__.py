@@ -1,0 +1,1 @@
+"""People explain latents and rate explanations: what they are shown, where answers come from, and what ratings come to."""
