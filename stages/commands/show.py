@@ -15,7 +15,7 @@ from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.examples import named
 from stages.examples.table import LatentExamples
-from stages.publish import measures, results
+from stages.publish import imports, measures, results
 from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
 from stages.scorers.table import ALL
@@ -39,7 +39,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     width = shutil.get_terminal_size().columns if in_colour else None
     for line in (
         *_facts(found, example),
-        *_explanations(found, latent),
+        *_explanations(p, found, latent),
         *_output_tokens(example.facts, tokens.vocabulary.strings),
         *_windows(windows, example.facts["max"], shade),
     ):
@@ -56,11 +56,13 @@ def _facts(found: results.CoderResults, example: LatentExamples) -> Iterator[str
     )
 
 
-def _explanations(found: results.CoderResults, latent: int) -> Iterator[str]:
+def _explanations(p: params.Params, found: results.CoderResults, latent: int) -> Iterator[str]:
     for explainer, explanations in found.explanations.items():
         explained = explanations.get(latent)
+        made = imports.said(p, [found], explainer)
         yield ""
-        yield click.style(f"Explanation by {explainer}", bold=True)
+        title = click.style(f"Explanation by {explainer}", bold=True)
+        yield f"{title}  {click.style(made, dim=True)}" if made else title
         if explained is None or explained.text is None:
             yield f"  none: {(explained.reason if explained else None) or results.NO_REASON}"
             continue

@@ -25,7 +25,7 @@ FORMAT = "glossa"
 MOST = 2000
 """Characters of an explanation that are kept."""
 
-OTHER_WINDOWS = "its author saw other train windows than there are now"
+OTHER_WINDOWS = "they were written from other train windows than there are now"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -169,6 +170,8 @@ class CoderResults:
     """By explainer, then by scorer."""
     of_latents: dict[str, Scores] = field(default_factory=dict)
     """By scorer, what those found that need no explanation."""
+    imported: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By explainer that reads explanations instead of making them, what is known of how they were made, and how many are ``explained``."""
 
     @property
     def kind(self) -> str:
@@ -275,7 +278,15 @@ def read_coder(p: params.Params, name: str, latent: int | None = None) -> CoderR
         {explainer: _explanations(name, explainer, latent) for explainer in p.explainers},
         scores,
         of_latents,
+        dict(_imported(p, name)),
     )
+
+
+def _imported(p: params.Params, coder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for explainer in p.explainers:
+        meta = read_meta(paths.explanations(coder, explainer), explanations_table.SCHEMA, explanations_table.VERSION)
+        if (found := meta.get("imported")) is not None:
+            yield explainer, {**found, "explained": meta["explained"]}
 
 
 def _explanations(coder: str, explainer: str, only: int | None = None) -> dict[int, Explained]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection
 from pathlib import Path
 
@@ -21,6 +22,10 @@ SCALE = {
 }
 """Four steps, as the people had who rated for arXiv 2410.13928, so that there is no middle to retire to."""
 RATINGS = range(min(SCALE), max(SCALE) + 1)
+
+
+UNPRINTABLE = re.compile(r"[^ -~]")
+"""What is looked at one by one: some of it would end the line for a reader that is no JSON parser."""
 
 
 def read(path: Path, rated: bool) -> list[Row]:
@@ -55,7 +60,8 @@ def append(path: Path, row: Row) -> None:
     own = (RATED, RATED_VERSION) if row.rating is not None else (written.SCHEMA, written.VERSION)
     fields = {name: value for name, value in row._asdict().items() if name in rows.SEEN}
     fields |= {} if row.rating is None else {"rating": row.rating}
-    line = json.dumps({"schema": own[0], "version": own[1], **fields}, ensure_ascii=False).encode() + b"\n"
+    text = json.dumps({"schema": own[0], "version": own[1], **fields}, ensure_ascii=False)
+    line = UNPRINTABLE.sub(_escaped, text).encode() + b"\n"
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
         size = os.fstat(file).st_size
@@ -70,3 +76,7 @@ def append(path: Path, row: Row) -> None:
             raise
     finally:
         os.close(file)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1]

@@ -30,7 +30,9 @@ def card(facts: dict[str, Any]) -> str:
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False)
     environment.filters |= {"code": code, "listed": listed, "number": _number, "plain": _plain}
     template = environment.from_string(Path(__file__).with_name("card.md").read_text("utf-8"))
-    text = template.render(title=title(facts), front=front(facts), facts=facts, configs=CONFIGS, licence=LICENCE)
+    text = template.render(
+        title=title(facts), front=front(facts), facts=facts, configs=CONFIGS, licence=LICENCE, by_hand=by_hand(facts)
+    )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 
@@ -46,7 +48,10 @@ def front(facts: dict[str, Any]) -> str:
         "pretty_name": title(facts),
         "license": "other",
         "license_name": "see-card",
-        "annotations_creators": ["machine-generated"],
+        "annotations_creators": [
+            *(["machine-generated"] if len(by_hand(facts)) < len(facts["explainers"]) else []),
+            *(["expert-generated"] if by_hand(facts) else []),  # the Hub has no word for people who are no experts
+        ],
         "size_categories": [size_category(sum(facts["rows"]["explanations"].values()))],
         "tags": ["interpretability", "sparse-autoencoder", "explanations", "glossa"],
         "configs": [
@@ -64,6 +69,11 @@ def front(facts: dict[str, Any]) -> str:
     stream = io.StringIO()
     yaml.dump(found, stream)
     return stream.getvalue()
+
+
+def by_hand(facts: dict[str, Any]) -> list[str]:
+    """The explainers that people are."""
+    return [name for name, unit in facts["explainers"].items() if unit.get("by_hand")]
 
 
 def size_category(rows: int) -> str:

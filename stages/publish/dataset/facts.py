@@ -15,6 +15,7 @@ from stages import __version__, paths
 from stages.errors import GlossaError
 from stages.llm import transcript
 from stages.params import LATENT, Params
+from stages.publish import imports
 from stages.publish.results import CoderResults, Results, Scores
 
 CODER = ("format", "path", "sha256", "activation", "k")
@@ -44,6 +45,7 @@ def facts(p: Params, found: Results, rows: dict[str, dict[str, int]]) -> dict[st
                 "options": p.explainers[explainer],
                 "explained": {coder.name: coder.explained(explainer) for coder in coders},
                 "unexplained": {coder.name: coder.unexplained(explainer) for coder in coders},
+                **_made(p, found, explainer),
                 **asked([paths.explanations(coder.name, explainer) for coder in coders]),
             }
             for explainer in p.explainers
@@ -58,6 +60,12 @@ def facts(p: Params, found: Results, rows: dict[str, dict[str, int]]) -> dict[st
             for scorer, scores in scored.items()
         ],
     }
+
+
+def _made(p: Params, found: Results, explainer: str) -> dict[str, Any]:
+    """How explanations were made that an explainer did not make; nothing of the others."""
+    said = imports.said(p, found.coders.values(), explainer)
+    return {} if said is None else {"made": said, "by_hand": imports.is_by_hand(p, explainer)}
 
 
 def _distinct(values: Any) -> list[Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from stages import __version__
 from stages.params import Params
+from stages.publish import imports
 from stages.publish.results import CoderResults, Results, Scores, called
 from stages.publish.site import provenance
 from stages.publish.site.digits import shortened
@@ -36,6 +37,7 @@ def manifest(p: Params, results: Results, shards: dict[str, dict[str, Any]]) -> 
         "threshold": threshold(p),
         "explainers": results.explainers,
         "explainer_facts": {name: provenance.of_explainer(p, results, name) for name in results.explainers},
+        "explainers_made": made(p, results),
         "scorers": [
             *(_scorer(p, results, name, False) for name in results.scorers),
             *(_scorer(p, results, name, True) for name in results.scorers_of_latents if name in of_latents),
@@ -56,6 +58,12 @@ def threshold(p: Params) -> float:
     """From which share of a window's maximum on a token is marked in prompts."""
     entries = [*p.explainers.values(), *p.scorers.values()]
     return next((entry["threshold"] for entry in entries if "threshold" in entry), THRESHOLD)
+
+
+def made(p: Params, results: Results) -> dict[str, str]:
+    """Returns, by explainer, how explanations were made that were made elsewhere."""
+    found = {name: imports.said(p, results.coders.values(), name) for name in results.explainers}
+    return {name: said for name, said in found.items() if said is not None}
 
 
 def _scorer(p: Params, results: Results, name: str, of_latents: bool) -> dict[str, Any]:

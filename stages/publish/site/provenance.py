@@ -13,6 +13,7 @@ from typing import Any
 
 from stages import paths
 from stages.params import Params
+from stages.publish import imports
 from stages.publish.dataset.facts import asked
 from stages.publish.results import CoderResults, Results
 from stages.publish.text import sentence
@@ -53,7 +54,8 @@ def of_coder(p: Params, results: Results, coder: CoderResults) -> Facts:
 def of_explainer(p: Params, results: Results, explainer: str) -> Facts:
     """Returns an explainer's options, and which models answered under which instructions."""
     folders = [paths.explanations(coder, explainer) for coder in results.coders]
-    return _texts([*p.explainers[explainer].items(), *_answered(asked(folders))])
+    made = imports.said(p, results.coders.values(), explainer)
+    return _texts([*p.explainers[explainer].items(), ("made", made), *_answered(asked(folders))])
 
 
 def of_scorer(p: Params, results: Results, scorer: str) -> Facts:

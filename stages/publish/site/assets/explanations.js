@@ -58,7 +58,9 @@ function explanation(page, { explainer, text, reason, scores }) {
     how.ariaExpanded = "false";
     how.dataset.panel = explainer;
   }
-  const made = node("article", "explanation", node("div", "by", node("span", "muted small", `by ${explainer}`), how));
+  const elsewhere = page.manifest.explainers_made?.[explainer];
+  const by = elsewhere ? `by ${explainer}: ${elsewhere}` : `by ${explainer}`;
+  const made = node("article", "explanation", node("div", "by", node("span", "muted small", ...marked(by)), how));
   made.ariaLabel = `Explanation by ${explainer}`;
   if (text === undefined || text === null) made.append(node("p", "muted", `Not explained: ${reason ?? "no reason given"}.`));
   else made.append(node("bdi", "text", ...marked(text)));
