@@ -54,7 +54,7 @@ def _windows(node: Node, latent: int, evidence: Mapping[str, Any], coder: str) -
     if evidence["held_out"]:
         node.expect(name, value, same, "the train windows of the sample", "the sample has other train windows")
     else:
-        node.add(name, value, None, f"not held out: {evidence['not_held_out']}")
+        node.add(name, value, None, f"not held out: {evidence.get('not_held_out', written.OTHER_WINDOWS)}")
 
 
 def checks(project: Project) -> Iterator[Check]:
@@ -88,7 +88,7 @@ def _explained(result: Result, check: Check, made: dict[str, None]) -> None:
         same = seen.sha256(latent, evidence["windows"]) == evidence["windows_sha256"]
         item = f"{result.folder}, latent {latent.latent}"
         if same == evidence["held_out"] and not same:
-            check.skip(item, evidence["not_held_out"])
+            check.skip(item, evidence.get("not_held_out", written.OTHER_WINDOWS))
         else:
             told = "held out" if evidence["held_out"] else "not held out"
             check.expect(same == evidence["held_out"], item, f"is said to be {told}, but is {'' if same else 'not '}so")

@@ -20,7 +20,7 @@ from stages.publish.site.work import Asked
 from stages.similarity.table import MATCHED_BY, SAME
 
 
-def index(results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str]) -> str:
+def index(results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str] | None = None) -> str:
     """Returns the overview; ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere."""
     pairs, by_decile = plots.similarity_records(results), deciles.records(results)
     return (
@@ -40,7 +40,7 @@ def index(results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str]
             matched_by=_matched_by(results),
             costs=cost_rows(results, costs),
             left_out=left_out(results),
-            made=made,
+            made=made or {},
         )
     )
 

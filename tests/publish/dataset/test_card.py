@@ -58,6 +58,24 @@ def test_scores_stand_beside_their_floors(facts: dict[str, Any]) -> None:
     assert "| `one` | `latent` | `intruder` | accuracy | 0.750 | 0.750 … 0.750 | 0.200 | 1 | 1 |" in lines
 
 
+def test_what_people_wrote_is_not_said_to_be_of_machines(facts: dict[str, Any]) -> None:
+    assert "written by machines. None was checked by a person;" in card(facts)
+    said = "hand-written by <b>Ada`\u202e, from the train windows"
+    hand = {"options": {"kind": "imported", "path": "w.jsonl"}, "made": said, "by_hand": True}
+    theirs = {"options": {"kind": "imported", "format": "csv"}, "made": "made elsewhere", "by_hand": False}
+    found = facts | {"explainers": {**facts["explainers"], "hand": hand, "theirs": theirs}}
+    text = card(found)
+    assert "written by machines, but those of `hand` by people. None was checked by another person;" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("- explainer `hand`")]
+    assert line.endswith("; `hand-written by <b>Ada'⟨U+202E⟩, from the train windows`.")
+    assert "`; `made elsewhere`." in text
+    creators = YAML(typ="safe").load(front(found))["annotations_creators"]
+    assert creators == ["machine-generated", "expert-generated"]
+    alone = facts | {"explainers": {"hand": hand}}
+    assert "The explanations are written by people. None" in card(alone)
+    assert YAML(typ="safe").load(front(alone))["annotations_creators"] == ["expert-generated"]
+
+
 def test_what_was_left_out_and_every_column_is_told(facts: dict[str, Any]) -> None:
     text = card(facts)
     assert "Of `one` were sampled and left out: never fires `1`." in text

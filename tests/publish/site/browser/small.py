@@ -55,7 +55,8 @@ class Small:
         kinds = {"resid2": "coder", "mlp2": "coder", "floor2": "random"}
         coders = [self.coder(name, kind) for name, kind in kinds.items()]
         settings = [["kind", "simple"], ["model", self.text("some/model")], ["prompt", "sha256 " + 64 * "a"]]
-        facts = {"explainer_facts": {"llm": settings}, "scorer_facts": {"detection": settings}}
+        facts: dict[str, Any] = {"explainer_facts": {"llm": settings}, "scorer_facts": {"detection": settings}}
+        facts["explainers_made"] = {"llm": self.text("hand-written by Ada, from the train windows")}
         scorers = [scorer | {"metric": self.text(scorer["metric"])} for scorer in SCORERS]
         write_data(
             self.folder,

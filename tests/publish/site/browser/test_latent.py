@@ -26,6 +26,8 @@ def test_all_about_a_latent_is_shown(watch: Watch, small: Path) -> None:
     expect(explanations).to_have_count(3)
     expect(explanations.nth(0).locator(".text")).to_have_text(re.compile("^Fires on “"))
     expect(explanations.nth(1).locator(".text")).to_have_text(re.compile("number 21 of resid2.$"))
+    expect(explanations.nth(0).locator(".by")).to_contain_text(re.compile(r"^by pattern(?!:)"))
+    expect(explanations.nth(1).locator(".by")).to_contain_text("by llm: hand-written by Ada, from the train windows")
     aside = page.locator("aside")
     expect(aside).to_contain_text("1,283 tokens")
     expect(aside.locator(".bar")).to_have_count(20)
