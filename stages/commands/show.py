@@ -11,7 +11,7 @@ from typing import Any
 import click
 import numpy as np
 
-from stages import params
+from stages import params, plan
 from stages.commands.wrapped import wrapped
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
@@ -25,6 +25,7 @@ SHADES = (223, 215, 208, 202)
 """Background colours of the 256-colour palette, for weak to strong activations; black reads well on each."""
 BLACK = 16
 NEAREST = 10
+NOT_RUN = "- not run yet"
 
 Shade = Callable[[str, float], str]
 
@@ -38,7 +39,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     p = params.load()
     if coder not in p.coders:
         raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
-    found = results.read_coder(p, coder, latent)
+    found = results.read_coder(p, coder, latent, unfinished=True)
     example = _find(found.examples(), coder, latent)
     tokens = Tokens.open()
     windows = shown_windows(example, n_windows or p.report.examples, tokens, Documents(tokens.documents))
@@ -47,7 +48,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     width = shutil.get_terminal_size().columns if in_colour else None
     for line in (
         *_facts(found, example),
-        *_explanations(found, latent),
+        *_explanations(p, found, latent),
         *_output_tokens(example.facts, tokens.vocabulary.strings),
         *_windows(windows, example.facts["max"], shade),
     ):
@@ -88,26 +89,34 @@ def _facts(found: results.CoderResults, example: LatentExamples) -> Iterator[str
     )
 
 
-def _explanations(found: results.CoderResults, latent: int) -> Iterator[str]:
-    for explainer, explanations in found.explanations.items():
-        explained = explanations.get(latent)
+def _explanations(p: params.Params, found: results.CoderResults, latent: int) -> Iterator[str]:
+    of_latents = plan.scorers_of_latents(p)
+    for explainer in p.explainers:
         yield ""
         yield click.style(f"Explanation by {explainer}", bold=True)
+        if explainer not in found.explanations:
+            yield f"  {NOT_RUN}"
+            continue
+        explained = found.explanations[explainer].get(latent)
         if explained is None or explained.text is None:
             yield f"  none: {(explained.reason if explained else None) or results.NO_REASON}"
             continue
         yield f"  {sentence(explained.text)}"
-        for scorer, scores in found.scores[explainer].items():
-            yield from _lines(found.name, explainer, scorer, scores, latent)
-    if found.of_latents:
+        for scorer in p.scorers:
+            if scorer not in of_latents:
+                yield from _lines(found.name, explainer, scorer, found.scores[explainer].get(scorer), latent)
+    if of_latents:
         yield ""
         yield click.style("Whatever its explanation", bold=True)
-        for scorer, scores in found.of_latents.items():
-            yield from _lines(found.name, params.LATENT, scorer, scores, latent)
+        for scorer in of_latents:
+            yield from _lines(found.name, params.LATENT, scorer, found.of_latents.get(scorer), latent)
 
 
-def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores, latent: int) -> Iterator[str]:
+def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | None, latent: int) -> Iterator[str]:
     """The score, and on a second line what else is measured."""
+    if scores is None:
+        yield f"  {click.style(f'{scorer:<12}', dim=True)} {NOT_RUN}"
+        return
     yield f"  {click.style(f'{scorer:<12}', dim=True)} {_score(scores, latent)}"
     more = results.measures_of(coder, explainer, scorer, latent)
     headline = scores.meta["metric"]
