@@ -135,7 +135,7 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
         return found
 
     def read_behind(self, head: list[int], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
@@ -178,7 +178,7 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
         return found
 
     def read_across(self, heads: Sequence[list[int]], tails: Sequence[list[int]]) -> list[list[NDArray[np.float32]]]:
@@ -197,7 +197,7 @@ class Local:
                 for place, of_head in zip(places, values, strict=True):
                     found[place][number] = of_head
 
-        self.room.in_batches(range(len(heads)), lambda place: len(heads[place]) + longest, work)
+        self.room.in_batches(range(len(heads)), lambda place: len(heads[place]) + longest, work, "read")
         return found
 
     def generate(

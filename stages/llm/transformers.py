@@ -154,6 +154,7 @@ class Options(Section):
         was killed goes on with the same batches, and its answers are the same to the last digit.
         """
         local = self.local()
+        progress.total = progress.n + sum(key not in journal for key in questions)
         asked = [self._begin(local, key, question) for key, question in questions.items()]
         head = _shared([one.prompt for one in asked if one.form])
         beginning: list[Beginning] = []
