@@ -59,6 +59,7 @@ SCORERS_OF_EXPLANATIONS = {
     "embedding": "stages.scorers.embedding",
     "fuzzing": "stages.scorers.fuzzing",
     "intervention": "stages.scorers.intervention",
+    "pmi": "stages.scorers.pmi",
     "sensitivity": "stages.scorers.sensitivity",
     "simulation": "stages.scorers.simulation",
     "surprisal": "stages.scorers.surprisal",

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from stages import params
+from stages import params, plan
 from stages.commands import shading
 from stages.commands.wrapped import wrapped
 from stages.corpus.tokens import Tokens
@@ -20,6 +20,8 @@ from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
 from stages.scorers.table import ALL
 
+NOT_RUN = "- not run yet"
+
 
 @click.command("show")
 @click.argument("coder")
@@ -30,7 +32,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     p = params.load()
     if coder not in p.coders:
         raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
-    found = results.read_coder(p, coder, latent)
+    found = results.read_coder(p, coder, latent, unfinished=True)
     example = named.one(found.examples(), coder, latent)
     tokens = Tokens.open()
     windows = shown_windows(example, n_windows or p.report.examples, tokens, Documents(tokens.documents))
@@ -57,27 +59,36 @@ def _facts(found: results.CoderResults, example: LatentExamples) -> Iterator[str
 
 
 def _explanations(p: params.Params, found: results.CoderResults, latent: int) -> Iterator[str]:
-    for explainer, explanations in found.explanations.items():
-        explained = explanations.get(latent)
-        made = imports.said(p, [found], explainer)
-        yield ""
+    of_latents = plan.scorers_of_latents(p)
+    for explainer in p.explainers:
         title = click.style(f"Explanation by {explainer}", bold=True)
+        yield ""
+        if explainer not in found.explanations:
+            yield title
+            yield f"  {NOT_RUN}"
+            continue
+        made = imports.said(p, [found], explainer)
         yield f"{title}  {click.style(made, dim=True)}" if made else title
+        explained = found.explanations[explainer].get(latent)
         if explained is None or explained.text is None:
             yield f"  none: {(explained.reason if explained else None) or results.NO_REASON}"
             continue
         yield f"  {sentence(explained.text)}"
-        for scorer, scores in found.scores[explainer].items():
-            yield from _lines(found.name, explainer, scorer, scores, latent)
-    if found.of_latents:
+        for scorer in p.scorers:
+            if scorer not in of_latents:
+                yield from _lines(found.name, explainer, scorer, found.scores[explainer].get(scorer), latent)
+    if of_latents:
         yield ""
         yield click.style("Whatever its explanation", bold=True)
-        for scorer, scores in found.of_latents.items():
-            yield from _lines(found.name, params.LATENT, scorer, scores, latent)
+        for scorer in of_latents:
+            yield from _lines(found.name, params.LATENT, scorer, found.of_latents.get(scorer), latent)
 
 
-def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores, latent: int) -> Iterator[str]:
+def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | None, latent: int) -> Iterator[str]:
     """The score, and on a second line what else is measured."""
+    if scores is None:
+        yield f"  {click.style(f'{scorer:<12}', dim=True)} {NOT_RUN}"
+        return
     yield f"  {click.style(f'{scorer:<12}', dim=True)} {_score(scores, latent)}"
     more = results.measures_of(coder, explainer, scorer, latent)
     headline = scores.meta["metric"]

@@ -5,6 +5,7 @@ Everything is read from the window alone, as a judge sees it, so a word cut by t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -36,6 +37,13 @@ SHAPES = {
 """Kinds of tokens, the first that fits the whole token."""
 
 
+QUOTED = re.compile(r'"((?:\\["\\/bfnrtu]|[^"])+?)"')
+r"""A text between quotes, in which ``\"`` is no end."""
+
+BOX = "\u2423"
+"""Stands for a space that would not be seen."""
+
+
 class Sight(NamedTuple):
     """One token of a window as a reader sees it."""
 
@@ -53,6 +61,25 @@ class Sight(NamedTuple):
 def shape_of(token: str) -> str:
     """The first of SHAPES that fits ``token`` whole, or ``"a symbol"``."""
     return next((name for name, pattern in SHAPES.items() if pattern.fullmatch(token)), "a symbol")
+
+
+def spelt(text: str) -> str:
+    r"""Returns ``text`` as it is written between quotes: on one line, with nothing in it that can't be seen or told apart.
+
+    As in JSON, a quote is ``\"``, a backslash two, a line break ``\n``, a no-break space ``\u00a0``; spaces at an end or more than
+    one together are open boxes. ``read_back`` gives the text back.
+    """
+    plain = "".join(c if c.isprintable() and c not in f'"\\{BOX}' else json.dumps(c)[1:-1] for c in text)
+    return re.sub(r"^ +| +$|  +", lambda found: BOX * len(found[0]), plain)
+
+
+def read_back(text: str) -> str:
+    """Returns what ``text``, as it stands between quotes, spells; of what ``spelt`` would not have written, such as a formula, what it can."""
+    text = text.replace(BOX, " ")
+    try:
+        return json.loads(f'"{text}"', strict=False)
+    except ValueError:
+        return text.replace("\\n", "\n").replace("\\t", "\t")
 
 
 def look(tokens: Sequence[str]) -> list[Sight]:

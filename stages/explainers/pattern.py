@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from stages.corpus.lexis import spelt
 from stages.corpus.tokens import Tokens
 from stages.examples.table import LatentExamples
 from stages.explainers import lexicon
@@ -85,14 +86,8 @@ def sentence(rule: Rule, promoted: list[str]) -> str:
 
 
 def _either(values: Iterable[str]) -> str:
-    quoted = [f'"{_visible(value)}"' for value in values]
+    quoted = [f'"{spelt(value.strip() or value)}"' for value in values]
     return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
-
-
-def _visible(value: str) -> str:
-    """Spells white space and quotes so that the sentence stays one line and its quotes stay paired."""
-    spelt = value.strip() or value.replace(" ", "\u2423")
-    return spelt.replace("\n", "\\n").replace("\t", "\\t").replace('"', "\u2033").replace("\ufffd", "\u25a1")
 
 
 def _promoted(latent: LatentExamples, tokens: Tokens) -> list[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from stages.llm.local import Local, Row
+    from stages.llm.local import Beginning, Local, Row
 
 LEAST = -9999.0
 """The log-probability of what can't be."""
@@ -155,12 +155,13 @@ def told_apart(spelt: Sequence[Sequence[int]], read: Sequence[Sequence[float]]) 
     return found
 
 
-def fill_in(local: Local, forms: Sequence[Form]) -> list[list[Value]]:
-    """Returns the values of every form."""
+def fill_in(local: Local, forms: Sequence[Form], beginning: Beginning | None = None) -> list[list[Value]]:
+    """Returns the values of every form; ``beginning`` is what all of their prompts begin with, where that was read before."""
     found: dict[int, list[Value]] = {}
     while left := [number for number in range(len(forms)) if number not in found]:
         rows = [forms[number].rows() for number in left]
-        read = iter(local.read([row for part in rows for row in part]))
+        every = [row for part in rows for row in part]
+        read = iter(local.read(every) if beginning is None else local.read_on(beginning, every))
         for number, part in zip(left, rows, strict=True):
             values = forms[number].fill_in([next(read) for _ in part])
             if values is not None:

@@ -1,8 +1,8 @@
 """A causal language model in this process: what it generates, and how likely it finds given texts.
 
 Texts of different lengths go through it together, filled up on the left, the longest first and as many as fit. Log-probabilities
-come from one forward pass over a whole text. Where many texts have a beginning in common it may be read once; what is kept of it
-serves that one call, and every batch gets a copy, because the model writes into what it is given.
+come from one forward pass over a whole text. Where many texts have a beginning in common it may be read once; every batch gets a
+copy of what is kept of it, because the model writes into what it is given.
 """
 
 from __future__ import annotations
@@ -50,6 +50,14 @@ class Row(NamedTuple):
     def behind(cls, head: list[int], tail: list[int]) -> Row:
         """How likely every token of ``tail`` is behind ``head`` and those before it."""
         return cls(head + tail[:-1], [(len(head) + i, token) for i, token in enumerate(tail)])
+
+
+class Beginning(NamedTuple):
+    """Tokens that texts have in common, once they are read."""
+
+    ids: list[int]
+    kept: Any
+    """Keys and values of all of them but the last; None where a model keeps something else."""
 
 
 class Generated(NamedTuple):
@@ -127,22 +135,30 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
         return found
 
     def read_behind(self, head: list[int], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """Returns what ``read`` returns for rows that all begin with ``head``, which is read once, and want no place inside it."""
         if len(head) < 2 or len(rows) < 2:
             return self.read(rows)
-        for row in rows:
-            self.check_fits(len(row.ids))
+        return self.read_on(self.begin(head), rows)
+
+    def begin(self, head: list[int]) -> Beginning:
+        """Reads the beginning of texts, two tokens or more, for any number of calls of ``read_on``."""
+        self.check_fits(len(head))
         with torch.inference_mode():
             ids = torch.tensor([head[:-1]], device=self.device)
-            kept = self.model(ids, use_cache=True, **self._only(1)).get("past_key_values")
-        if kept is None:  # a model that keeps something else
+            return Beginning(head, self.model(ids, use_cache=True, **self._only(1)).get("past_key_values"))
+
+    def read_on(self, beginning: Beginning, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
+        """Returns what ``read`` returns for rows that all go on from ``beginning`` and want no place inside it."""
+        if beginning.kept is None:
             return self.read(rows)
+        for row in rows:
+            self.check_fits(len(row.ids))
         found: list[NDArray[np.float32]] = [np.empty(0, np.float32)] * len(rows)
-        first = len(head) - 1
+        first = len(beginning.ids) - 1
 
         def work(places: list[int]) -> None:
             rest = [
@@ -150,7 +166,7 @@ class Local:
             ]
             longest = max(len(row.ids) for row in rest)
             ids = torch.tensor([row.ids + [self._pad] * (longest - len(row.ids)) for row in rest], device=self.device)
-            copied = deepcopy(kept)
+            copied = deepcopy(beginning.kept)
             copied.batch_repeat_interleave(len(rest))
             unread = min(at for row in rest for at, _ in row.wanted) - 1
             options = self._only(longest - unread)
@@ -162,7 +178,26 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work)
+        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
+        return found
+
+    def read_across(self, heads: Sequence[list[int]], tails: Sequence[list[int]]) -> list[list[NDArray[np.float32]]]:
+        """Returns [heads][tails] the log-probability of every token of each tail behind each head.
+
+        A head is read once, whatever the number of tails: each of them goes on from the keys and values of the heads that are
+        read together.
+        """
+        longest = max(map(len, tails), default=0)
+        for head in heads:
+            self.check_fits(len(head) + max(0, longest - 1))
+        found = [[np.empty(0, np.float32)] * len(tails) for _ in heads]
+
+        def work(places: list[int]) -> None:
+            for number, values in enumerate(self._across([heads[place] for place in places], tails)):
+                for place, of_head in zip(places, values, strict=True):
+                    found[place][number] = of_head
+
+        self.room.in_batches(range(len(heads)), lambda place: len(heads[place]) + longest, work, "read")
         return found
 
     def generate(
@@ -221,9 +256,7 @@ class Local:
         ids, mask = self._filled([row.ids for row in rows])
         longest = ids.shape[1]
         keep = max(len(row.ids) - min(place for place, _ in row.wanted) + 1 for row in rows)
-        taken = self._only(keep)
-        if "position_ids" in self._takes:
-            taken["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+        taken = self._only(keep) | self._at(mask, longest)
         with torch.inference_mode():
             logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False, **taken).logits[:, -keep:]
         wanted = [
@@ -232,6 +265,39 @@ class Local:
             for place, token in row.wanted
         ]
         return self._gathered(logits, wanted, rows)
+
+    def _across(
+        self, heads: Sequence[list[int]], tails: Sequence[list[int]]
+    ) -> Iterator[Iterator[NDArray[np.float32]]]:
+        """Tail by tail, what ``read_across`` returns of heads that go through together."""
+        ids, mask = self._filled(heads)
+        with torch.inference_mode():
+            options = self._only(1) | self._at(mask, ids.shape[1])
+            begun = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **options)
+        kept = begun.get("past_key_values")
+        for tail in tails:
+            rows = [Row.behind(head, tail) for head in heads]
+            if not tail:
+                yield iter([np.empty(0, np.float32)] * len(rows))
+                continue
+            if kept is None:
+                yield self._read(rows)
+                continue
+            logits = begun.logits[:, -1:]
+            if len(tail) > 1:
+                ids = torch.tensor([tail[:-1]], device=self.device).expand(len(rows), -1)
+                whole = torch.cat([mask, torch.ones_like(ids)], 1)
+                options = self._at(whole, ids.shape[1])
+                with torch.inference_mode():
+                    behind = self.model(
+                        input_ids=ids, attention_mask=whole, past_key_values=deepcopy(kept), use_cache=True, **options
+                    )
+                logits = torch.cat([logits, behind.logits], 1)
+            yield self._gathered(logits, [(i, n, t) for i in range(len(rows)) for n, t in enumerate(tail)], rows)
+
+    def _at(self, mask: Tensor, last: int) -> dict[str, Tensor]:
+        """Which positions the ``last`` columns are, as [rows, columns] ``mask`` says which are tokens, for a model that is told."""
+        return {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)[:, -last:]} if "position_ids" in self._takes else {}
 
     def _only(self, keep: int) -> dict[str, Any]:
         """What has a model compute the logits of its last ``keep`` places only, if it can."""

@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from stages.corpus.lexis import PLACES, SHAPES, UNIT
+from stages.corpus.lexis import PLACES, QUOTED, SHAPES, UNIT, read_back
 from stages.llm import oddity, strengths, writing
 from stages.llm.labels import KEYS
 from stages.llm.request import Answer, Request
 from stages.params import Section
 
-QUOTED = re.compile(r'"([^"]+)"')
 EXAMPLE = re.compile(r"^([a-z]): (\".*\")$", re.MULTILINE)
 TOKEN = re.compile(r"^([a-z]+): (\".*\")$", re.MULTILINE)
 EXPLANATION = re.compile(r"^Explanation: (\".*\")$", re.MULTILINE)
@@ -125,8 +124,8 @@ def read(explanation: str) -> Reading:
     """
     clause = re.split(r", and (?:makes|promotes) |; ", explanation)[0]
     head, _, tail = clause.partition(' after "')
-    targets = frozenset(_spelt(quoted) for quoted in QUOTED.findall(head))
-    before = frozenset(_spelt(quoted) for quoted in QUOTED.findall('"' + tail)) if tail else frozenset()
+    targets = frozenset(read_back(quoted).lower() for quoted in QUOTED.findall(head))
+    before = frozenset(read_back(quoted).lower() for quoted in QUOTED.findall('"' + tail)) if tail else frozenset()
     outside = QUOTED.sub("", clause)
     shapes = tuple(shape for shape in SHAPES if not targets and shape in outside)
     places = tuple(place for place in PLACES if f" in {place}" in outside)
@@ -215,8 +214,3 @@ def _part(target: str, word: str) -> bool:
     if not target.endswith("-"):
         return word.endswith(core)
     return core in word[1:-1]
-
-
-def _spelt(quoted: str) -> str:
-    """Undoes the spelling of white space in an explanation."""
-    return quoted.replace("\\n", "\n").replace("\\t", "\t").replace("\u2423", " ").replace("\u2033", '"').lower()

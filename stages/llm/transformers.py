@@ -1,6 +1,7 @@
 """``transformers``: a causal language model in this process, from a folder or the Hub.
 
-Verdicts are not generated but read off its probabilities (``forced``); all else is free text. Answers are kept in the journal
+Verdicts are not generated but read off its probabilities (``forced``); all else is free text. The instructions with which the prompts
+of verdicts begin are read once for hundreds of them. Answers are kept in the journal
 under the hash of the model's files or of its repository and commit, so none is made twice, wherever the folder lies.
 """
 
@@ -28,10 +29,13 @@ from stages.params import Section
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from stages.llm.local import Local
+    from stages.llm.local import Beginning, Local
 
 AT_ONCE = 512
-"""Requests among which those of like length go through together."""
+"""Requests among which those of like length go through together, and which read what their prompts begin with once."""
+
+WORTH_KEEPING = 16
+"""Tokens that prompts have to have in common for that."""
 
 
 class Options(Section):
@@ -150,7 +154,10 @@ class Options(Section):
         was killed goes on with the same batches, and its answers are the same to the last digit.
         """
         local = self.local()
+        progress.total = progress.n + sum(key not in journal for key in questions)
         asked = [self._begin(local, key, question) for key, question in questions.items()]
+        head = _shared([one.prompt for one in asked if one.form])
+        beginning: list[Beginning] = []
 
         def make(places: list[int], replies: Callable[[Local, list[_Begun]], list[bytes]]) -> None:
             unknown = [asked[place] for place in places if asked[place].key not in journal]
@@ -162,7 +169,12 @@ class Options(Section):
                 journal.add(calls, "transformers")
                 progress.update(len(calls))
 
-        for replies, with_form in ((self._verdicts, True), (self._texts, False)):
+        def verdicts(local: Local, some: list[_Begun]) -> list[bytes]:
+            if not beginning and len(head) >= WORTH_KEEPING:
+                beginning.append(local.begin(head))
+            return self._verdicts(local, some, beginning[0] if beginning else None)
+
+        for replies, with_form in ((verdicts, True), (self._texts, False)):
             places = [place for place, one in enumerate(asked) if (one.form is not None) == with_form]
             local.room.in_batches(places, lambda place: asked[place].length, partial(make, replies=replies))
 
@@ -179,11 +191,11 @@ class Options(Section):
         local.check_fits(len(form))
         return _Begun(key, question, prompt, form, len(form), generator.random(0))
 
-    def _verdicts(self, local: Local, asked: list[_Begun]) -> list[bytes]:
+    def _verdicts(self, local: Local, asked: list[_Begun], beginning: Beginning | None) -> list[bytes]:
         forms = [one.form for one in asked if one.form]
         return [
             self._reply(form.text(values), "stop", len(one.prompt), len(form) - len(one.prompt), form.reported(values))
-            for one, form, values in zip(asked, forms, forced.fill_in(local, forms), strict=True)
+            for one, form, values in zip(asked, forms, forced.fill_in(local, forms, beginning), strict=True)
         ]
 
     def _texts(self, local: Local, asked: list[_Begun]) -> list[bytes]:
@@ -206,6 +218,15 @@ class Options(Section):
             choice["logprobs"] = {"content": tokens}
         usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
         return canonical.encode({"object": "chat.completion", "model": self.name, "choices": [choice], "usage": usage})
+
+
+def _shared(prompts: Sequence[list[int]]) -> list[int]:
+    """The tokens that all of the prompts begin with; of one alone none, as nothing is saved there."""
+    if len(prompts) < 2:
+        return []
+    first, last = min(prompts), max(prompts)  # what these two have in common, all between them have
+    n = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return first[:n]
 
 
 class _Begun(NamedTuple):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import click
 import torch
+from tqdm import tqdm
 
 from stages.errors import GlossaError
+from stages.machine.progress import bar
 
 GPU_TOKENS, CPU_TOKENS = 65_536, 8192
 """Tokens at once, those to be written included, unless runtime.yaml says or memory runs out."""
@@ -22,14 +25,30 @@ class Room:
         self._whose, self._remedy = whose, remedy
 
     def in_batches(
-        self, items: Sequence[int], length: Callable[[int], int], work: Callable[[list[int]], object]
+        self,
+        items: Sequence[int],
+        length: Callable[[int], int],
+        work: Callable[[list[int]], object],
+        named: str | None = None,
     ) -> None:
-        """Calls ``work`` on all items, the longest first, as many at once as the memory holds.
+        """Calls ``work`` on all items, the longest first, as many at once as the memory holds; a bar shows how far it is, if ``named``.
 
         Raises:
             GlossaError: a single one is too much.
         """
         ordered = sorted(items, key=lambda item: (-length(item), item))
+        tokens = sum(map(length, ordered))
+        # What goes through at once has no steps that could be shown.
+        with bar(named, tokens, "token") if named and tokens > self.tokens else nullcontext() as progress:
+            self._in_batches(ordered, length, work, progress)
+
+    def _in_batches(
+        self,
+        ordered: list[int],
+        length: Callable[[int], int],
+        work: Callable[[list[int]], object],
+        progress: tqdm | None,
+    ) -> None:
         start = 0
         while start < len(ordered):
             n = max(1, self.tokens // max(1, length(ordered[start])))
@@ -40,6 +59,8 @@ class Room:
                     raise
                 n = min(n, len(ordered) - start)
             else:
+                if progress is not None:
+                    progress.update(sum(map(length, ordered[start : start + n])))
                 start += n
                 continue
             self._halve(n, length(ordered[start]))  # here, where nothing holds on to the tensors of before

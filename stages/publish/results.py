@@ -263,19 +263,29 @@ def read(p: params.Params) -> Results:
     )
 
 
-def read_coder(p: params.Params, name: str, latent: int | None = None) -> CoderResults:
-    """Reads what is known of the coder ``name``, or of one ``latent`` of it alone; raises GlossaError as ``read`` does."""
+def read_coder(p: params.Params, name: str, latent: int | None = None, unfinished: bool = False) -> CoderResults:
+    """Reads what is known of the coder ``name``, or of one ``latent`` of it alone.
+
+    Of an ``unfinished`` run explanations and scores may be missing; they are then missing in what is returned.
+
+    Raises:
+        GlossaError: an output is missing, damaged or of another version.
+    """
     meta = Examples.open(paths.examples(name)).meta
     scores: dict[str, dict[str, Scores]] = {explainer: {} for explainer in p.explainers}
     for coder, explainer, scorer in plan.wanted(p):
-        if coder == name:
+        if coder == name and not (unfinished and not paths.scores(coder, explainer, scorer).exists()):
             scores.setdefault(explainer, {})[scorer] = _scores(coder, explainer, scorer, latent)
     of_latents = scores.pop(params.LATENT, {})
     return CoderResults(
         name,
         meta["hookpoint"],
         meta,
-        {explainer: _explanations(name, explainer, latent) for explainer in p.explainers},
+        {
+            explainer: _explanations(name, explainer, latent)
+            for explainer in p.explainers
+            if not unfinished or paths.explanations(name, explainer).exists()
+        },
         scores,
         of_latents,
         dict(_imported(p, name)),

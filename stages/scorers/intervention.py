@@ -86,7 +86,7 @@ class Options(Section):
         editing = editor(found.subject, found.coder)
         grouped = [list(group) for _, group in groupby(items, key=lambda item: item.examples.latent)]
         rows = _Rows(context.seed)
-        with bar("intervene", total=len(grouped), unit="latent") as progress:
+        with bar("intervene", total=len(items), unit="explanation") as progress:
             if isinstance(editing, str):
                 for item in items:
                     rows.leave_out(item, editing)
@@ -109,7 +109,7 @@ class Options(Section):
                             rows.leave_out(item, continued)
                         else:
                             rows.add(item, continued, judge.surprisals(continued, item.text, context.vocabulary))
-                    progress.update(len(part))
+                        progress.update()
         facts = {"model": model.endpoint, "chance": 0.0, "divergence": "KL(intervened ‖ clean)"}
         return rows.scored(facts)
 

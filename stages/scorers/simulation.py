@@ -96,7 +96,11 @@ class Options(Section):
         rows: list[dict[str, Any]] = []
         curves: dict[tuple[str, int], list[Curve]] = {(item.control, item.examples.latent): [] for item in items}
         models: set[str] = set()
-        with bar("simulate", unit="window") as progress:
+        total = sum(
+            min(self.active, len(item.examples.test)) + min(self.random, item.examples.negative.kinds.count("random"))
+            for item in items
+        )
+        with bar("simulate", total=total, unit="window") as progress:
             for one, found in simulate(model, shown):
                 rows.append(_verdict(one, found))
                 models.update([found.model] if found.model else [])

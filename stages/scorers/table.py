@@ -33,7 +33,7 @@ def verdicts_schema() -> pa.Schema:
             ("decile", pa.int8()),
             ("active", pa.bool_()),  # the truth
             ("predicted", pa.bool_()),  # the verdict; null when there is none, or the scorer gives a value only
-            ("value", pa.float64()),  # probability of active, or similarity; null when there is none
+            ("value", pa.float64()),  # probability of active, similarity, or nats; null when there is none
             ("values", pa.list_(pa.float32())),  # predictions for its tokens; null for special ones
             ("reason", pa.string()),  # why there is neither
             ("request", pa.string()),  # key of the request that was answered; null when nothing was asked

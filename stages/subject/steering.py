@@ -66,7 +66,7 @@ class Steering:
         def work(places: list[int]) -> None:
             found[places] = self._last(*self._filled([prompts[place] for place in places]), places, edit).cpu()
 
-        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]), work)
+        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]), work, "predict")
         return found
 
     def divergences(self, prompts: Sequence[Sequence[int]], clean: Tensor, edit: Edit) -> NDArray[np.float64]:
@@ -83,7 +83,7 @@ class Steering:
             terms = torch.where(edited == -torch.inf, 0, edited.exp() * (edited - other))
             found[places] = terms.double().sum(1).clamp(min=0).cpu().numpy()
 
-        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]), work)
+        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]), work, "raise")
         return found
 
     def write(
@@ -107,7 +107,7 @@ class Steering:
                 end = next((i for i, token in enumerate(tokens) if token in ends), len(tokens))
                 found[place] = tokens[:end]
 
-        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]) + draws.shape[1], work)
+        self._room.in_batches(range(len(prompts)), lambda place: len(prompts[place]) + draws.shape[1], work, "write")
         return found
 
     def _last(self, ids: Tensor, mask: Tensor, places: list[int], edit: Edit | None) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import unicodedata
 from pathlib import Path
 from unittest import mock
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
+from stages import params, paths
 from stages.cli import main
 from stages.commands import shading
 from stages.publish import results
@@ -71,6 +73,25 @@ def test_what_is_missing_is_said() -> None:
     output = _run("one", "7").output
     assert "Explanation by pattern\n  none: no rule fits\n" in output
     assert "  dogs\n  detection    unscored: no verdict\n  embedding    outside this scorer's sample\n" in output
+
+
+def test_before_all_has_run_what_is_there_is_shown() -> None:
+    whole = _run("one", "2").output
+    for folder in (paths.scores("one", "pattern", "embedding"), paths.scores("one", params.LATENT, "intruder")):
+        shutil.rmtree(folder)
+    shutil.rmtree(paths.explanations("one", "llm"))
+    found = _run("one", "2")
+    assert found.exit_code == 0, found.output
+    assert "floor 0.50, 1 of 10" in found.output
+    assert "  embedding    - not run yet\n\nExplanation by llm\n  - not run yet\n\nWhatever" in found.output
+    assert "  intruder     - not run yet\n\nOutput tokens\n" in found.output
+    assert found.output.split("Examples")[1] == whole.split("Examples")[1]
+
+
+def test_what_is_damaged_is_a_mistake_still() -> None:
+    (paths.scores("one", "pattern", "embedding") / "scores.parquet").write_bytes(b"no table")
+    assert "embedding/scores.parquet" in _run("one", "2").output
+    assert _run("one", "2").exit_code == 1
 
 
 def test_as_many_examples_as_asked_for() -> None:

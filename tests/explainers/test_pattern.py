@@ -110,7 +110,7 @@ def test_sentences_are_one_line_with_paired_quotes() -> None:
     text = sentence(rule, ["x"])
     assert (
         text
-        == 'Fires on "say \u2033no\u2033" or "\\n\u2423\u2423" after "a", "b" or "c" in formulas, and makes "x" more likely next.'
+        == 'Fires on "say \\"no\\"" or "\\n\u2423\u2423" after "a", "b" or "c" in formulas, and makes "x" more likely next.'
     )
 
 

@@ -29,7 +29,7 @@ SAMPLING = {
     "validation": {"n": 4, "negatives": {"random": 4}},
 }
 ASKING_NOBODY = {"imported", "none", "pattern"}
-COMPUTING = {"embedding", "intervention", "surprisal"}
+COMPUTING = {"embedding", "intervention", "pmi", "surprisal"}
 """Kinds of scorers that embed, or compute with a model in this process."""
 
 

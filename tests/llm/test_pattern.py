@@ -30,6 +30,11 @@ from stages.llm.request import Message, Request
         ("Names of tropical fruits such as mango", "a mango tree", True),
         ("Names of tropical fruits such as mango", "an oak and the like", False),
         ('Fires on "\\n\u2423\u2423".', "one\n  two", True),
+        ('Fires on "\\"" or "x".', 'he said "no"', True),
+        ('Fires on "\\"" or "x".', "he said no", False),
+        ('Fires on "\\u00a0".', "10\u00a0000", True),
+        ('Fires on "\\u00a0".', "10 000", False),
+        ('Fires on "\\\\" after "a".', "a \\ b", True),
         ("", "anything", False),
     ],
 )

@@ -91,6 +91,54 @@ def test_an_answer_is_that_of_the_model_to_the_chat(folder: Path) -> None:
     assert text == answer.content
 
 
+def test_what_prompts_have_in_common_is_read_once_and_changes_no_verdict(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = local.load(str(folder), None, "float32")
+    system = "Is it true? The quick brown fox jumps over the lazy dog. " * 4
+    asked = [
+        Request(
+            (Message("system", system), Message("user", f"Question {n}? {'jumps ' * (n % 5)}")),
+            labels.schema(3),
+            logprobs=True,
+        )
+        for n in range(20)
+    ]
+    n_shared = len(model.encode(f"<|turn|>system\n{system}<|end|><|turn|>user\nQuestion "))
+    read: list[int] = []
+    forward = model.model.forward
+
+    def counted(input_ids: Any, **options: Any) -> Any:
+        read.append(input_ids.numel())
+        return forward(input_ids=input_ids, **options)
+
+    monkeypatch.setattr(model.model, "forward", counted)
+    found, tokens = [], []
+    for least in (transformers.WORTH_KEEPING, 10_000):
+        monkeypatch.setattr(transformers, "WORTH_KEEPING", least)
+        monkeypatch.setenv("GLOSSA_HOME", str(tmp_path / str(least)))
+        found.append(list(judge(folder).answer(asked)))
+        tokens.append(sum(read))
+        read.clear()
+    together, apart = found
+    for one, other in zip(together, apart, strict=True):
+        assert one.content == other.content
+        assert one.probabilities is not None
+        assert other.probabilities is not None
+        for key in "abc":
+            assert one.probabilities[key].low == pytest.approx(other.probabilities[key].low, abs=1e-4)
+    # Each of at least twenty rows is shorter by all but the last of the shared tokens, which are read by themselves once.
+    assert tokens[1] - tokens[0] >= 19 * (n_shared - 1)
+    assert tokens[0] < tokens[1] / 2
+
+
+def test_the_shared_beginning_is_that_of_all() -> None:
+    assert transformers._shared([[1, 2, 3, 9], [1, 2, 4], [1, 2, 3]]) == [1, 2]
+    assert transformers._shared([[1, 2], [1, 2, 3]]) == [1, 2]
+    assert transformers._shared([[1], [2]]) == []
+    assert transformers._shared([[1, 2, 3]]) == transformers._shared([]) == []
+
+
 def test_nothing_is_made_twice(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = judge(folder)
     first = record(model, (question(number % 10) for number in range(30)), tmp_path / "one")

@@ -23,6 +23,7 @@ STAGES = (
     ("score", "one", "pattern", "detection"),
     ("score", "one", "pattern", "embedding"),
     ("score", "one", "pattern", "surprisal"),
+    ("score", "one", "pattern", "pmi"),
 )
 SCORERS = {
     "detection": {"kind": "detection", "model": {"provider": "pattern"}, "latents": 3},
@@ -33,6 +34,7 @@ SCORERS = {
         "shots": 0,
         "latents": 2,
     },
+    "pmi": {"kind": "pmi", "model": {"provider": "transformers", "model": "chat"}, "latents": 2},
 }
 KNOBS: dict[str, dict[str, object]] = {
     "small": {"batch_tokens": 64, "memory_mb": 1, "share_forward": False, "keep_gb": 0, "workers": 1},

@@ -40,6 +40,7 @@ PARAMS = {
             "latents": 2,
         },
         "surprisal": {"kind": "surprisal", "model": LOCAL, "shots": 0, "latents": 2},
+        "pmi": {"kind": "pmi", "model": LOCAL, "latents": 2},
     },
 }
 SAID = {str(latent): f"fires on things of sort {latent}" for latent in range(20)}
@@ -89,7 +90,7 @@ def test_a_clean_run_has_no_failure_and_says_what_is_left(project: Path) -> None
     verdicts = sum(len(small.read_rows(at(name, "verdicts"))) for name in calls)
     assert found["verdicts"]["checked"] == verdicts
     left = {item for gap in found["verdicts"]["not_checkable"] for item in gap["items"]}
-    assert left == {str(at(name, "verdicts").parent) for name in ("intervention", "surprisal")}
+    assert left == {str(at(name, "verdicts").parent) for name in ("intervention", "pmi", "surprisal")}
     assert found["scores"]["not_checkable"] == [
         {
             "why": "its scorer has a formula of its own, see figures",
@@ -200,6 +201,12 @@ EDITS = [
         at("surprisal", "verdicts"),
         lambda rows: [row.update(value=-row["value"]) for row in rows[:12] if row["value"] is not None] and None,
         (("scores", "surprisal, explanation"),),
+    ),
+    Edit(
+        "a value of pmi",
+        at("pmi", "verdicts"),
+        lambda rows: [row.update(value=-row["value"]) for row in rows[:12] if row["value"] is not None] and None,
+        (("scores", "pmi, explanation"),),
     ),
     Edit(
         "an imported explanation",

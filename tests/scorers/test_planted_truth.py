@@ -51,10 +51,13 @@ SCORERS: dict[str, dict[str, Any]] = {
     "fuzzing": {"model": JUDGE},
     "intervention": {"model": MODEL, "shots": 0, "per_quintile": 4},
     "intruder": {"model": JUDGE},
+    "pmi": {"model": MODEL},
     "sensitivity": {"model": JUDGE, "texts": 14},
     "simulation": {"model": JUDGE, "active": 20, "random": 20},
     "surprisal": {"model": MODEL, "shots": 0},
 }
+ALIKE = ["detection", "fuzzing", "embedding", "surprisal", "pmi", "simulation", "sensitivity"]
+"""Those that the right explanation of what a latent fires on satisfies."""
 NEGATIVES = {"random": 60, "neighbour": 20, "semantic": 20, "surface": 20}
 PARAMS = {
     "corpus": {"source": "text", "path": "texts", "context_length": hand_made.LENGTH, "tokens": 48_000},
@@ -173,7 +176,7 @@ def test_there_are_negatives_of_a_kind_where_there_can_be(found: Results) -> Non
     }
 
 
-@pytest.mark.parametrize("scorer", ["detection", "fuzzing", "embedding", "surprisal", "simulation", "sensitivity"])
+@pytest.mark.parametrize("scorer", ALIKE)
 @pytest.mark.parametrize("latent", [MOON, RIVER_BANK, ANIMAL, SPOON])
 def test_the_right_explanation_is_near_one_and_above_the_floor(found: Results, scorer: str, latent: int) -> None:
     own, floor = (found.score("right", scorer, latent, control) for control in (OWN, SHUFFLED))
@@ -181,7 +184,7 @@ def test_the_right_explanation_is_near_one_and_above_the_floor(found: Results, s
     assert floor["score"] is None or own["low"] > floor["high"]
 
 
-@pytest.mark.parametrize("scorer", ["detection", "fuzzing", "embedding", "surprisal", "simulation", "sensitivity"])
+@pytest.mark.parametrize("scorer", ALIKE)
 @pytest.mark.parametrize("latent", [MOON, RIVER_BANK, ANIMAL, SPOON])
 def test_an_unrelated_explanation_is_at_the_floor(found: Results, scorer: str, latent: int) -> None:
     chance = {"simulation": 0.0, "sensitivity": 0.0}.get(scorer, 0.5)
@@ -199,7 +202,7 @@ def test_detection_sees_what_is_too_broad_best_by_neighbours(found: Results, lat
 
 
 def test_what_is_too_broad_elsewhere(found: Results) -> None:
-    for scorer in ("embedding", "surprisal"):
+    for scorer in ("embedding", "surprisal", "pmi"):
         for latent in (MOON, ANIMAL):
             right, broad = (found.against("neighbour", "auroc", name, scorer, latent) for name in ("right", "broad"))
             assert right > 0.9 > broad + 0.02
@@ -215,7 +218,7 @@ def test_what_is_too_narrow_loses_sensitivity_in_the_weak_deciles(found: Results
     assert measures["sensitivity", ALL] < 0.5
     assert measures["sensitivity", "decile 1"] == 1
     assert measures["sensitivity", "decile 10"] < 0.5
-    for scorer in ("fuzzing", "surprisal", "simulation"):
+    for scorer in ("fuzzing", "surprisal", "pmi", "simulation"):
         assert found.value("narrow", scorer, ANIMAL) < found.value("right", scorer, ANIMAL) - 0.05
     assert found.value("narrow", "sensitivity", ANIMAL) == 1, "it fires on whatever is written about cats"
     assert found.value("narrow", "embedding", ANIMAL) > 0.9, "to the embedder other animals are like cats"
@@ -227,9 +230,9 @@ def test_the_right_token_in_the_wrong_context_is_seen_by_hard_negatives_only(fou
     assert measures["specificity", "negatives random"] > 0.9
     assert measures["specificity", "negatives surface"] == 0
     assert measures["specificity", "negatives neighbour"] == 0
-    for scorer in ("embedding", "surprisal"):
+    for scorer in ("embedding", "surprisal", "pmi"):
         assert found.against("random", "auroc", "bare", scorer, RIVER_BANK) > 0.9
-        assert found.against("surface", "auroc", "bare", scorer, RIVER_BANK) < 0.7
+        assert found.against("surface", "auroc", "bare", scorer, RIVER_BANK) < 0.75
         assert found.against("surface", "auroc", "right", scorer, RIVER_BANK) > 0.9
     assert found.value("bare", "sensitivity", RIVER_BANK) == 0, "nothing written about banks has a river before them"
     # Marks are on the token in either case, and simulation takes random negatives only.

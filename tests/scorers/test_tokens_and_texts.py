@@ -1,4 +1,4 @@
-"""Simulation and surprisal by the real ``score`` command: hard latents, strange explanations, the same bytes again."""
+"""Simulation, surprisal and pmi by the real ``score`` command: hard latents, strange explanations, the same bytes again."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ SCORERS: dict[str, Any] = {
     "by_pattern": {"kind": "simulation", "model": {"provider": "pattern"}},
     "at_once": {"kind": "simulation", "mode": "all_at_once"},
     "surprisal": {"kind": "surprisal", "shots": 1},
+    "pmi": {"kind": "pmi"},
 }
 
 
@@ -60,7 +61,7 @@ def test_every_latent_has_a_value_or_a_reason(place: Path, explainer: str, score
         assert (value is None) is bool(row["reason"])
     for verdict in verdicts:
         assert (verdict["value"] is None) is bool(verdict["reason"])
-        assert (verdict["values"] is None) is (verdict["value"] is None or scorer == "surprisal")
+        assert (verdict["values"] is None) is (verdict["value"] is None or scorer in ("surprisal", "pmi"))
     if scorer == "surprisal" and explainer == "strange":
         assert (scores[EVERYWHERE]["n"], scores[FEW]["n"]) == (0, 0)
         assert {verdict["reason"] for verdict in verdicts if verdict["latent"] == FEW and verdict["reason"]}

@@ -40,6 +40,7 @@ STAGES = (
     ("score", "one", "pattern", "fuzzing"),
     ("score", "one", "pattern", "simulation"),
     ("score", "one", "pattern", "surprisal"),
+    ("score", "one", "pattern", "pmi"),
     ("score", "one", "pattern", "intervention"),
     ("score", "one", "pattern", "sensitivity"),
     ("score", "one", "latent", "intruder"),
@@ -70,6 +71,7 @@ scorers:
   fuzzing: {kind: fuzzing, model: pattern, latents: 4}
   simulation: {kind: simulation, model: pattern, latents: 2}
   surprisal: {kind: surprisal, model: chat, shots: 0, latents: 1}
+  pmi: {kind: pmi, model: chat, latents: 1}
   intervention: {kind: intervention, model: chat, shots: 0, per_quintile: 1, latents: 1, new_tokens: 4}
   sensitivity: {kind: sensitivity, model: pattern, latents: 2}
   intruder: {kind: intruder, model: pattern, latents: 4}

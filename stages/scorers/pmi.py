@@ -1,0 +1,144 @@
+"""``pmi``: do the windows in which the latent fires make the explanation more likely? ``surprisal`` turned round.
+
+The value of a window x is its pointwise mutual information with the explanation z, log p(z | x) - log p(z), in nats, summed over
+the tokens that the judge's own tokenizer makes of z. p(z) is the probability that z has behind the same question without a text. It
+is the same for all windows, so it has no part in how they are ranked; it makes the values of different explanations comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from stages import llm
+from stages.errors import GlossaError
+from stages.machine.progress import bar
+from stages.params import Section
+from stages.scorers import Context, Item, Scored, summary
+from stages.scorers.local_model import LocalModel
+from stages.scorers.shown import verdict, windows
+from stages.scorers.table import verdicts_schema
+
+if TYPE_CHECKING:
+    from stages.llm.local import Local
+
+PROMPT = Path(__file__).with_name("pmi.md")
+
+NO_TEXT = "the window has no text"
+NOTHING_SAID = "the explanation has no text"
+
+
+class Options(Section):
+    """The entry ``{kind: pmi, model: …}``."""
+
+    kind: Literal["pmi"]
+    model: LocalModel
+    latents: Annotated[int, Field(ge=1)] | None = None
+
+    def score(self, items: list[Item], context: Context) -> Scored:
+        """Ranks the windows by how much likelier they make the explanation; the score is the AUROC of that ranking.
+
+        Raises:
+            GlossaError: the model is no causal language model, or reads no text as long as the prompt.
+        """
+        model: Any = llm.load("model", self.model)
+        asking = _Asking(model.local(), [item.text for item in items])
+        rows: list[dict[str, Any]] = []
+        with bar("judge", total=len(items), unit="explanation") as progress:
+            for _, group in groupby(items, key=lambda item: item.examples.latent):
+                own = list(group)
+                rows += asking.verdicts(own, context)
+                progress.update(len(own))
+        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
+        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
+        found = summary.ranked(verdicts, summary.rates(items), context.seed)
+        return Scored(verdicts, *found, "auroc", {"model": model.endpoint})
+
+
+def question() -> str:
+    """Returns what precedes an explanation where there is no window."""
+    return _template().rpartition("\n\n")[2]
+
+
+def prompt(window: str) -> str:
+    """Returns what precedes the explanations of a window."""
+    return _template().replace("{window}", window)
+
+
+def _template() -> str:
+    return PROMPT.read_text("utf-8").partition(" {explanation}")[0]
+
+
+class _Asking:
+    """A model that says how likely explanations are, behind windows and without."""
+
+    def __init__(self, local: Local, explanations: Sequence[str]):
+        """Computes the probability that each of the explanations has without a window, once."""
+        from stages.llm.local import Row
+
+        self._local = local
+        ahead = question()
+        said = {text: " ".join(text.split()) for text in dict.fromkeys(explanations)}
+        self._tails = {text: local.after(ahead, f" {line}") if line else [] for text, line in said.items()}
+        head = local.head(ahead)
+        fitting = [text for text, tail in self._tails.items() if tail and self._lacks(head, tail) is None]
+        read = local.read_behind(head, [Row.behind(head, self._tails[text]) for text in fitting])
+        self._alone = {text: _sum(values) for text, values in zip(fitting, read, strict=True)}
+
+    def verdicts(self, items: Sequence[Item], context: Context) -> Iterator[dict[str, Any]]:
+        """Yields the verdicts on a latent's windows for each of its explanations; every window is read once for all of them."""
+        examples = windows(items[0], context.vocabulary)
+        texts = list(dict.fromkeys(example.text for example in examples if example.text))
+        explanations = list(dict.fromkeys(item.text for item in items))
+        likely = dict(zip(texts, self._likely(texts, explanations), strict=True))
+        for item in items:
+            for example in examples:
+                found = likely[example.text][item.text] if example.text else NO_TEXT
+                if isinstance(found, str):
+                    yield verdict(item, example, reason=found)
+                else:
+                    yield verdict(item, example, value=found - self._alone[item.text])
+
+    def _likely(self, texts: Sequence[str], explanations: Sequence[str]) -> list[dict[str, float | str]]:
+        """For every text, log p of each explanation behind it, or why there is none."""
+        heads = [self._local.head(prompt(text)) for text in texts]
+        self._check(heads)
+        found: list[dict[str, float | str]] = [{} for _ in heads]
+        fitting: dict[tuple[str, ...], list[int]] = {}
+        for place, head in enumerate(heads):
+            for text in explanations:
+                tail = self._tails[text]
+                reason = self._lacks(head, tail) if tail else NOTHING_SAID
+                if reason is not None:
+                    found[place][text] = reason
+            fitting.setdefault(tuple(text for text in explanations if text not in found[place]), []).append(place)
+        for some, places in fitting.items():
+            read = self._local.read_across([heads[place] for place in places], [self._tails[text] for text in some])
+            for place, values in zip(places, read, strict=True):
+                found[place].update({text: _sum(one) for text, one in zip(some, values, strict=True)})
+        return found
+
+    def _lacks(self, head: list[int], tail: list[int]) -> str | None:
+        """Why the model can't read ``tail`` behind ``head``, if so."""
+        n, limit = len(head) + len(tail) - 1, self._local.limit
+        if limit is None or n <= limit:
+            return None
+        return f"the window with the explanation has {n:,} tokens, but the model reads at most {limit:,}"
+
+    def _check(self, heads: Sequence[list[int]]) -> None:
+        limit, least = self._local.limit, min(map(len, heads), default=0)
+        if limit is not None and least > limit:
+            raise GlossaError(
+                f"the model {self._local.name} reads at most {limit:,} tokens, but the prompt of pmi with a window has {least:,}; "
+                "use another model"
+            )
+
+
+def _sum(values: Any) -> float:
+    return float(values.sum(dtype=np.float64))
