@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages import hub
+from stages import gguf, hub
 from stages.corpus.document import Document
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
 from stages.corpus.vocabulary import token_bytes
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.machine.progress import bar
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Encoded(NamedTuple):
 
 
 def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenizerBase, str | None]:
-    """Returns the tokenizer that lies beside the subject, and its commit if it is on the Hub.
+    """Returns the tokenizer that lies beside the subject, or in its GGUF file, and its commit if it is on the Hub.
 
     Raises:
         GlossaError: there is none.
@@ -47,10 +47,13 @@ def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenize
     from transformers import AutoTokenizer
 
     try:
+        if file := gguf.find(model):
+            with gguf.header(file) as folder:
+                return AutoTokenizer.from_pretrained(folder), None
         commit = None if Path(model).is_dir() else hub.pin(model, revision)
         return AutoTokenizer.from_pretrained(model, revision=commit), commit
-    except (OSError, ValueError, HTTPError) as error:
-        why = hub.reason(error, model, revision) or " ".join(str(error).split("\n")[0].split())
+    except (OSError, ValueError, ImportError, RuntimeError, HTTPError) as error:
+        why = hub.reason(error, model, revision) or said(error)
         raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {why}") from None
 
 
@@ -119,10 +122,16 @@ def encode(
         "eos": eos,
         "documents": n,
         "special_positions": int(special[packed.tokens].sum()),
-        "tokenizer": {"model": model, "revision": commit, "size": len(tokenizer)},
+        "tokenizer": {**_named(model), "revision": commit, "size": len(tokenizer)},
     }
     found = packed.tokens.size
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
     if found < rows * context_length:
         summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
     return Encoded(packed.tokens, table, vocabulary, meta, summary)
+
+
+def _named(model: str) -> dict[str, str]:
+    """What a tokenizer is called in meta.json; one in a GGUF file by the hash of the file, wherever that lies."""
+    file = gguf.find(model)
+    return {"model": model} if file is None else {"model": file.name, "gguf": gguf.sha256(file)}

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import paths
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import table
 from stages.llm import canonical, faults
@@ -185,7 +185,7 @@ def _as_stored(coder: str, latent: int, length: int, parts: Mapping[str, Windows
         )
         node.expect("windows", n, same, f"{path} has the same activations", f"{path} has other activations")
     except DAMAGE as error:
-        node.add("windows", n, "differs", f"{path} can't be read: {error}")
+        node.add("windows", n, "differs", f"{path} can't be read: {said(error, whole=True)}")
 
 
 def _again(project: Project, result: Result, latent: int, stored: pa.Table, node: Node, answer: Node | None) -> None:
@@ -202,20 +202,22 @@ def _again(project: Project, result: Result, latent: int, stored: pa.Table, node
         why = replay.why_not(project, result)
         found = None if why else replay.replay(project, result, [latent])
     except DAMAGE as error:
-        found, why = None, " ".join(str(error).split())
+        found, why = None, said(error, whole=True)
     if found is None or found.explanations is None:
         node.add("text", text, "unchecked", why or replay.COMPUTES)
         return
     differences = list(tables.differences(stored, found.explanations, ["latent"]))
-    said = "; ".join(said for _, said in differences)
+    differing = "; ".join(one for _, one in differences)
     if answer is None:
-        node.expect("text", text, not differences, "its file read anew", said)
+        node.expect("text", text, not differences, "its file read anew", differing)
         return
     if found.unanswered:
         sent = found.answers.request(row["request"])
-        said = bodies.difference(found.unanswered[0], sent) if sent else f"{found.answers.path} has no answer to it"
-        answer.sources[0].add("rendered anew", "", "differs", said)
+        differing = (
+            bodies.difference(found.unanswered[0], sent) if sent else f"{found.answers.path} has no answer to it"
+        )
+        answer.sources[0].add("rendered anew", "", "differs", differing)
         node.add("text", text, "unchecked", "the prompt would be another")
         return
     answer.sources[0].add("rendered anew", "", "ok", "from the prompt file and the examples")
-    node.expect("text", text, not differences, "the answer read anew", said)
+    node.expect("text", text, not differences, "the answer read anew", differing)
