@@ -152,7 +152,8 @@ def _draw(project: Project, coder: str, check: Check) -> Drawn | None:
         import pyarrow as pa
 
         columns = (examples.latents[name].to_pylist() for name in ("latent", "max"))
-        part = Part(pa.concat_tables(parts).combine_chunks(), examples.meta["window"])
+        skipped, context = examples.meta.get("skip_first", 0), project.tokens.context_length
+        part = Part(pa.concat_tables(parts).combine_chunks(), examples.meta["window"], skipped, context)
         return Drawn(coder, examples.meta, part, dict(zip(*columns, strict=True)))
     return None
 
@@ -263,7 +264,8 @@ def _windows(
     part = drawn.part
     offsets = np.searchsorted(rows, part.starts[chosen] // length) * length + part.starts[chosen] % length
     positions = offsets[:, None] + np.arange(part.length)
-    now, was = found.at(positions, part.latents[chosen]), part.values[chosen]
+    now = found.at(positions, part.latents[chosen]) * part.is_text[chosen]
+    was = part.values[chosen]
     allowed = tolerance(project, np.array([drawn.largest[latent] for latent in part.latents[chosen].tolist()]))[:, None]
     # Which of two latents that tie for the last place fires is a matter of rounding.
     tied = (np.minimum(now, was) == 0) & (np.maximum(now, was) <= found.weakest[positions] + allowed)

@@ -138,7 +138,7 @@ def examples(project: Project, coder: str, latent: int, roles: tuple[str, ...]) 
     if of_latent is not None:
         parts = _parts(of_latent, roles)
         _named(project, node, parts)
-        _as_stored(coder, latent, sample.meta["window"], parts, node)
+        _as_stored(coder, latent, sample.meta, project.tokens.context_length, parts, node)
     node.sources = [sources.store(project, coder, sample.meta), *run.params_and_code(project, node.stage)[:1]]
     return node
 
@@ -169,9 +169,11 @@ def _named(project: Project, node: Node, parts: Mapping[str, Windows]) -> None:
                 )
 
 
-def _as_stored(coder: str, latent: int, length: int, parts: Mapping[str, Windows], node: Node) -> None:
+def _as_stored(
+    coder: str, latent: int, meta: Mapping[str, Any], context: int, parts: Mapping[str, Windows], node: Node
+) -> None:
     from stages.latents.store import LatentStore
-    from stages.provenance.examples import dense
+    from stages.provenance.examples import dense, is_text
 
     path, n = paths.latents(coder), sum(map(len, parts.values()))
     if not path.is_dir():
@@ -179,10 +181,12 @@ def _as_stored(coder: str, latent: int, length: int, parts: Mapping[str, Windows
         return
     try:
         positions, values = LatentStore.open(path).latent(latent)
-        same = all(
-            (dense(windows.starts, length, positions, values)[0] == windows.activations).all()
-            for windows in parts.values()
-        )
+        length, skipped = meta["window"], meta.get("skip_first", 0)
+        same = True
+        for windows in parts.values():
+            stored, _ = dense(windows.starts, length, positions, values)
+            counts = is_text(windows.starts, length, skipped, context)
+            same &= bool((stored * counts == windows.activations).all())
         node.expect("windows", n, same, f"{path} has the same activations", f"{path} has other activations")
     except DAMAGE as error:
         node.add("windows", n, "differs", f"{path} can't be read: {said(error, whole=True)}")
