@@ -14,6 +14,20 @@ class GlossaError(Exception):
     """A mistake in the input, the parameters or the environment that the user can mend."""
 
 
+def said(error: BaseException, whole: bool = False) -> str:
+    """Returns what an exception says on one line: all of it, or its first line, with those below as long as it ends in a colon.
+
+    The name of its type where it says nothing, so that a message never ends where the reason should stand.
+    """
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    text = ""
+    for line in lines:
+        text = f"{text} {line}".strip()
+        if text and not text.endswith(":") and not whole:
+            break
+    return text.rstrip(" ,:;") or type(error).__name__
+
+
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:
     """Returns ``did you mean …?`` with the known names closest to ``name``, or the known names if none is close."""
     choices = sorted(known)

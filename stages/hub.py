@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, nearest, said
 
 SCHEME = "hub://"
 ADDRESS = re.compile(r"hub://(?P<repository>[^/@\s]+/[^/@\s]+)(?:/(?P<inside>[^@]*))?(?:@(?P<revision>\S+))?")
@@ -105,7 +105,7 @@ def reason(error: BaseException, repository: str, revision: str | None) -> str |
     if of(errors.HFValidationError):
         return f"{repository} is neither a folder here nor the name of a repository"
     if of(errors.RemoteEntryNotFoundError):
-        return f"{repository} lacks a file that it should have: {_first_line(error)}"
+        return f"{repository} lacks a file that it should have: {said(error)}"
     answer = of(errors.HfHubHTTPError)
     if isinstance(answer, errors.HfHubHTTPError):
         status = answer.response.status_code
@@ -141,7 +141,7 @@ def _snapshot(address: str, repository: str, revision: str, allowed: list[str], 
     try:
         return Path(snapshot_download(repository, revision=revision, allow_patterns=allowed, ignore_patterns=ignored))
     except (OSError, ValueError, errors.EntryNotFoundError, errors.HTTPError) as error:
-        why = reason(error, repository, revision) or _first_line(error)
+        why = reason(error, repository, revision) or said(error)
         raise GlossaError(f"{address} can't be fetched: {why}") from error
 
 
@@ -194,7 +194,3 @@ def _check(file: Path, address: str) -> None:
             f"{file.name} of {address} should have the hash {expected[:12]}…, but {found[:12]}… was received; "
             "it was taken out of the cache, so run again"
         )
-
-
-def _first_line(error: BaseException) -> str:
-    return " ".join(str(error).split("\n")[0].split())

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ def read_table(path: Path) -> pa.Table:
     except FileNotFoundError:
         raise GlossaError(f"expected the table {path}, but there is no such file; run dvc repro") from None
     except (pa.ArrowInvalid, OSError) as error:
-        why = " ".join(str(error).split())
+        why = said(error, whole=True)
         raise GlossaError(f"expected a Parquet table in {path}, but it can't be read ({why}); run dvc repro") from None
 
 

@@ -36,6 +36,11 @@ def kinds_of_negatives(sampling: Sampling) -> list[str]:
     return [kind for kind in registry.NEGATIVES if any(negatives(sampling, kind))]
 
 
+def skipped(sampling: Sampling, bos: int | None) -> int:
+    """Returns how many first columns of every row are no text, of rows that begin with the special token ``bos`` or, if None, with none."""
+    return int(bos is None) if sampling.skip_first == "auto" else sampling.skip_first
+
+
 def subject_of(p: Params, coder: str) -> Subject:
     """Returns the subject that a coder reads."""
     weights = p.coders[coder].weights

@@ -24,6 +24,7 @@ def command() -> None:
         p.corpus.context_length,
         p.corpus.tokens,
         p.seed,
+        p.corpus.bos,
     )
     meta = encoded.meta if commit is None else {**encoded.meta, "corpus": {"commit": commit}}
     tokens.write(paths.TOKENS, encoded.tokens, encoded.documents, encoded.vocabulary, meta)

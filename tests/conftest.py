@@ -37,7 +37,7 @@ SENTENCES = [
 ]
 PARAMS = """\
 seed: 0
-corpus: {source: text, path: texts, context_length: 32, tokens: 3_200}
+corpus: {source: text, path: texts, context_length: 32, tokens: 3_200, bos: <|end|>}
 subject: {model: subject}
 coders:
   one: {path: coders/one, hookpoint: layers.0}

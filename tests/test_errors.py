@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from stages.errors import nearest
+from stages.errors import nearest, said
 
 
 @pytest.mark.parametrize(
@@ -22,3 +22,18 @@ def test_nearest_names_the_closest_or_lists_what_is_known(name: str, known: list
 def test_nearest_does_not_depend_on_the_order_of_the_names() -> None:
     names = ["layers.0", "layers.1", "layers.10"]
     assert nearest("layer.1", names) == nearest("layer.1", reversed(names))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "whole"),
+    [
+        (ValueError("a  b\nc"), "a b", "a b c"),
+        (ValueError("one of: \n(1) a file, \n(2) another"), "one of: (1) a file", "one of: (1) a file, (2) another"),
+        (ValueError("\n\nlate"), "late", "late"),
+        (ValueError("nothing follows:"), "nothing follows", "nothing follows"),
+        (ValueError(":\n"), "ValueError", "ValueError"),
+        (OSError(), "OSError", "OSError"),
+    ],
+)
+def test_what_an_exception_says_is_never_cut_at_a_colon(error: Exception, expected: str, whole: str) -> None:
+    assert (said(error), said(error, whole=True)) == (expected, whole)

@@ -75,8 +75,9 @@ class Check:
     reconstructs: str
     """Hookpoints."""
     tokens: int
-    """Ordinary ones; positions of special tokens count nowhere, and nothing is spliced in there."""
+    """Ordinary ones; positions of special tokens and first ones that are no text count nowhere, and nothing is spliced in there."""
     special: int
+    """The others."""
     l0: float
     """Mean active latents a token."""
     published_l0: float | None
@@ -89,6 +90,8 @@ class Check:
     loss: Loss | None
     norms: dict[str, Spread]
     undefined: dict[str, str]
+    skipped: int = 0
+    """First columns of rows that are no text."""
 
 
 def measure(
@@ -98,19 +101,22 @@ def measure(
     special: Tensor,
     batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int], object] = id,
+    skipped: int = 0,
 ) -> Check:
-    """Runs ``ids`` [rows, length] through the subject and the coder; tokens that are ``special`` [vocabulary] don't count.
+    """Runs ``ids`` [rows, length] through the subject and the coder.
+
+    Tokens that are ``special`` [vocabulary] and the first ``skipped`` columns, which are no text, don't count.
 
     Raises:
         GlossaError: the coder does not fit its hookpoint, what it reads is not finite, or no token is ordinary.
     """
-    tokens = int((~special[ids]).sum())
+    tokens = int((~special[ids[:, skipped:]]).sum())
     if not tokens:
         raise GlossaError("expected ordinary tokens to check a coder on, found special ones alone; use a longer corpus")
     own = readings.meant(subject, coder)
     undefined = _undefined(subject, own)
     others = [] if "variants" in undefined else list(readings.mistaken(subject, own, ids[:1]))
-    fvus = {reading: _Fvu() for reading in ([own, *others] if coder.W_dec is not None else [])}
+    fvus = {reading: Fvu() for reading in ([own, *others] if coder.W_dec is not None else [])}
     fired = torch.zeros(coder.n_latents, dtype=torch.long)
     norms: list[Tensor] = []
     nats, predicted = np.zeros(3), 0
@@ -119,22 +125,25 @@ def measure(
     with torch.inference_mode():
         for part in ids.split(rows):
             ordinary = ~special[part]
+            ordinary[:, :skipped] = False
             read = activations(subject, hookpoints, part)
-            x = _at(read[own.reads], ordinary, coder, own.reads, subject)
+            x = at_ordinary(read[own.reads], ordinary, coder, own.reads, subject)
             events = coder.encode(x)
             fired += torch.bincount(events.latents.cpu(), minlength=coder.n_latents)
             norms.append(x.float().norm(dim=1).cpu())
             for reading, fvu in fvus.items():
-                y = _at(read[reading.reconstructs], ordinary, coder, reading.reconstructs, subject)
+                y = at_ordinary(read[reading.reconstructs], ordinary, coder, reading.reconstructs, subject)
                 if reading is own:
                     made = coder.decode(events, x)
                 else:
-                    made = reading.coder.reconstruct(_at(read[reading.reads], ordinary, coder, reading.reads, subject))
+                    made = reading.coder.reconstruct(
+                        at_ordinary(read[reading.reads], ordinary, coder, reading.reads, subject)
+                    )
                 centred = reading.coder.input_norm == "centre"  # then it aims at centred values
                 mean = y.mean(dim=1, keepdim=True) if centred else torch.zeros_like(y[:, :1])
                 fvu.add((y - mean).float(), made.float())
                 if reading is own and "loss" not in undefined:
-                    found, n = _nats(subject, own.reconstructs, part, ordinary, made + mean)
+                    found, n = nats_of(subject, own.reconstructs, part, ordinary, made + mean)
                     nats, predicted = nats + found, predicted + n
             progress(part.numel())
     results = {reading: fvu.value() for reading, fvu in fvus.items()}
@@ -152,13 +161,14 @@ def measure(
         dead=float((fired == 0).float().mean()),
         fvu=results.get(own),
         variants=[_variant(reading, results[reading], results[own]) for reading in others],
-        loss=_loss(nats, predicted, undefined),
+        loss=loss_of(nats, predicted, undefined),
         norms=_norms(coder, torch.cat(norms)),
         undefined=undefined,
+        skipped=skipped,
     )
 
 
-class _Fvu:
+class Fvu:
     """Sums over batches; squares are taken around the mean of the first batch, so that no digits are lost."""
 
     def __init__(self) -> None:
@@ -167,6 +177,7 @@ class _Fvu:
         self.around = self.sum = torch.zeros(0)
 
     def add(self, y: Tensor, made: Tensor) -> None:
+        """Takes targets ``y`` [tokens, width] and what was ``made`` of them."""
         if not len(y):
             return
         if not self.n:
@@ -178,7 +189,7 @@ class _Fvu:
         self.sum += z.sum(0).cpu().double()
 
     def value(self) -> float | None:
-        """None if ``y`` does not vary, or what was made of it is not finite."""
+        """Returns Σ|y - ŷ|² / Σ|y - ȳ|², None if ``y`` does not vary, or what was made of it is not finite."""
         variance = self.square - float(self.sum.pow(2).sum()) / self.n
         return self.error / variance if variance > 0 and np.isfinite(self.error) else None
 
@@ -198,7 +209,7 @@ def _undefined(subject: Subject, own: Reading) -> dict[str, str]:
     return found
 
 
-def _at(hidden: Tensor, ordinary: Tensor, coder: SparseCoder, hookpoint: str, subject: Subject) -> Tensor:
+def at_ordinary(hidden: Tensor, ordinary: Tensor, coder: SparseCoder, hookpoint: str, subject: Subject) -> Tensor:
     """What a hookpoint gives at ordinary tokens, [tokens, width], as the coder takes it."""
     x = hidden[ordinary.to(hidden.device)].to(coder.device, coder.b_enc.dtype)
     if not torch.isfinite(x).all():
@@ -208,7 +219,7 @@ def _at(hidden: Tensor, ordinary: Tensor, coder: SparseCoder, hookpoint: str, su
     return x
 
 
-def _nats(
+def nats_of(
     subject: Subject, hookpoint: str, ids: Tensor, ordinary: Tensor, made: Tensor
 ) -> tuple[NDArray[np.float64], int]:
     """The nats of the predictions that count, summed: as it is, with ``made`` and with zeros at the hookpoint; and how many."""
@@ -231,7 +242,8 @@ def _nats(
     return np.array([nats(), with_(made), with_(torch.zeros_like(made))]), int(counted.sum())
 
 
-def _loss(nats: NDArray[np.float64], n: int, undefined: dict[str, str]) -> Loss | None:
+def loss_of(nats: NDArray[np.float64], n: int, undefined: dict[str, str]) -> Loss | None:
+    """Returns the losses that ``nats`` summed over ``n`` predictions come to; notes in ``undefined`` why there are none."""
     if "loss" in undefined:
         return None
     if not n:

@@ -50,6 +50,8 @@ class SparseCoder:
     """The hookpoint whose values it reconstructs, if its files say so; those it reads when None."""
     published_l0: float | None = None
     """Mean number of active latents a token, if its files say so."""
+    prepend_bos: bool | None = None
+    """Whether rows began with a BOS in its training, if its files say so."""
 
     @property
     def d_in(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -18,8 +18,12 @@ from stages.machine.progress import bar
 from stages.outputs import dumps
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from stages.coders.beginnings import Beginnings
     from stages.coders.check import Check
     from stages.coders.sparse_coder import SparseCoder
+    from stages.subject.load import Subject
 
 TOKENS = 65_536
 
@@ -53,6 +57,7 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
     import torch
 
     from stages import coders
+    from stages.coders import beginnings
     from stages.coders.check import BATCH_TOKENS, measure
     from stages.machine.memory import is_out_of_memory
     from stages.subject import load
@@ -66,10 +71,12 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
     loaded = coders.from_params(coder, p.coders[coder], p.seed, subject)
     loaded = loaded.to(subject.device, getattr(torch, p.cache.dtype))
     special = torch.from_numpy(tokens.vocabulary.special)
+    skipped = plan.skipped(p.sampling, tokens.meta["bos"])
     batch_tokens = knobs.batch_tokens or BATCH_TOKENS
     with bar("check", ids.numel(), "token") as progress:
         try:
-            found = measure(subject, loaded, ids, special, batch_tokens, progress.update)
+            found = measure(subject, loaded, ids, special, batch_tokens, progress.update, skipped)
+            fits = _beginnings(p, tokens, subject, loaded, ids, special, skipped)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -78,11 +85,34 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
             ) from None
     if as_json:
         facts = {"coder": coder, "source": loaded.source, "identity": loaded.identity, "latents": loaded.n_latents}
-        click.echo(dumps({**facts, "rows": len(rows), **asdict(found)}), nl=False)
+        click.echo(dumps({**facts, "rows": len(rows), **asdict(found), "beginnings": _plain(fits)}), nl=False)
         return
     in_colour = False if os.environ.get("NO_COLOR") else None  # if it is a terminal
     untrained = section.weights == "random"
-    click.echo("\n".join(_lines(coder, loaded, found, len(rows), untrained)), color=in_colour)
+    first = None if tokens.meta["bos"] is None else tokens.vocabulary.strings[tokens.meta["bos"]]
+    wrong = beginnings.said(loaded.source, loaded.prepend_bos, first, fits and fits.bos)
+    click.echo("\n".join(_lines(coder, loaded, found, len(rows), untrained, fits, wrong)), color=in_colour)
+
+
+def _beginnings(
+    p: params.Params, tokens: Tokens, subject: Subject, coder: SparseCoder, ids: Tensor, special: Tensor, skipped: int
+) -> Beginnings | None:
+    """How the coder fits rows that begin otherwise; None where there is no token to begin with, or nothing to compare."""
+    from stages.coders import beginnings
+    from stages.corpus.encode import load_tokenizer
+
+    if (bos := tokens.meta["bos"]) is not None:
+        return beginnings.compare(subject, coder, ids, special, bos, tokens.vocabulary.strings[bos])
+    tokenizer, _ = load_tokenizer(p.subject.model, p.subject.revision)
+    if (name := beginnings.token(tokenizer)) is None:
+        return None
+    return beginnings.compare(subject, coder, ids, special, tokenizer.get_vocab()[name], name, skipped)
+
+
+def _plain(fits: Beginnings | None) -> dict[str, Any] | None:
+    if fits is None:
+        return None
+    return {**fits._asdict(), "behind": fits.behind._asdict(), "without": fits.without._asdict(), "better": fits.better}
 
 
 def sample(n: int, wanted: int) -> np.ndarray:
@@ -90,19 +120,29 @@ def sample(n: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(np.int64))
 
 
-def _lines(name: str, coder: SparseCoder, found: Check, rows: int, untrained: bool) -> Iterator[str]:
+def _lines(
+    name: str,
+    coder: SparseCoder,
+    found: Check,
+    rows: int,
+    untrained: bool = False,
+    fits: Beginnings | None = None,
+    wrong: str | None = None,
+) -> Iterator[str]:
     place = f"reads {found.reads}" + (" of a subject never trained" if untrained else "")
     if found.reconstructs != found.reads:
         place += f", reconstructs {found.reconstructs}"
     form = coder.identity.get("format", "")
     yield f"{click.style(name, bold=True)}  {form}, {coder.n_latents:,} latents, {place}"
-    yield f"{found.tokens:,} tokens in {rows:,} rows, beside {found.special:,} special ones, which don't count"
+    yield f"{found.tokens:,} tokens in {rows:,} rows, beside {found.special:,} special {'or first ' if found.skipped else ''}ones, which don't count"
     yield ""
     published = "not published" if found.published_l0 is None else f"published {found.published_l0:g}"
     yield _fact("L0", f"{found.l0:.1f}", f"active latents a token; {published}")
     fvu = found.undefined.get("fvu")
     yield _fact("FVU", _number(found.fvu), fvu or "of the variance is not reconstructed")
     yield _recovered(found)
+    if fits is not None:
+        yield _fact("rows begin", _number(fits.own.fvu), _beginning(fits))
     yield _fact("dead", f"{100 * found.dead:.1f} %", "of the latents fire on none of these tokens")
     yield ""
     yield click.style(f"  {'norms':<14}{'mean':>9}{'5 %':>9}{'95 %':>9}", dim=True)
@@ -115,7 +155,7 @@ def _lines(name: str, coder: SparseCoder, found: Check, rows: int, untrained: bo
     if "variants" in found.undefined:
         yield f"  {'none':<14} {found.undefined['variants']}"
     yield ""
-    yield from _verdict(found)
+    yield from _verdict(found, fits, wrong)
 
 
 def _fact(name: str, value: str, unit: str) -> str:
@@ -140,9 +180,25 @@ def _recovered(found: Check) -> str:
     return _fact("loss recovered", f"{100 * loss.recovered:.1f} %", nats)
 
 
-def _verdict(found: Check) -> Iterator[str]:
+def _beginning(fits: Beginnings) -> str:
+    """What the FVU of rows that begin as they do, and otherwise, is."""
+    how = [f"behind {fits.bos}", "without it"]
+    own, other = how if fits.is_there else reversed(how)
+    recovered = [fit.recovered for fit in (fits.own, fits.other)]
+    shares = (
+        "" if None in recovered else "; loss recovered " + ", ".join(f"{100 * (one or 0):.1f} %" for one in recovered)
+    )
+    return f"FVU {own}, {_number(fits.other.fvu)} {other}{shares}"
+
+
+def _verdict(found: Check, fits: Beginnings | None, wrong: str | None) -> Iterator[str]:
     """What a reader should conclude, in words."""
-    warnings = []
+    warnings = [] if wrong is None else [wrong]
+    if fits is not None and fits.better:
+        rows, value = ("without", "none") if fits.is_there else ("behind", fits.bos)
+        warnings.append(
+            f"rows {rows} {fits.bos}: FVU {_number(fits.other.fvu)} is better than {_number(fits.own.fvu)}; set corpus.bos: {value}"
+        )
     if found.l0_is_off and found.published_l0:
         percent = 100 * (found.l0 / found.published_l0 - 1)
         warnings.append(

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages import hub
+from stages import gguf, hub
 from stages.corpus.document import Document
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
 from stages.corpus.vocabulary import token_bytes
-from stages.errors import GlossaError
+from stages.errors import GlossaError, nearest, said
 from stages.machine.progress import bar
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Encoded(NamedTuple):
 
 
 def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenizerBase, str | None]:
-    """Returns the tokenizer that lies beside the subject, and its commit if it is on the Hub.
+    """Returns the tokenizer that lies beside the subject, or in its GGUF file, and its commit if it is on the Hub.
 
     Raises:
         GlossaError: there is none.
@@ -47,25 +47,64 @@ def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenize
     from transformers import AutoTokenizer
 
     try:
+        if file := gguf.find(model):
+            with gguf.header(file) as folder:
+                return AutoTokenizer.from_pretrained(folder), None
         commit = None if Path(model).is_dir() else hub.pin(model, revision)
         return AutoTokenizer.from_pretrained(model, revision=commit), commit
-    except (OSError, ValueError, HTTPError) as error:
-        why = hub.reason(error, model, revision) or " ".join(str(error).split("\n")[0].split())
+    except (OSError, ValueError, ImportError, RuntimeError, HTTPError) as error:
+        why = hub.reason(error, model, revision) or said(error)
         raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {why}") from None
 
 
-def encode(
-    documents: Iterable[Document], model: str, revision: str | None, context_length: int, n_tokens: int, seed: int
-) -> Encoded:
-    """Shuffles, tokenizes and packs ``documents`` into at most ``n_tokens`` tokens.
+def beginning(tokenizer: PreTrainedTokenizerBase, bos: str, model: str) -> int | None:
+    """Returns the token that every row begins with, None if there is none; ``bos`` is ``corpus.bos`` of params.yaml.
 
-    The text of a special token that occurs in a document is read as ordinary text, so only the BOS and EOS we put are
-    special.
+    ``auto`` is what the tokenizer of ``model`` itself puts in front of a text that it encodes. That it names a ``bos_token`` does not
+    count: chat models name one that begins a turn, and never see it in front of a text.
 
     Raises:
-        GlossaError: the corpus is empty or too short for one row.
+        GlossaError: the vocabulary has no such token, or the tokenizer puts several in front.
+    """
+    if bos == "none":
+        return None
+    if bos != "auto":
+        if (token := tokenizer.get_vocab().get(bos)) is None:
+            known = sorted({*tokenizer.all_special_tokens, *map(str, tokenizer.added_tokens_decoder.values())})
+            raise GlossaError(
+                f"corpus.bos should be auto, none or a token of the vocabulary of {model}, found {bos}; {nearest(bos, known)}"
+            )
+        return token
+    whole, bare = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
+    front = whole[: next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)]
+    if len(front) > 1:
+        names = " ".join(tokenizer.convert_ids_to_tokens(front))
+        raise GlossaError(
+            f"corpus.bos should name the token that rows begin with, as the tokenizer of {model} puts several in front of a text "
+            f"({names}); name one, or none"
+        )
+    return front[0] if front else None
+
+
+def encode(
+    documents: Iterable[Document],
+    model: str,
+    revision: str | None,
+    context_length: int,
+    n_tokens: int,
+    seed: int,
+    bos: str = "auto",
+) -> Encoded:
+    """Shuffles, tokenizes and packs ``documents`` into at most ``n_tokens`` tokens; every row begins as ``beginning`` says.
+
+    The text of a special token that occurs in a document is read as ordinary text, so only what we put in front and EOS are
+    special; the BOS that the tokenizer names counts as special, too.
+
+    Raises:
+        GlossaError: the corpus is empty or too short for one row, or ``bos`` is no token.
     """
     tokenizer, commit = load_tokenizer(model, revision)
+    front, eos = beginning(tokenizer, bos, model), tokenizer.eos_token_id
     tokenizer.backend_tokenizer.encode_special_tokens = True
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -92,8 +131,7 @@ def encode(
                     progress.update(len(encoding.ids))
                     yield encoding.ids
 
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
-    packed = pack(encoded(), context_length, bos, eos, rows)
+    packed = pack(encoded(), context_length, front, eos, rows)
     if not names:
         raise GlossaError("the corpus is empty: corpus names a source without a single document that holds text")
     if not len(packed.tokens):
@@ -103,7 +141,7 @@ def encode(
         )
     size = max(len(tokenizer), int(packed.tokens.max()) + 1)
     special = np.zeros(size, bool)
-    special[[token for token in (bos, eos) if token is not None]] = True
+    special[special_tokens(tokenizer, front)] = True
     counts = np.bincount(packed.tokens.ravel(), minlength=size)
     n = len(packed.starts)
     table = pa.table(
@@ -115,14 +153,25 @@ def encode(
     )
     vocabulary = Vocabulary(token_bytes(tokenizer, size), counts, special)
     meta = {
-        "bos": bos,
+        "bos": front,
         "eos": eos,
         "documents": n,
         "special_positions": int(special[packed.tokens].sum()),
-        "tokenizer": {"model": model, "revision": commit, "size": len(tokenizer)},
+        "tokenizer": {**_named(model), "revision": commit, "size": len(tokenizer)},
     }
     found = packed.tokens.size
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
     if found < rows * context_length:
         summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
     return Encoded(packed.tokens, table, vocabulary, meta, summary)
+
+
+def special_tokens(tokenizer: PreTrainedTokenizerBase, front: int | None) -> list[int]:
+    """Returns the tokens that are special in rows which begin with ``front``."""
+    return sorted({token for token in (front, tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None})
+
+
+def _named(model: str) -> dict[str, str]:
+    """What a tokenizer is called in meta.json; one in a GGUF file by the hash of the file, wherever that lies."""
+    file = gguf.find(model)
+    return {"model": model} if file is None else {"model": file.name, "gguf": gguf.sha256(file)}

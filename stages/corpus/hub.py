@@ -8,7 +8,7 @@ from pathlib import Path
 
 from stages import hub
 from stages.corpus.document import Document
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, nearest, said
 
 
 def pin(path: str, revision: str) -> str | None:
@@ -26,7 +26,7 @@ def pin(path: str, revision: str) -> str | None:
     try:
         return HfApi().dataset_info(path, revision=revision).sha
     except (OSError, ValueError, errors.HTTPError) as error:
-        why = hub.reason(error, f"datasets/{path}", revision) or " ".join(str(error).split())
+        why = hub.reason(error, f"datasets/{path}", revision) or said(error, whole=True)
         raise GlossaError(f"the data set {path} at revision {revision} can't be read: {why}") from None
 
 
@@ -50,4 +50,4 @@ def read(path: str, name: str | None, split: str, revision: str, field: str) -> 
                 )
             yield Document(f"{split}:{number}", row[field])
     except (OSError, ValueError) as error:
-        raise GlossaError(f"{where} can't be read: {' '.join(str(error).split())}") from error
+        raise GlossaError(f"{where} can't be read: {said(error, whole=True)}") from error

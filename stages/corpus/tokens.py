@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages import paths
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class Tokens:
         try:
             array = zarr.open_array(self.directory / "tokens.zarr", mode="r", zarr_format=3)
         except (FileNotFoundError, ValueError) as error:
-            raise GlossaError(f"expected a token matrix in {self.directory}, but: {error}; run dvc repro") from None
+            raise GlossaError(
+                f"expected a token matrix in {self.directory}, but: {said(error)}; run dvc repro"
+            ) from None
         return array
 
     @cached_property

@@ -30,6 +30,15 @@ class Events(NamedTuple):
     values: NDArray[np.float32]
 
 
+def text_only(events: Events, length: int, skipped: int) -> Events:
+    """Returns the events that are not in the first ``skipped`` columns of rows of ``length`` tokens, which are no text."""
+    if not skipped:
+        return events
+    kept = events.positions % length >= skipped
+    before = np.concatenate([[0], np.cumsum(kept)])
+    return Events(events.latents, before[events.bounds], events.positions[kept], events.values[kept])
+
+
 def batches(store: LatentStore, latents: NDArray[np.int64]) -> Iterator[Events]:
     """Yields the events of ``latents``, which are increasing, batch by batch."""
     sizes = np.diff(store.indptr)[latents]

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stages.examples.batches import batches
+from stages.examples.batches import batches, text_only
+from stages.examples.grid import Grid
 from stages.latents.store import LatentStore
 from stages.machine.progress import bar
 
@@ -19,14 +20,17 @@ TWICE = 2
 """Tokens on which two latents have to fire together; one could be chance."""
 
 
-def neighbours(store: LatentStore, latents: NDArray[np.int64], n: int) -> tuple[NDArray[np.int64], int]:
+def neighbours(
+    store: LatentStore, latents: NDArray[np.int64], n: int, grid: Grid | None = None
+) -> tuple[NDArray[np.int64], int]:
     """Returns, for each of ``latents``, the ``n`` latents of the store that fire on the same tokens most, and the stride.
 
     The measure is the cosine of the two rows of the matrix of latents by tokens, of which one column in ``stride`` is looked
-    at. Returns [latents, n], the closest first, -1 where there are fewer; and the stride.
+    at. Columns that the ``grid`` skips, where many latents fire together and say nothing of each other, are left out. Returns
+    [latents, n], the closest first, -1 where there are fewer; and the stride.
     """
     stride = -(-int(store.indptr[-1]) // EVENTS) | 1  # odd, so that all columns of a row of the corpus take part
-    matrix = _sampled(store, stride)
+    matrix = _sampled(store, stride, grid)
     by_token = matrix.T.tocsr()
     sizes = np.diff(matrix.indptr)
     closest = np.full((len(latents), n), -1, np.int64)
@@ -38,12 +42,14 @@ def neighbours(store: LatentStore, latents: NDArray[np.int64], n: int) -> tuple[
     return closest, stride
 
 
-def _sampled(store: LatentStore, stride: int) -> sparse.csr_array:
+def _sampled(store: LatentStore, stride: int, grid: Grid | None) -> sparse.csr_array:
     """The matrix of latents by every ``stride``-th token, 1 where a latent fires."""
     n_latents, n_positions = store.shape
     columns = []
     counts = np.zeros(n_latents, np.int64)
     for events in batches(store, np.arange(n_latents)):
+        if grid is not None:
+            events = text_only(events, grid.context_length, grid.skipped)
         chosen = events.positions % stride == stride // 2
         columns.append((events.positions[chosen] // stride).astype(np.int32))
         before = np.concatenate([[0], np.cumsum(chosen)])

@@ -7,8 +7,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages import params, plan
-from stages.corpus.tokens import Tokens
 from stages.examples import by_kind
+from stages.examples.counted import Counted
 from stages.examples.split import DECILES
 from stages.examples.table import ROLES, latents_schema
 from stages.latents.store import LatentStore
@@ -30,9 +30,10 @@ OUTPUT = ("top_tokens", "top_values", "bottom_tokens", "bottom_values")
 class Facts:
     """Columns with a place for every chosen latent."""
 
-    def __init__(self, latents: NDArray[np.int64], counts: NDArray[np.int64], sampling: params.Sampling) -> None:
-        """``latents`` are increasing, ``counts`` the tokens on which they fire."""
-        self.latents, self.counts = latents, counts
+    def __init__(self, counted: Counted, sampling: params.Sampling) -> None:
+        self.latents, self.counts = counted.latents, counted.counts
+        latents, counts = self.latents, self.counts
+        self._counted = counted
         self.reasons = np.where(counts == 0, NEVER, np.where(counts < sampling.min_activations, RARE, KEPT))
         self.numbers = {name: np.zeros(len(latents), np.int64) for name in NUMBERS}
         self.negatives = {
@@ -79,27 +80,27 @@ class Facts:
         found = {name: int((numbers[self.kept] < n).sum()) for name, n, numbers in wanted}
         return {name: n for name, n in found.items() if n}
 
-    def table(self, store: LatentStore, tokens: Tokens) -> pa.Table:
+    def table(self, store: LatentStore) -> pa.Table:
         """Returns the table (``latents_schema``)."""
-        ordinary = max(1, tokens.rows * tokens.context_length - tokens.meta["special_positions"])
         columns: dict[str, object] = {
             "latent": self.latents,
             "dropped": pa.array(REASONS).take(pa.array(self.reasons)),
             "count": self.counts,
-            "density": self.counts / ordinary,
-            "max": store.statistic("max")[self.latents],
-            "mean": store.statistic("sum")[self.latents] / np.maximum(1, self.counts),
-            "histogram": self._lists(store.statistic("histogram")),
+            "density": self.counts / self._counted.ordinary,
+            "max": self._counted.largest,
+            "mean": self._counted.total / np.maximum(1, self.counts),
+            "histogram": _lists(self._counted.histogram),
             **self.numbers,
             "n_negatives": by_kind.column(self.negatives, len(self.latents)),
-            **{name: self._lists(store.output(name)) for name in OUTPUT},
+            **{name: self._outputs(store.output(name)) for name in OUTPUT},
         }
         schema = latents_schema()
         return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema)
 
-    def _lists(self, values: NDArray | None) -> object:
-        if values is None:
-            return [None] * len(self.latents)
-        chosen = np.ascontiguousarray(values[self.latents])
-        offsets = np.arange(0, chosen.size + 1, max(1, chosen.shape[1]), dtype=np.int32)
-        return pa.ListArray.from_arrays(offsets, chosen.ravel())
+    def _outputs(self, values: NDArray | None) -> object:
+        return [None] * len(self.latents) if values is None else _lists(values[self.latents])
+
+
+def _lists(values: NDArray) -> pa.ListArray:
+    offsets = np.arange(0, values.size + 1, max(1, values.shape[1]), dtype=np.int32)
+    return pa.ListArray.from_arrays(offsets, np.ascontiguousarray(values).ravel())

@@ -22,7 +22,9 @@ class Grid:
     edges: NDArray[np.int64] | None
     """Flat positions, from 0 to the end of the corpus, over which no window may reach; None for those between rows."""
     blocks: NDArray[np.int64] | None
-    """Numbers of the blocks over which no edge goes, increasing; None for all."""
+    """Numbers of the blocks over which no edge goes and that hold text, increasing; None for all."""
+    skipped: int = 0
+    """First columns of every row that are no text."""
 
     @property
     def n_usable(self) -> int:
@@ -48,16 +50,18 @@ class Grid:
         return self.edges[place - 1], self.edges[place]
 
 
-def grid(tokens: Tokens, window: int, across_documents: bool) -> Grid:
+def grid(tokens: Tokens, window: int, across_documents: bool, skipped: int = 0) -> Grid:
     """Returns the places of windows of ``window`` tokens, which divides the length of a row.
 
     Unless they may go ``across_documents``, no window holds text of two documents. Special tokens between documents belong to
-    none, so a window may begin with BOS or end with EOS.
+    none, so a window may begin with BOS or end with EOS. A block is no window if all of it lies in the first ``skipped`` columns.
     """
     length = tokens.context_length
     n_positions = tokens.rows * length
+    blocks = np.arange(n_positions // window)
+    blank = blocks % (length // window) < skipped // window
     if across_documents:
-        return Grid(window, length, n_positions // window, None, None)
+        return Grid(window, length, len(blocks), None, blocks[~blank] if blank.any() else None, skipped)
     flat, special = tokens.matrix.reshape(-1), tokens.vocabulary.special
     starts = tokens.documents["start"].to_numpy()
     starts = starts[(starts % length > 0) & (starts < n_positions)]
@@ -66,5 +70,4 @@ def grid(tokens: Tokens, window: int, across_documents: bool) -> Grid:
     ends -= special[flat[ends - 1]] & (ends < starts) & (ends % length > 0)
     edges = np.union1d(np.arange(0, n_positions + 1, length), starts[ends % length > 0])
     crossed = starts[ends > starts // window * window] // window
-    blocks = np.setdiff1d(np.arange(n_positions // window), crossed)
-    return Grid(window, length, n_positions // window, edges, blocks)
+    return Grid(window, length, len(blocks), edges, np.setdiff1d(blocks[~blank], crossed), skipped)

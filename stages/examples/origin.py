@@ -24,6 +24,8 @@ class Origin(NamedTuple):
     coder: SparseCoder
     beginning: list[int]
     """BOS, or nothing."""
+    skipped: int = 0
+    """First columns of a row that are no text."""
 
     def row(self, prompt: Prompt) -> list[int]:
         """Returns a prompt as the subject reads it, which begins as the rows of the corpus do."""
@@ -71,4 +73,5 @@ def load(p: Params, coder: str) -> Origin:
                 f"hash is {loaded[:12]} and theirs {noted[:12]}; run dvc repro"
             )
     bos = Tokens.open().meta["bos"]
-    return Origin(subject, found.to(subject.device, getattr(torch, p.cache.dtype)), [] if bos is None else [bos])
+    found = found.to(subject.device, getattr(torch, p.cache.dtype))
+    return Origin(subject, found, [] if bos is None else [bos], meta.get("skip_first", 0))

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from stages import params, plan
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
-from stages.examples.batches import Events, batches
+from stages.examples.batches import Events, batches, text_only
 from stages.examples.centre import centred
 from stages.examples.choose import choose
+from stages.examples.counted import counted
 from stages.examples.facts import Facts
 from stages.examples.grid import Grid, grid
 from stages.examples.hashing import keys
@@ -57,9 +58,10 @@ def sample(
             f"the activations in {store.path} were made from other tokens than {tokens.directory}; run dvc repro"
         )
     latents = choose(sampling.latents, store.shape[0], seed, coder)
-    facts = Facts(latents, store.statistic("count")[latents], sampling)
+    skipped = plan.skipped(sampling, tokens.meta["bos"])
+    facts = Facts(counted(store, tokens, latents, skipped), sampling)
     left = np.flatnonzero(facts.kept)
-    cut = grid(tokens, sampling.window, sampling.across_documents)
+    cut = grid(tokens, sampling.window, sampling.across_documents, skipped)
     setting = Setting(store, tokens, cut, latents[left], sampling, seed)
     wanted = _wanted(sampling)
     sources = {kind: load(kind, setting) for kind in plan.kinds_of_negatives(sampling)}
@@ -83,8 +85,9 @@ def sample(
         "windows_across_documents": cut.n_blocks - cut.n_usable,
         "fewer": facts.fewer(),
         "negatives": {kind: source.facts for kind, source in sources.items()},
+        **({"skip_first": skipped} if skipped else {}),
     }
-    return Sampled(facts.table(store, tokens), facts.dropped, told)
+    return Sampled(facts.table(store), facts.dropped, told)
 
 
 class Wanted(NamedTuple):
@@ -110,11 +113,14 @@ def _batch(
     events: Events, cut: Grid, sampling: params.Sampling, latent_keys: NDArray[np.uint64]
 ) -> tuple[Batch, NDArray[np.int64]]:
     """Returns the batch with its windows split, and in how many blocks each latent fires."""
-    found = blocks(events, cut.window)
+    text = text_only(events, cut.context_length, cut.skipped)
+    found = blocks(text, cut.window)
     windows = in_blocks = firing(found, cut)
     if sampling.centre is not None:
-        windows = centred(events, found, cut, sampling.centre)
+        windows = centred(text, found, cut, sampling.centre)
     ranking = rank(windows)
     chosen = split(windows, ranking, latent_keys, sampling)
-    batch = Batch(latent_keys, events, windows, ranking, chosen, busy(found, windows, cut))
+    # Where it fires on what is no text it is not silent either.
+    anywhere = blocks(events, cut.window) if cut.skipped else found
+    batch = Batch(latent_keys, text, windows, ranking, chosen, busy(anywhere, windows, cut))
     return batch, np.diff(in_blocks.bounds)

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.examples import by_kind, older
 from stages.outputs import ROW_GROUP, read_meta, read_table
 
@@ -165,7 +165,7 @@ class Examples:
         except FileNotFoundError:
             raise GlossaError(f"expected the table {path}, but there is no such file; run dvc repro") from None
         except (pa.ArrowInvalid, OSError) as error:
-            why = " ".join(str(error).split())
+            why = said(error, whole=True)
             raise GlossaError(f"expected a Parquet table in {path}, but it is damaged ({why}); run dvc repro") from None
 
     @cached_property

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.outputs import file_sha256
 
 UNPARSED = "Explanation could not be parsed."
@@ -129,7 +129,7 @@ def _rows(content: str, file: Path) -> Iterator[tuple[str, Any, Any]]:
         for row in (rows := csv.DictReader(io.StringIO(content), strict=True)):
             yield _fields(row, f"{file}, line {rows.line_num},")
     except csv.Error as error:
-        raise GlossaError(f"expected CSV in {file}, but it can't be read ({error}); correct it") from None
+        raise GlossaError(f"expected CSV in {file}, but it can't be read ({said(error)}); correct it") from None
 
 
 def _fields(row: Any, place: str) -> tuple[str, Any, Any]:

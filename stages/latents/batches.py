@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 
 CPU_TOKENS = 8192
 """Tokens at once without a GPU: more are no faster."""
@@ -67,7 +67,7 @@ class BatchSize:
     def halve(self, error: Exception) -> None:
         """Halves the rows; raises GlossaError when a single row is too much."""
         if self.rows == 1:
-            why = " ".join(str(error).split("\n")[0].split())
+            why = said(error)
             raise GlossaError(
                 f"expected memory for one row of {self.context_length} tokens through the subject and its coders, but: {why}; "
                 "use a lower subject.dtype, a shorter corpus.context_length or a device with more memory"

@@ -14,6 +14,9 @@ import psutil
 import torch
 
 from stages import coders, paths, plan
+from stages.coders import beginnings
+from stages.coders.sparse_coder import SparseCoder
+from stages.corpus.encode import load_tokenizer
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.latents import kept, spec
@@ -63,13 +66,25 @@ def open_target(p: Params, name: str, subject: Subject, tokens: Tokens, scratch:
     """Loads a coder, in the type that ``cache.dtype`` names; whether it fits the subject is for ``capture.check_fits``.
 
     Raises:
-        GlossaError: it can't be read, or the subject has no such hookpoint.
+        GlossaError: it can't be read, the subject has no such hookpoint, or the rows begin otherwise than those of its training.
     """
     coder = coders.from_params(name, p.coders[name], p.seed, subject)
+    _check_beginning(p, name, coder, tokens)
     coder = coder.to(coder.device, getattr(torch, p.cache.dtype))
     assert coder.hookpoint is not None  # from_params sees to it
     hookpoint = resolve(subject, coder.hookpoint).name
     return target(name, coder, hookpoint, spec.kept_bits(p.cache.precision), subject, tokens, scratch)
+
+
+def _check_beginning(p: Params, name: str, coder: SparseCoder, tokens: Tokens) -> None:
+    """Raises GlossaError if the files of a coder say that rows began otherwise in its training."""
+    bos = tokens.meta["bos"]
+    if coder.prepend_bos in (None, bos is not None):
+        return
+    tokenizer, _ = load_tokenizer(p.subject.model, p.subject.revision)
+    first = None if bos is None else tokens.vocabulary.strings[bos]
+    wrong = beginnings.said(coder.source, coder.prepend_bos, first, beginnings.token(tokenizer))
+    raise GlossaError(f"coders.{name}: {wrong}, or, if its files are wrong in that, correct them there")
 
 
 def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Scratch) -> Iterator[Target]:

@@ -45,6 +45,7 @@ CONTROLS = {"neurons": "stages.coders.neurons", "random": "stages.coders.random"
 PACKAGES = ("numcodecs", "numpy", "scipy", "torch", "transformers", "zarr")
 """Those that compute activations or write them; another version may give others."""
 QUANTIZING = ("bitsandbytes",)
+UNPACKING = ("gguf",)
 
 
 def shelf() -> Shelf:
@@ -55,7 +56,7 @@ def shelf() -> Shelf:
 def about(target: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:
     """Returns all that decides the events of a coder, and the bytes of their arrays."""
     coder = target.coder
-    quantized = QUANTIZING if "quantization" in subject.identity else ()
+    others = QUANTIZING if "quantization" in subject.identity else UNPACKING if "gguf" in subject.identity else ()
     return {
         "schema": spec.SCHEMA,
         "version": spec.VERSION,
@@ -69,7 +70,7 @@ def about(target: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:
         "special_tokens": special_sha256(tokens),
         "context_length": tokens.context_length,
         "code": code(coder.identity["format"]),
-        "packages": {name: _version(name) for name in (*PACKAGES, *quantized)},
+        "packages": {name: _version(name) for name in (*PACKAGES, *others)},
     }
 
 

@@ -14,7 +14,7 @@ import zarr
 from numpy.typing import NDArray
 from scipy import sparse
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.latents import spec
 from stages.latents.vector import Vector
 
@@ -142,5 +142,5 @@ class LatentStore:
 
 
 def _damaged(path: Path | str, error: Exception) -> GlossaError:
-    why = " ".join(str(error).split())
+    why = said(error, whole=True)
     return GlossaError(f"expected a store of activations at {path}, but it is damaged: {why}; run dvc repro")

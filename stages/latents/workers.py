@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.latents.capture import Capture
 from stages.latents.job import Job
 from stages.latents.merge import Shards
@@ -124,7 +124,7 @@ class Actor:
                 raise error.cause from None
             raise
         except ray.exceptions.RayError as error:
-            why = " ".join(str(error).split("\n")[0].split())
+            why = said(error)
             raise GlossaError(
                 f"a worker of the Ray cluster ended before its work did: {why}; run dvc repro again, which goes on where this "
                 "stopped"
@@ -178,7 +178,7 @@ def on_ray(address: str, job: Job, workers: int | None, progress: Callable[[int]
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            why = " ".join(str(error).split("\n")[0].split())
+            why = said(error)
             raise GlossaError(
                 f"runtime ray should be the address of a Ray cluster, auto or local, but {address} is not: {why}"
             ) from None

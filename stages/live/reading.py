@@ -55,7 +55,7 @@ class Reader:
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """That of the corpus."""
-        return Tokenizer(self._p.subject.model, self._p.subject.revision, self._p.corpus.context_length)
+        return Tokenizer(self._p)
 
     def opened(self, name: str) -> Opened:
         """Returns a coder of params.yaml, loaded at the first call.

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.corpus.encode import load_tokenizer
+from stages import params, plan
+from stages.corpus.encode import beginning, load_tokenizer, special_tokens
 from stages.corpus.tokens import Vocabulary
 from stages.corpus.vocabulary import token_bytes
 from stages.errors import GlossaError
@@ -22,9 +23,9 @@ class Row(NamedTuple):
     """What the subject reads of a text."""
 
     ids: NDArray[np.int64]
-    """[length] the tokens: BOS if the tokenizer has one, then those of the text."""
+    """[length] the tokens: what rows of the corpus begin with, then those of the text."""
     ordinary: NDArray[np.bool_]
-    """[length] false at BOS, where no latent counts."""
+    """[length] false at BOS and at first columns that are no text, where no latent counts."""
     shown: list[str]
     """One for every token, fit to be shown; empty where a token goes on with the character of the one before."""
     left_out: int
@@ -34,24 +35,26 @@ class Row(NamedTuple):
 class Tokenizer:
     """The subject's tokenizer, in the hands of which a text becomes what the first document of a row is.
 
-    BOS comes first if there is one; no EOS follows, as no token before it could see it. The name of a special token that
-    someone types is read as ordinary text. What goes beyond ``context_length`` is left out.
+    What rows of the corpus begin with comes first; no EOS follows, as no token before it could see it. The name of a special
+    token that someone types is read as ordinary text. What goes beyond ``corpus.context_length`` is left out.
     """
 
-    def __init__(self, model: str, revision: str | None, context_length: int) -> None:
+    def __init__(self, p: params.Params) -> None:
         """Loads it; raises GlossaError if it can't be."""
-        tokenizer, _ = load_tokenizer(model, revision)
+        tokenizer, _ = load_tokenizer(p.subject.model, p.subject.revision)
+        front = beginning(tokenizer, p.corpus.bos, p.subject.model)
         self._backend = tokenizer.backend_tokenizer
         self._backend.encode_special_tokens = True
         self._backend.no_truncation()
         self._backend.no_padding()
-        self._bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        self._bos = [] if front is None else [front]
+        self._skipped = plan.skipped(p.sampling, front)
         special = np.zeros(len(tokenizer), bool)
-        special[[token for token in (tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None]] = True
+        special[special_tokens(tokenizer, front)] = True
         self._vocabulary = Vocabulary(
             token_bytes(tokenizer, len(tokenizer)), np.zeros(len(tokenizer), np.int64), special
         )
-        self._room = context_length - len(self._bos)
+        self._room = p.corpus.context_length - len(self._bos)
 
     def row(self, text: str) -> Row:
         """Returns the row of ``text``; raises GlossaError if there is nothing in it."""
@@ -60,7 +63,9 @@ class Tokenizer:
         if not text.strip() or not found:
             raise GlossaError("the text to test should not be empty; type some")
         ids = np.array([*self._bos, *found[: self._room]], dtype=np.int64)
-        return Row(ids, ~self._vocabulary.special[ids], shown(ids, self._vocabulary), max(0, len(found) - self._room))
+        ordinary = ~self._vocabulary.special[ids]
+        ordinary[: self._skipped] = False
+        return Row(ids, ordinary, shown(ids, self._vocabulary), max(0, len(found) - self._room))
 
 
 def shown(ids: NDArray[np.int64], vocabulary: Vocabulary) -> list[str]:

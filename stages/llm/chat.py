@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from stages import gguf
 from stages.errors import GlossaError
 
 
 def tokenizer(model: str, revision: str | None) -> Any:
-    """Returns the tokenizer in a folder or, if it has been fetched before, of a repository on the Hub; None if neither."""
+    """Returns the tokenizer in a folder, in a GGUF file or, if it has been fetched before, of a repository on the Hub; None if neither."""
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     try:
+        if file := gguf.find(model):
+            with gguf.header(file) as folder:
+                return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         return AutoTokenizer.from_pretrained(model, revision=revision, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, ImportError):
+    except (OSError, ValueError, ImportError, RuntimeError, GlossaError):  # the name of a server's model may be any
         return None
 
 

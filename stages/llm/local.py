@@ -8,6 +8,7 @@ copy of what is kept of it, because the model writes into what it is given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from functools import lru_cache
 from inspect import signature
@@ -19,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages import hub, params
-from stages.errors import GlossaError
+from stages import gguf, hub, params
+from stages.errors import GlossaError, said
 from stages.machine import runtime
 from stages.machine.memory import Room
 from stages.outputs import file_sha256, fingerprint
@@ -330,7 +331,7 @@ class Local:
 
 @lru_cache(maxsize=1)
 def load(model: str, revision: str | None, dtype: str) -> Local:
-    """Loads a model and its tokenizer from a folder or the Hub.
+    """Loads a model and its tokenizer from a folder, a GGUF file or the Hub.
 
     Raises:
         GlossaError: it is no causal language model, or has no tokenizer.
@@ -340,23 +341,27 @@ def load(model: str, revision: str | None, dtype: str) -> Local:
     knobs = runtime.load()
     section = params.Subject.model_validate({"model": model, "revision": revision, "dtype": dtype})
     loaded, commit = causal_lm(section, 0, pick_device(knobs.device), knobs.device_map, KEY)
+    file = gguf.find(model, f"{KEY}.model")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(model, revision=commit, trust_remote_code=False)
+        with gguf.header(file) if file else nullcontext(model) as place:
+            tokenizer = AutoTokenizer.from_pretrained(place, revision=commit, trust_remote_code=False)
     except (OSError, ValueError, ImportError) as error:
-        why = " ".join(str(error).split("\n")[0].split())
+        why = said(error)
         raise GlossaError(f"{KEY}.model should have a tokenizer, but that of {model} can't be loaded: {why}") from None
-    return Local(model, loaded, tokenizer, knobs.batch_tokens)
+    return Local(file.name if file else model, loaded, tokenizer, knobs.batch_tokens)
 
 
 @lru_cache
 def identity(model: str, revision: str | None, dtype: str) -> str:
-    """Returns the sha256 of all that decides what a model says: its files, or its repository and commit, and its type.
+    """Returns the sha256 of all that decides what a model says: its file or files, or its repository and commit, and its type.
 
     Raises:
         GlossaError: there is neither such a folder nor such a repository.
     """
     from huggingface_hub.errors import HTTPError
 
+    if file := gguf.find(model, f"{KEY}.model"):
+        return fingerprint({"dtype": dtype, "gguf": gguf.sha256(file)})
     folder = Path(model)
     if folder.is_dir():
         files = sorted(file for file in folder.iterdir() if file.suffix in DECIDING)
@@ -364,7 +369,7 @@ def identity(model: str, revision: str | None, dtype: str) -> str:
     try:
         return fingerprint({"dtype": dtype, "repository": model, "commit": hub.pin(model, revision)})
     except (OSError, ValueError, HTTPError) as error:
-        why = hub.reason(error, model, revision) or " ".join(str(error).split("\n")[0].split())
+        why = hub.reason(error, model, revision) or said(error)
         raise GlossaError(f"{KEY}.model should be a causal language model, but {model} is not here: {why}") from None
 
 

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.llm.call import Call
 
 if TYPE_CHECKING:
@@ -135,5 +135,5 @@ def read(path: Path) -> Iterator[Call]:
                 for row in batch.to_pylist():
                     yield Call(**{**row, "request": row["request"].encode(), "response": row["response"].encode()})
     except (OSError, pa.ArrowInvalid) as error:
-        why = " ".join(str(error).split())
+        why = said(error, whole=True)
         raise GlossaError(f"expected a transcript in {path}, but it can't be read ({why}); pull it again") from None

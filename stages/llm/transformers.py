@@ -1,4 +1,4 @@
-"""``transformers``: a causal language model in this process, from a folder or the Hub.
+"""``transformers``: a causal language model in this process, from a folder, a GGUF file or the Hub.
 
 Verdicts are not generated but read off its probabilities (``forced``); all else is free text. The instructions with which the prompts
 of verdicts begin are read once for hundreds of them. Answers are kept in the journal
@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import Field
 from tqdm import tqdm
 
+from stages import gguf
 from stages.llm import canonical, chat, faults, forced, transcript
 from stages.llm.call import Call
 from stages.llm.exchange import Asked, Question, exchange, messages
@@ -44,7 +45,7 @@ class Options(Section):
     provider: Literal["transformers"]
 
     model: str
-    """A folder, or a repository on the Hub."""
+    """A folder, a GGUF file, also one of an installed package, or a repository on the Hub."""
 
     revision: str | None = None
     """Commit of that repository."""
@@ -76,6 +77,8 @@ class Options(Section):
     @property
     def name(self) -> str:
         """The model's name, without the folders around it."""
+        if file := gguf.find(self.model, "models.*.model"):
+            return file.name
         return Path(self.model).name if Path(self.model).is_dir() else self.model
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:

@@ -55,7 +55,7 @@ class Runtime(Section):
 
     keep_gb: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 50
     """Gigabytes of finished activations that are kept in stores/ of Glossa's home, so that no forward pass is made twice; with 0 none
-    are, and all that were go. Those used least lately go first."""
+    are, and all that were go. Those used least lately go first. As many may be taken in gguf/ by what was read of GGUF files."""
 
     endpoints: dict[str, Endpoint] = Field(default_factory=dict)
     """Servers of language models, by the names that params.yaml uses."""

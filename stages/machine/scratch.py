@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Scratch:
         try:
             return fsspec.url_to_fs(self.url)
         except (ImportError, ValueError, OSError) as error:
-            why = " ".join(str(error).split())
+            why = said(error, whole=True)
             raise GlossaError(
                 f"runtime scratch should be an address that fsspec can open, but {self.url} is not: {why}"
             ) from None

@@ -125,6 +125,10 @@ def load(path: Path = paths.PARAMS) -> Params:
             f"{path}: sampling.centre should be a column of the window, 0 to {window - 1}, found {centre}; "
             "choose one, or null"
         )
+    if isinstance(skip := params.sampling.skip_first, int) and skip >= length:
+        raise GlossaError(
+            f"{path}: sampling.skip_first should leave something of the {length} columns of a row, found {skip}; lower it"
+        )
     return params
 
 

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stages import paths
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, nearest, said
 
 S = TypeVar("S", bound="Section")
 
@@ -53,7 +53,7 @@ def read_yaml(path: Path) -> Any:
             f"{path} should be YAML, but it can't be read: {error.problem or error.context}{where}"
         ) from None
     except (YAMLError, UnicodeDecodeError) as error:
-        raise GlossaError(f"{path} should be YAML, but it can't be read: {' '.join(str(error).split())}") from None
+        raise GlossaError(f"{path} should be YAML, but it can't be read: {said(error, whole=True)}") from None
 
 
 def parse(section: type[S], value: Any, key: str, path: Path = paths.PARAMS) -> S:

@@ -9,27 +9,32 @@ from pydantic import Field
 from stages.params.base import Section
 
 
-class InstalledDocs(Section):
+class Rows(Section):
+    """How documents become rows of tokens."""
+
+    context_length: Annotated[int, Field(ge=8, le=1_048_576)]
+    tokens: Annotated[int, Field(ge=1)]
+    bos: Annotated[str, Field(min_length=1)] = "auto"
+    """What every row begins with: ``none``, a token of the vocabulary, or ``auto``, what the tokenizer itself puts in front of a text."""
+
+
+class InstalledDocs(Rows):
     """The docstrings of installed packages."""
 
     source: Literal["installed-docs"]
     packages: Annotated[list[str], Field(min_length=1)]
     split: Literal["train", "held-out", "all"] = "held-out"
-    context_length: Annotated[int, Field(ge=8, le=1_048_576)]
-    tokens: Annotated[int, Field(ge=1)]
 
 
-class LocalText(Section):
+class LocalText(Rows):
     """A file or a folder of text, JSON Lines or Parquet files."""
 
     source: Literal["text", "jsonl", "parquet"]
     path: str
     field: str = "text"
-    context_length: Annotated[int, Field(ge=8, le=1_048_576)]
-    tokens: Annotated[int, Field(ge=1)]
 
 
-class HubDataset(Section):
+class HubDataset(Rows):
     """A data set in the layout of the Hugging Face Hub, streamed at a pinned revision."""
 
     source: Literal["hub"]
@@ -38,8 +43,6 @@ class HubDataset(Section):
     name: str | None = None
     split: str = "train"
     field: str = "text"
-    context_length: Annotated[int, Field(ge=8, le=1_048_576)]
-    tokens: Annotated[int, Field(ge=1)]
 
 
 Corpus = Annotated[InstalledDocs | LocalText | HubDataset, Field(discriminator="source")]

@@ -85,6 +85,9 @@ class Sampling(Section):
     window: Annotated[int, Field(ge=4)] = 32
     centre: Annotated[int, Field(ge=0)] | None = None
     """The column of a window at which its strongest token stands; by default rows are cut into blocks."""
+    skip_first: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    """How many first columns of every row are no text, so that activations there don't count; ``auto`` is 1 where rows begin with no
+    special token, because a model puts there what it attends to when it attends to nothing, and 0 elsewhere."""
     across_documents: bool = True
     """Whether a window may hold the end of a document and the beginning of another."""
     train: Train = Train()

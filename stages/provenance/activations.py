@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages import paths, plan
+from stages import gguf, paths, plan
 from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.latents import spec
@@ -37,6 +37,9 @@ AT_ONCE = 4096
 
 SMALL = 2**31
 """Bytes of a subject that several processes may hold at once."""
+
+UNPACKED = 8
+"""How much larger than its file a subject in a GGUF may become: four bits a weight become 32."""
 
 
 class Drawn(NamedTuple):
@@ -88,9 +91,18 @@ def _can_be_held_often(project: Project) -> bool:
     """Whether every process can have the subject for itself, on a core of its own."""
     from stages.subject import load
 
-    folders = {Path(plan.subject_of(project.p, coder).model) for coder in project.p.coders}
-    small = all(folder.is_dir() and size_of(folder) < SMALL for folder in folders)
+    small = all(_size(plan.subject_of(project.p, coder).model) < SMALL for coder in project.p.coders)
     return small and load.pick_device(runtime.load().device).type == "cpu"
+
+
+def _size(model: str) -> float:
+    """Bytes that a subject takes in memory, about; infinite where it is not known."""
+    try:
+        if file := gguf.find(model):
+            return file.stat().st_size * UNPACKED
+    except GlossaError:
+        return np.inf
+    return size_of(Path(model)) if Path(model).is_dir() else np.inf
 
 
 def of_rows(project: Project, share: tuple[int, int]) -> tuple[Check, Check]:
@@ -140,7 +152,8 @@ def _draw(project: Project, coder: str, check: Check) -> Drawn | None:
         import pyarrow as pa
 
         columns = (examples.latents[name].to_pylist() for name in ("latent", "max"))
-        part = Part(pa.concat_tables(parts).combine_chunks(), examples.meta["window"])
+        skipped, context = examples.meta.get("skip_first", 0), project.tokens.context_length
+        part = Part(pa.concat_tables(parts).combine_chunks(), examples.meta["window"], skipped, context)
         return Drawn(coder, examples.meta, part, dict(zip(*columns, strict=True)))
     return None
 
@@ -251,7 +264,8 @@ def _windows(
     part = drawn.part
     offsets = np.searchsorted(rows, part.starts[chosen] // length) * length + part.starts[chosen] % length
     positions = offsets[:, None] + np.arange(part.length)
-    now, was = found.at(positions, part.latents[chosen]), part.values[chosen]
+    now = found.at(positions, part.latents[chosen]) * part.is_text[chosen]
+    was = part.values[chosen]
     allowed = tolerance(project, np.array([drawn.largest[latent] for latent in part.latents[chosen].tolist()]))[:, None]
     # Which of two latents that tie for the last place fires is a matter of rounding.
     tied = (np.minimum(now, was) == 0) & (np.maximum(now, was) <= found.weakest[positions] + allowed)

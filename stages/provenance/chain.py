@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import paths
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import table
 from stages.llm import canonical, faults
@@ -118,7 +118,7 @@ def examples(project: Project, coder: str, latent: int, roles: tuple[str, ...]) 
     if of_latent is not None:
         parts = _parts(of_latent, roles)
         _named(project, node, parts)
-        _as_stored(coder, latent, sample.meta["window"], parts, node)
+        _as_stored(coder, latent, sample.meta, project.tokens.context_length, parts, node)
     node.sources = [sources.store(project, coder, sample.meta), *run.params_and_code(project, node.stage)[:1]]
     return node
 
@@ -149,9 +149,11 @@ def _named(project: Project, node: Node, parts: Mapping[str, Windows]) -> None:
                 )
 
 
-def _as_stored(coder: str, latent: int, length: int, parts: Mapping[str, Windows], node: Node) -> None:
+def _as_stored(
+    coder: str, latent: int, meta: Mapping[str, Any], context: int, parts: Mapping[str, Windows], node: Node
+) -> None:
     from stages.latents.store import LatentStore
-    from stages.provenance.examples import dense
+    from stages.provenance.examples import dense, is_text
 
     path, n = paths.latents(coder), sum(map(len, parts.values()))
     if not path.is_dir():
@@ -159,13 +161,15 @@ def _as_stored(coder: str, latent: int, length: int, parts: Mapping[str, Windows
         return
     try:
         positions, values = LatentStore.open(path).latent(latent)
-        same = all(
-            (dense(windows.starts, length, positions, values)[0] == windows.activations).all()
-            for windows in parts.values()
-        )
+        length, skipped = meta["window"], meta.get("skip_first", 0)
+        same = True
+        for windows in parts.values():
+            stored, _ = dense(windows.starts, length, positions, values)
+            counts = is_text(windows.starts, length, skipped, context)
+            same &= bool((stored * counts == windows.activations).all())
         node.expect("windows", n, same, f"{path} has the same activations", f"{path} has other activations")
     except DAMAGE as error:
-        node.add("windows", n, "differs", f"{path} can't be read: {error}")
+        node.add("windows", n, "differs", f"{path} can't be read: {said(error, whole=True)}")
 
 
 def _again(project: Project, result: Result, latent: int, stored: pa.Table, node: Node, answer: Node | None) -> None:
@@ -182,20 +186,22 @@ def _again(project: Project, result: Result, latent: int, stored: pa.Table, node
         why = replay.why_not(project, result)
         found = None if why else replay.replay(project, result, [latent])
     except DAMAGE as error:
-        found, why = None, " ".join(str(error).split())
+        found, why = None, said(error, whole=True)
     if found is None or found.explanations is None:
         node.add("text", text, "unchecked", why or replay.COMPUTES)
         return
     differences = list(tables.differences(stored, found.explanations, ["latent"]))
-    said = "; ".join(said for _, said in differences)
+    differing = "; ".join(one for _, one in differences)
     if answer is None:
-        node.expect("text", text, not differences, "its file read anew", said)
+        node.expect("text", text, not differences, "its file read anew", differing)
         return
     if found.unanswered:
         sent = found.answers.request(row["request"])
-        said = bodies.difference(found.unanswered[0], sent) if sent else f"{found.answers.path} has no answer to it"
-        answer.sources[0].add("rendered anew", "", "differs", said)
+        differing = (
+            bodies.difference(found.unanswered[0], sent) if sent else f"{found.answers.path} has no answer to it"
+        )
+        answer.sources[0].add("rendered anew", "", "differs", differing)
         node.add("text", text, "unchecked", "the prompt would be another")
         return
     answer.sources[0].add("rendered anew", "", "ok", "from the prompt file and the examples")
-    node.expect("text", text, not differences, "the answer read anew", said)
+    node.expect("text", text, not differences, "the answer read anew", differing)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 
 KEPT = 20
 """Failures of a check that are named; the others are counted."""
@@ -80,7 +80,7 @@ class Check:
             if (folder := _absent(error)) is not None:
                 self.skip(item, f"{folder} is not here; dvc pull brings what was pushed")
             else:
-                self.fail(item, f"can't be read: {' '.join(str(error).split())}")
+                self.fail(item, f"can't be read: {said(error, whole=True)}")
 
     def told(self) -> dict[str, Any]:
         """The check as JSON."""

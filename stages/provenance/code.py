@@ -15,7 +15,7 @@ def changed_since(lock_file: Path) -> set[str] | None:
     What fingerprints do not cover, such as comments, does not count. Returns None if git can't tell, as where the project brings no
     code of its own.
     """
-    commit = (git.last_change(lock_file) or "").partition(" ")[0] if inputs.code() else ""
+    commit = (git.last_change(lock_file) or "").partition(" ")[0] if inputs.CODE.is_dir() else ""
     changed = git.changed_since(commit, inputs.CODE) if commit else None
     return None if changed is None else {name for name in changed if _does_other_things(commit, name)}
 

@@ -51,7 +51,9 @@ def _read(project: Project, coder: str, disjoint: Check, silent: Check, windows:
             disjoint.fail(str(folder / "windows.parquet"), "has other columns than this Glossa writes; run dvc repro")
             return
         for group in range(file.metadata.num_row_groups):
-            part = Part(file.read_row_group(group).combine_chunks(), length)
+            part = Part(
+                file.read_row_group(group).combine_chunks(), length, examples.meta.get("skip_first", 0), context
+            )
             _apart(f"{folder}", part, context, disjoint)
             if store is None:
                 silent.skip(str(folder), NO_STORE)
@@ -64,7 +66,8 @@ def _read(project: Project, coder: str, disjoint: Check, silent: Check, windows:
 class Part:
     """The windows of some whole latents as arrays."""
 
-    def __init__(self, table: pa.Table, length: int) -> None:
+    def __init__(self, table: pa.Table, length: int, skipped: int, context: int) -> None:
+        """``length`` tokens each, of rows of ``context`` tokens of which the first ``skipped`` don't count."""
         self.length = length
         self.latents: NDArray[np.int32] = table["latent"].to_numpy()
         self.starts: NDArray[np.int64] = table["start"].to_numpy()
@@ -72,6 +75,7 @@ class Part:
         self.negative: NDArray[np.bool_] = table["kind"].is_valid().to_numpy()
         found = table["activations"].combine_chunks()
         self.values = np.zeros((len(table), length), np.float32)
+        self.is_text = is_text(self.starts, length, skipped, context)
         self.values[found.is_valid().to_numpy(zero_copy_only=False)] = found.flatten().to_numpy().reshape(-1, length)
 
     def item(self, folder: str, place: int) -> str:
@@ -97,6 +101,7 @@ def _agrees(folder: str, part: Part, store: LatentStore, silent: Check, windows:
     for begin, end in itertools.pairwise(begins):
         positions, values = store.latent(int(part.latents[begin]))
         stored, fires = dense(part.starts[begin:end], part.length, positions, values)
+        stored *= part.is_text[begin:end]
         wrong = (stored != part.values[begin:end]).any(axis=1)
         loud = part.negative[begin:end] & fires
         silent.passed(int((part.negative[begin:end] & ~loud).sum()))
@@ -109,6 +114,11 @@ def _agrees(folder: str, part: Part, store: LatentStore, silent: Check, windows:
             windows.fail(
                 part.item(folder, begin + int(place)), f"has {now:.6g} at column {column}, but the store has {was:.6g}"
             )
+
+
+def is_text(starts: NDArray[np.int64], length: int, skipped: int, context: int) -> NDArray[np.bool_]:
+    """Returns [windows, length] whether activations count there: not in the first ``skipped`` columns of a row of ``context``."""
+    return (starts[:, None] + np.arange(length)) % context >= skipped
 
 
 def dense(

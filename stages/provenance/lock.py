@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from stages import paths
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.wiring.locks import LOCK
 
 
@@ -104,7 +104,7 @@ class Lock(Mapping[str, Locked]):
                 name, command(value["cmd"]), deps, outs, {file: dict(values) for file, values in of_file.items()}
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            why = f"{type(error).__name__}: {said(error, whole=True)}"
             raise GlossaError(
                 f"{file_of(name)}: the entry of {name.rpartition(':')[2]} is damaged ({why}); restore it from git"
             ) from None

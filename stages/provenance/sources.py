@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stages import paths
+from stages import gguf, paths
 from stages.corpus.tokens import sha256_of
+from stages.errors import GlossaError, said
 from stages.outputs import file_sha256
 from stages.params import Coder
 from stages.provenance import lock
@@ -62,8 +63,8 @@ def store(project: Project, coder: str, meta: dict[str, Any]) -> Node:
                     f"from {part.removesuffix('_sha256')}", value, made[part] == meta[part], "as the examples say"
                 )
         except DAMAGE as error:
-            node.add("files", "", "differs", f"can't be read: {error}")
-    node.sources = [_coder(project, coder, meta["coder"]), _subject(meta["subject"]), _corpus(project, meta)]
+            node.add("files", "", "differs", f"can't be read: {said(error, whole=True)}")
+    node.sources = [_coder(project, coder, meta["coder"]), _subject(project, meta["subject"]), _corpus(project, meta)]
     return node
 
 
@@ -88,12 +89,22 @@ def _coder(project: Project, name: str, identity: dict[str, Any]) -> Node:
     return node
 
 
-def _subject(identity: dict[str, Any]) -> Node:
+def _subject(project: Project, identity: dict[str, Any]) -> Node:
     node = Node("subject", identity["model"])
     for key, value in identity.items():
-        if key not in ("model", "files", "sha256"):
+        if key not in ("model", "files", "gguf", "sha256"):
             node.add(key, value)
     node.add("sha256", identity["sha256"])
+    if "gguf" in identity:
+        try:
+            file = gguf.find(project.p.subject.model)
+        except GlossaError as error:
+            node.add("gguf", identity["gguf"], "unchecked", str(error))
+        else:
+            is_same = file is not None and gguf.sha256(file) == identity["gguf"]
+            node.expect(
+                "gguf", identity["gguf"], is_same, "sha256 of the file", f"{project.p.subject.model} has another"
+            )
     for name, sha256 in identity.get("files", {}).items():
         file = Path(identity["model"]) / name
         if not file.is_file():
@@ -121,5 +132,5 @@ def _corpus(project: Project, meta: dict[str, Any]) -> Node:
             same, by = sha256_of(tokens.matrix) == sha256, "sha256 of the tokens"
         node.expect("tokens_sha256", sha256, same, by, "the tokens here have another")
     except DAMAGE as error:
-        node.add("tokens_sha256", sha256, "unchecked", str(error))
+        node.add("tokens_sha256", sha256, "unchecked", said(error, whole=True))
     return node

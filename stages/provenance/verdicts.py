@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages import paths
+from stages.errors import said
 from stages.examples.table import Examples
 from stages.provenance import run, sources, tables
 from stages.provenance.answers import Answers
@@ -91,7 +92,7 @@ def _verdicts(project: Project, result: Result, latent: int, verdicts: pa.Table,
                 "; ".join({f.said for f in wrong}),
             )
         except DAMAGE as error:
-            node.add("answers", len(keys), "differs", f"can't be read: {' '.join(str(error).split())}")
+            node.add("answers", len(keys), "differs", f"can't be read: {said(error, whole=True)}")
     shown = examples(project, result.coder, latent, ("test",))
     for one in asked:
         one.sources[0].sources = [*run.prompts(project, stage), shown]

@@ -103,8 +103,11 @@ class Continuations:
             own.append(prompts.spread(prompts.cut(latent.test, most), self.per_quintile, generator))
         texts = [self.origin.row(prompt) for found in own for prompt in found]
         numbers = [latent.latent for latent, found in zip(latents, own, strict=True) for _ in found]
-        fires = iter(firing(self.origin.subject, self.origin.coder, texts, numbers))
-        return [[again for prompt in found if (again := _again(prompt, next(fires)))] for found in own]
+        fires = firing(self.origin.subject, self.origin.coder, texts, numbers)
+        for one in fires:
+            one[: self.origin.skipped] = 0  # no text; a prompt begins a row of its own
+        each = iter(fires)
+        return [[again for prompt in found if (again := _again(prompt, next(each)))] for found in own]
 
     def _draws(self, latent: int, prompt: Prompt) -> NDArray[np.float64]:
         return np.random.default_rng([self.seed, latent, prompt.start, 0x1E7]).random(self.new_tokens)

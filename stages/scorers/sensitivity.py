@@ -140,7 +140,7 @@ def _usual(item: Item) -> float | None:
 
 
 def _peaks(written: Sequence[tuple[Item, Text]], context: Context) -> list[float]:
-    """The most that every item's latent fires on an ordinary token of its text; of the texts that there are."""
+    """The most that every item's latent fires on the text, in columns that count; of the texts that there are."""
     from stages.coders.firing import firing
     from stages.corpus.encode import load_tokenizer
     from stages.examples import origin
@@ -162,5 +162,5 @@ def _peaks(written: Sequence[tuple[Item, Text]], context: Context) -> list[float
     ]
     numbers = [item.examples.latent for item, _ in there]
     fires = firing(found.subject, found.coder, texts, numbers, runtime.load().batch_tokens)
-    first = len(found.beginning)
+    first = max(len(found.beginning), found.skipped)
     return [float(one[first:].max(initial=0)) for one in fires]

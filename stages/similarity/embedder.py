@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, nearest, said
 from stages.machine.progress import bar
 from stages.outputs import file_sha256, fingerprint
 
@@ -266,7 +266,7 @@ def _open(folder: Path, name: str, device: str) -> SentenceTransformer:
             str(folder), device=device, local_files_only=True, model_kwargs={"use_safetensors": True}
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
-        first = " ".join(str(error).split("\n")[0].split())
+        first = said(error)
         raise GlossaError(
             f"the embedder {name} should be a sentence-transformers model, but it can't be loaded: {first}"
         ) from None

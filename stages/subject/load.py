@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from stages import hub, params
-from stages.errors import GlossaError
+from stages import gguf, hub, params
+from stages.errors import GlossaError, said
 from stages.outputs import file_sha256, fingerprint
 from stages.subject import sites
 
@@ -76,7 +78,9 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise GlossaError(f"runtime device should be one that torch can use, but {name} is not: {error}") from None
+        raise GlossaError(
+            f"runtime device should be one that torch can use, but {name} is not: {said(error)}"
+        ) from None
     return device
 
 
@@ -84,7 +88,8 @@ def load(section: params.Subject, seed: int, device: torch.device, device_map: s
     """Loads the subject; see ``causal_lm``."""
     model, commit = causal_lm(section, seed, device, device_map)
     entrance = model.get_input_embeddings().weight.device
-    return Subject(model, section.model, _identity(section, seed, commit), entrance)
+    identity = _identity(section, seed, commit)
+    return Subject(model, identity["model"], identity, entrance)
 
 
 def causal_lm(
@@ -93,7 +98,8 @@ def causal_lm(
     """Loads a causal language model, or builds a randomly initialised one of its shape when ``weights`` is ``random``.
 
     A ``device_map`` of Accelerate (``auto``, ``balanced``, ``sequential``) spreads it over all devices; otherwise it lies on
-    ``device``. A revision that is a branch or a tag is resolved to its commit once, for the config and the weights alike.
+    ``device``. A revision that is a branch or a tag is resolved to its commit once, for the config and the weights alike. The
+    weights of a GGUF file (``gguf.find``) are unpacked into ``dtype``.
     ``key`` is the place in params.yaml that an error names.
 
     Returns:
@@ -111,22 +117,43 @@ def causal_lm(
     if section.weights == "random" and section.quantization != "none":
         raise GlossaError(f"{key}.quantization needs trained weights, found weights: random; leave one out")
     try:
-        commit = None if Path(section.model).is_dir() else hub.pin(section.model, section.revision)
-        config = AutoConfig.from_pretrained(section.model, revision=commit)
-        if section.weights == "random":
-            model = _random(section, config, seed).to(device)
-        else:
-            model = _trained(section, config, commit, device, device_map, key)
+        with _place(section, key) as (place, commit):
+            config = AutoConfig.from_pretrained(place, revision=commit)
+            if section.weights == "random":
+                model = _random(section, config, seed).to(device)
+            else:
+                model = _trained(section, place, config, commit, device, device_map, key)
     except (OSError, ValueError, ImportError, RuntimeError, HTTPError, SafetensorError) as error:
-        why = hub.reason(error, section.model, section.revision) or " ".join(str(error).split("\n")[0].split())
+        why = hub.reason(error, section.model, section.revision) or said(error)
         raise GlossaError(
             f"{key}.model should be a causal language model, but {section.model} can't be loaded: {why}"
         ) from None
     return model.eval().requires_grad_(requires_grad=False), commit
 
 
+@contextmanager
+def _place(section: params.Subject, key: str) -> Iterator[tuple[str, str | None]]:
+    """Yields what Transformers loads the model from, a folder or a repository, and its commit."""
+    if (file := gguf.find(section.model, f"{key}.model")) is None:
+        yield section.model, None if Path(section.model).is_dir() else hub.pin(section.model, section.revision)
+        return
+    if section.quantization != "none":
+        raise GlossaError(
+            f"{key}.quantization should be none for a GGUF file, whose weights are quantized already, found "
+            f"{section.quantization} of {file.name}; take it out, or name another model"
+        )
+    with gguf.header(file) if section.weights == "random" else gguf.weights(file, section.dtype) as folder:
+        yield str(folder), None
+
+
 def _trained(
-    section: params.Subject, config: Any, commit: str | None, device: torch.device, device_map: str | None, key: str
+    section: params.Subject,
+    place: str,
+    config: Any,
+    commit: str | None,
+    device: torch.device,
+    device_map: str | None,
+    key: str,
 ) -> Any:
     from transformers import AutoModelForCausalLM
 
@@ -139,7 +166,7 @@ def _trained(
         _need("accelerate", "the device map of the runtime")
         options["device_map"] = device_map
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        section.model,
+        place,
         config=config,
         revision=commit,
         dtype=dtype,
@@ -187,8 +214,8 @@ def _random(section: params.Subject, config: Any, seed: int) -> Any:
 
 
 def _identity(section: params.Subject, seed: int, commit: str | None) -> dict[str, Any]:
-    """What was loaded, and the hash of it; a folder counts by its files, a repository by its name and commit."""
-    folder = Path(section.model)
+    """What was loaded, and the hash of it; a folder or a GGUF file counts by its bytes, a repository by its name and commit."""
+    folder, file = Path(section.model), gguf.find(section.model)
     identity: dict[str, Any] = {"weights": section.weights, "dtype": section.dtype}
     if section.quantization != "none":
         identity["quantization"] = section.quantization
@@ -197,11 +224,14 @@ def _identity(section: params.Subject, seed: int, commit: str | None) -> dict[st
 
         # Another version may draw other numbers.
         identity |= {"seed": seed, "drawn_by": f"transformers {transformers.__version__}, torch {torch.__version__}"}
-    if folder.is_dir():
+    if file is not None:
+        identity["gguf"] = gguf.sha256(file)
+    elif folder.is_dir():
         names = ["config.json"]
         if section.weights == "trained":
             names += sorted(file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".bin"))
         identity["files"] = {name: file_sha256(folder / name) for name in names}
     else:
         identity |= {"repository": section.model, "revision": commit}
-    return {"model": section.model, **identity, "sha256": fingerprint(identity)}
+    name = section.model if file is None else file.name
+    return {"model": name, **identity, "sha256": fingerprint(identity)}

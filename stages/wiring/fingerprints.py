@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from stages import paths, plan, registry
+from stages import gguf, paths, plan, registry
+from stages.errors import GlossaError
 from stages.outputs import fingerprint, write_text
 from stages.params import Coder, Params
 from stages.wiring import reach
@@ -176,7 +177,18 @@ def _unit(section: str, entry: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _part(stage: str, units: Iterable[str], values: dict[str, Any]) -> Part:
+    if packaged := {name: _file(name) for name in sorted(set(gguf.addresses(values)))}:
+        values = {**values, "packages": packaged}
     return Part((f"stages.{stage}:command", *units), values)
+
+
+def _file(model: str) -> str | None:
+    """The hash of the file of a model, on which DVC can't depend; None where it is not installed, which its own stage will say."""
+    try:
+        file = gguf.find(model)
+    except GlossaError:
+        return None
+    return None if file is None else gguf.sha256(file)
 
 
 @cache

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages import paths, plan
+from stages import gguf, paths, plan
 from stages.errors import GlossaError
 from stages.params import Coder, InstalledDocs, LocalText, Params, Subject
 
@@ -14,9 +14,14 @@ TOKENIZER = ("added_tokens", "merges", "special_tokens", "tokenizer", "vocab")
 CODE = Path("stages")
 
 
-def code() -> list[Path]:
-    """Returns the code of a project that brings its own; nothing where an installed Glossa runs it."""
-    return [CODE] if CODE.is_dir() else []
+def code(p: Params) -> list[Path]:
+    """Returns what fingerprints follow from beside params.yaml: the code of a project that brings its own.
+
+    Where a model lies in an installed package, on whose files DVC can't depend, it is the list of versions, too.
+    """
+    values = [p.subject.model, p.models, p.explainers, p.scorers]
+    found = [CODE] if CODE.is_dir() else []
+    return [*found, paths.CONSTRAINTS] if any(gguf.addresses(values)) and paths.CONSTRAINTS.is_file() else found
 
 
 def corpus(p: Params) -> Iterator[Path]:
@@ -27,6 +32,9 @@ def corpus(p: Params) -> Iterator[Path]:
         case LocalText(path=path):
             yield Path(path)
     for folder in subject(p.subject):
+        if file := gguf.find(str(folder)):
+            yield file
+            continue
         yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(TOKENIZER))
 
 
@@ -54,9 +62,10 @@ def own(p: Params, entry: Mapping[str, Any]) -> list[Path]:
     return [*imported, *folders]
 
 
-def _is_here(folder: str) -> bool:
-    """Whether a folder is one of the project, so that it is there, or known to be missing, for everyone who has the project."""
-    return not Path(folder).is_absolute() and Path(folder).is_dir()
+def _is_here(model: str) -> bool:
+    """Whether a folder or file is one of the project, so that it is there, or known to be missing, for everyone who has the project."""
+    path = Path(model)
+    return not path.is_absolute() and (path.is_dir() or (path.suffix == gguf.ENDING and path.is_file()))
 
 
 def compared(p: Params) -> Iterator[Path]:
@@ -69,9 +78,15 @@ def compared(p: Params) -> Iterator[Path]:
 
 
 def subject(subject: Subject) -> list[Path]:
-    """Returns the subject's folder, or nothing if the subject is a repository on the Hub."""
+    """Returns the subject's folder or file, or nothing if it is a repository on the Hub or lies in an installed package.
+
+    Raises:
+        GlossaError: there is no such folder or file.
+    """
+    if subject.model.startswith(gguf.SCHEME):
+        return []
     folder = Path(subject.model)
-    if folder.is_dir():
+    if folder.is_dir() or gguf.find(subject.model):
         return [folder]
     if folder.is_absolute() or (len(folder.parts) > 1 and folder.parent.is_dir()):
         raise GlossaError(

@@ -22,7 +22,7 @@ from stages.params import Params
 from stages.wiring import fingerprints
 
 NAME = "made.json"
-PACKAGES = ("numcodecs", "numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
+PACKAGES = ("gguf", "numcodecs", "numpy", "sentence-transformers", "tokenizers", "torch", "transformers")
 """Those that compute what is in outputs."""
 
 

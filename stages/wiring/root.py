@@ -56,7 +56,7 @@ def blocks(p: Params) -> dict[str, list[str]]:
         *dict.fromkeys(path for coder in coders for path in inputs.weights(p, coder)),
     ]
     return {
-        "code.data": _list(inputs.code()),
+        "code.data": _list(inputs.code(p)),
         "tokenize.data": _deps(inputs.corpus(p)),
         "compare.data": _list(compared),
         "report.data": _list([*map(paths.examples, coders), *explained, *scored]),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from stages.corpus import tokens
 from stages.corpus.document import Document
@@ -28,8 +30,8 @@ def docs(n: int) -> list[Document]:
     return [Document(f"d{i}", " ".join(generator.choice(SENTENCES, 3))) for i in range(n)]
 
 
-def run(folder: Path, found: list[Document], n_tokens: int = 10_000, seed: int = 0) -> Encoded:
-    return encode(found, str(folder), None, LENGTH, n_tokens, seed)
+def run(folder: Path, found: list[Document], n_tokens: int = 10_000, seed: int = 0, bos: str = END) -> Encoded:
+    return encode(found, str(folder), None, LENGTH, n_tokens, seed, bos)
 
 
 def test_every_document_is_found_again_from_its_start(subject_folder: Path) -> None:
@@ -151,3 +153,60 @@ def test_a_tokenizer_from_the_hub_is_pinned(hub: Hub, subject_folder: Path) -> N
     repository.commit({**repository.commits[repository.branches["main"]], "x": b""})
     with pytest.raises(GlossaError, match="but none can be loaded: some/subject is gated; accept its terms on"):
         load_tokenizer("some/subject", None)
+
+
+def put_in_front(folder: Path, template: str) -> None:
+    """Has the tokenizer put a template around a text."""
+    path = str(folder / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(path)
+    tokenizer.post_processor = TemplateProcessing(single=template, special_tokens=[(END, 0)])
+    tokenizer.save(path)
+
+
+@pytest.mark.parametrize("behind", ["", f" {END}"])
+def test_what_the_tokenizer_puts_in_front_begins_every_row(folder: Path, behind: str) -> None:
+    """The bytes are those of a row whose beginning is named."""
+    put_in_front(folder, f"{END} $A{behind}")
+    found, named = run(folder, docs(20), bos="auto"), run(folder, docs(20))
+    assert (found.tokens[:, 0] == 0).all()
+    assert found.meta == named.meta
+    assert np.array_equal(found.tokens, named.tokens)
+    assert found.documents.equals(named.documents)
+
+
+@pytest.mark.parametrize("bos", ["auto", "none"])
+def test_a_bos_that_the_tokenizer_only_names_is_in_no_row(folder: Path, bos: str) -> None:
+    if bos == "none":
+        put_in_front(folder, f"{END} $A")
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "bos_token": "The"}))
+    found = run(folder, docs(20), bos=bos)
+    assert found.meta["bos"] is None
+    tokenizer = load_tokenizer(str(folder), None)[0]
+    first = next(document.text for document in docs(20) if document.name == found.documents["name"][0].as_py())
+    ids = tokenizer.backend_tokenizer.encode(first, add_special_tokens=False).ids
+    assert found.tokens.reshape(-1)[: len(ids) + 1].tolist() == [*ids, 0]
+    assert found.documents["start"][0].as_py() == 0
+    the = tokenizer.get_vocab()["The"]
+    assert np.flatnonzero(found.vocabulary.special).tolist() == sorted([0, the])
+
+
+def test_any_token_of_the_vocabulary_may_begin_rows(subject_folder: Path) -> None:
+    found = run(subject_folder, docs(20), bos="!")
+    token = load_tokenizer(str(subject_folder), None)[0].get_vocab()["!"]
+    assert (found.tokens[:, 0] == token).all()
+    assert found.meta["bos"] == token
+    assert np.flatnonzero(found.vocabulary.special).tolist() == sorted([0, token])
+
+
+def test_a_beginning_that_is_none_is_a_mistake(folder: Path) -> None:
+    with pytest.raises(GlossaError) as caught:
+        run(folder, docs(3), bos="<|endd|>")
+    assert str(caught.value) == (
+        f"corpus.bos should be auto, none or a token of the vocabulary of {folder}, found <|endd|>; did you mean <|end|>?"
+    )
+    put_in_front(folder, f"{END} {END} $A")
+    with pytest.raises(
+        GlossaError, match=r"puts several in front of a text \(<\|end\|> <\|end\|>\); name one, or none"
+    ):
+        run(folder, docs(3), bos="auto")

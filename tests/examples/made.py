@@ -63,7 +63,7 @@ def events_of(dense: NDArray[np.float32]) -> Events:
     return Events(np.arange(len(dense)), store.indptr, store.positions.astype(np.int32), store.values)
 
 
-def tokens_of(matrix: NDArray[np.int32], starts: NDArray[np.int64]) -> Tokens:
+def tokens_of(matrix: NDArray[np.int32], starts: NDArray[np.int64], bos: int | None = BOS) -> Tokens:
     """A corpus whose documents begin at these flat positions; token 0 is special."""
     special = np.zeros(VOCABULARY, bool)
     special[0] = True
@@ -72,7 +72,7 @@ def tokens_of(matrix: NDArray[np.int32], starts: NDArray[np.int64]) -> Tokens:
         "context_length": matrix.shape[1],
         "tokens_sha256": SHA,
         "special_positions": int((matrix == 0).sum()),
-        "bos": BOS,
+        "bos": bos,
     }
     tokens = Tokens(Path("memory"), meta)
     spellings = [f" w{token}".encode() for token in range(VOCABULARY)]
@@ -84,7 +84,7 @@ def tokens_of(matrix: NDArray[np.int32], starts: NDArray[np.int64]) -> Tokens:
 
 @dataclass
 class World:
-    """A corpus of rows that begin with BOS, documents that end with EOS, and a coder's activations on it."""
+    """A corpus of rows that may begin with BOS, documents that end with EOS, and a coder's activations on it."""
 
     dense: NDArray[np.float32]
     tokens: Tokens
@@ -99,12 +99,15 @@ class World:
         return found, pa.concat_tables(parts).to_pylist() if parts else []
 
 
-def world(n_latents: int, rows: int, length: int, density: float, signed: bool, seed: int) -> World:
+def world(
+    n_latents: int, rows: int, length: int, density: float, signed: bool, seed: int, has_bos: bool = True
+) -> World:
     generator = np.random.default_rng(seed)
     matrix = generator.integers(1, VOCABULARY, (rows, length)).astype(np.int32)
-    matrix[:, 0] = BOS
+    if has_bos:
+        matrix[:, 0] = BOS
     flat = matrix.reshape(-1)
-    is_text = np.arange(flat.size) % length > 0
+    is_text = np.arange(flat.size) % length >= has_bos
     ordinary = np.flatnonzero(is_text)
     is_end = generator.random(len(ordinary)) < 0.07
     is_end[1:] &= ~is_end[:-1]  # no document is empty
@@ -119,7 +122,7 @@ def world(n_latents: int, rows: int, length: int, density: float, signed: bool, 
         values *= generator.choice([-1, 1], values.shape)
     share = generator.choice([0.02, density, 0.9], n_latents)[:, None]
     dense = np.where((generator.random(values.shape) < share) & (flat > 0), values, np.float32(0))
-    return World(dense.astype(np.float32), tokens_of(matrix, starts), document)
+    return World(dense.astype(np.float32), tokens_of(matrix, starts, BOS if has_bos else None), document)
 
 
 worlds = st.builds(
@@ -130,17 +133,19 @@ worlds = st.builds(
     st.sampled_from([0.05, 0.3]),
     st.booleans(),
     st.integers(0, 10_000),
+    st.booleans(),
 )
 counts = st.sampled_from([0, 1, 5])
 negatives = st.fixed_dictionaries({"random": counts, "neighbour": counts, "semantic": counts, "surface": counts})
 samplings = st.builds(
-    lambda window, column, across, strategy, n, validation, per_decile, kinds: params.Sampling.model_validate(
+    lambda window, column, across, skip, strategy, n, validation, per_decile, kinds: params.Sampling.model_validate(
         {
             "latents": "all",
             "min_activations": 2,
             "window": window,
             "centre": None if column is None else column % window,
             "across_documents": across,
+            "skip_first": skip,
             "train": {"strategy": strategy, "n": n, "negatives": kinds[0]},
             "validation": {"n": validation, "negatives": kinds[1]},
             "test": {"per_decile": per_decile, "negatives": kinds[2]},
@@ -149,6 +154,7 @@ samplings = st.builds(
     st.sampled_from([4, 8]),
     st.none() | st.integers(0, 7),
     st.booleans(),
+    st.sampled_from(["auto", "auto", 0, 1, 2, 5]),
     st.sampled_from(["quantile", "random", "top", "mix"]),
     st.sampled_from([1, 3, 10]),
     st.sampled_from([0, 2, 7]),

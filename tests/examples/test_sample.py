@@ -7,6 +7,7 @@ from unittest import mock
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 
@@ -48,15 +49,25 @@ def sampling(latents: object = "all", min_activations: int = 5, **options: Any) 
 @settings(max_examples=100)
 @given(worlds, samplings)
 def test_what_is_true_of_every_sample(world: World, options: params.Sampling) -> None:
-    """Disjoint in tokens, inside a row and, unless asked for, a document; the truth about where the latent fires."""
+    """Disjoint in tokens, inside a row and, unless asked for, a document; the truth about where the latent fires, on text."""
     found, rows = world.sample(options)
     length, window = world.tokens.context_length, options.window
     facts = {row["latent"]: row for row in found.latents.to_pylist(maps_as_pydicts="strict")}
+    skipped = int(world.tokens.meta["bos"] is None) if options.skip_first == "auto" else options.skip_first
+    assert found.facts.get("skip_first", 0) == skipped
+    text = np.where(np.arange(world.dense.shape[1]) % length >= skipped, world.dense, 0)
+    ordinary = (world.tokens.matrix.reshape(-1) > 0) & (np.arange(world.dense.shape[1]) % length >= skipped)
+    for latent, row in facts.items():
+        live = text[latent][text[latent] != 0].astype(np.float64)
+        assert row["count"] == len(live)
+        assert row["density"] == pytest.approx(len(live) / max(1, ordinary.sum()))
+        assert row["max"] == (live.max() if len(live) and skipped else text[latent].max())
+        assert row["mean"] == pytest.approx(live.mean() if len(live) else 0)
     taken = np.zeros(world.dense.shape, bool)
     for row in rows:
         latent, start = row["latent"], row["start"]
         inside = slice(start, start + window)
-        values = world.dense[latent, inside]
+        values = text[latent, inside]
         assert facts[latent]["dropped"] is None
         assert start // length == (start + window - 1) // length
         if options.centre is None or row["kind"]:
@@ -71,7 +82,8 @@ def test_what_is_true_of_every_sample(world: World, options: params.Sampling) ->
             assert 1 <= row["decile"] <= 10
             assert row["max"] > 0
         else:
-            assert not values.any()
+            assert not world.dense[latent, inside].any(), "where it fires on what is no text it is not silent"
+            assert start % length + window > skipped
             assert (row["activations"], row["decile"]) == (None, 0)
     keys = [(r["latent"], ROLES.index(r["role"]), [None, *NEGATIVES].index(r["kind"]), r["decile"]) for r in rows]
     assert keys == sorted(keys)
@@ -210,7 +222,7 @@ def make_dense() -> np.ndarray:
     return dense
 
 
-DENSE = make_dense()
+DENSE = DENSE_OF = make_dense()
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +231,7 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Tokens:
     vocabulary = Vocabulary([b"x"] * 50, np.zeros(50, np.int64), np.zeros(50, bool))
     folder = tmp_path_factory.mktemp("tokens")
     documents = pa.table({"name": pa.array([], pa.string())})
-    writing.write(folder / "tokens", matrix, documents, vocabulary, {"special_positions": 80})
+    writing.write(folder / "tokens", matrix, documents, vocabulary, {"special_positions": 80, "bos": 0})
     return Tokens.open(folder / "tokens")
 
 
@@ -259,6 +271,43 @@ def test_facts_of_every_latent(store: LatentStore, tokens: Tokens) -> None:
         assert row["n_windows"] == (n if latent > 1 else 0)
     assert [row["n_train"] + row["n_test"] for row in rows] == [0, 0, 0, *[16] * 6]
     assert [row["n_negatives"] for row in rows] == [[("random", n)] for n in (0, 0, 0, 10, 10, 10, 10, 10, 0)]
+
+
+def test_first_columns_that_are_no_text_count_nowhere(
+    tmp_path: Path, store: LatentStore, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is as if the latents were silent there, but that they are not silent."""
+    bare = DENSE.copy()
+    bare[:, np.arange(POSITIONS) % LENGTH < 2] = 0
+    silent: list[pa.Table] = []
+    loud: list[pa.Table] = []
+    found = sample(store, tokens, sampling(skip_first=2), 0, "one", loud.append)
+    monkeypatch.setattr("tests.examples.test_sample.DENSE", bare)
+    expected = sample(write_store(tmp_path, tokens.sha256), tokens, sampling(), 0, "one", silent.append)
+    same = ["latent", "dropped", "count", "max", "mean", "histogram", "n_windows", "n_train", "n_test"]
+    assert found.latents.select(same).to_pylist() == expected.latents.select(same).to_pylist()
+    ratio = found.latents["density"].to_numpy() / np.maximum(expected.latents["density"].to_numpy(), 1e-9)
+    assert ratio[2:] == pytest.approx((POSITIONS - 80) / (POSITIONS - 80 - 2 * ROWS))
+    fires = [pa.concat_tables(parts).filter(pc.is_null(pc.field("kind"))) for parts in (loud, silent)]
+    assert fires[0].equals(fires[1])
+    negatives = pa.concat_tables(loud).filter(pc.is_valid(pc.field("kind"))).to_pylist()
+    assert negatives
+    assert not any(DENSE_OF[row["latent"], row["start"] : row["start"] + WINDOW].any() for row in negatives)
+    assert (found.facts["skip_first"], "skip_first" in expected.facts) == (2, False)
+
+
+def test_a_latent_of_first_columns_alone_never_fires() -> None:
+    here = world(1, 10, 24, 0.3, signed=False, seed=0, has_bos=False)
+    dense = np.zeros((1, 240), np.float32)
+    dense[0, ::24] = 100
+    found, rows = replace(here, dense=dense).sample(sampling(min_activations=1))
+    assert found.latents.select(["dropped", "count", "max"]).to_pylist() == [
+        {"dropped": "never fires", "count": 0, "max": 0}
+    ]
+    assert rows == []
+    kept, rows = replace(here, dense=dense).sample(sampling(min_activations=1, skip_first=0))
+    assert kept.latents["count"].to_pylist() == [10]
+    assert {row["max"] for row in rows if row["kind"] is None} == {100}
 
 
 def test_nothing_kept_is_no_window(store: LatentStore, tokens: Tokens) -> None:

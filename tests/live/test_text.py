@@ -6,22 +6,32 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
+from stages import params
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
 from stages.live.text import Tokenizer, shown
 from stages.publish.text import visible
+from tests.conftest import PARAMS
 
 BYTES = Vocabulary(
     [bytes([byte]) for byte in range(256)] + [b"<end>", b""], np.zeros(258, np.int64), np.arange(258) == 256
 )
 
 
+def tokenizer(folder: Path, bos: str = "<|end|>", skip_first: int | str = "auto") -> Tokenizer:
+    values = YAML(typ="safe", pure=True).load(PARAMS)
+    values["subject"]["model"], values["corpus"]["bos"] = str(folder), bos
+    values["sampling"]["skip_first"] = skip_first
+    return Tokenizer(params.Params.model_validate(values))
+
+
 def test_a_document_of_the_corpus_becomes_the_row_that_the_corpus_has(at_finished: Path) -> None:
     tokens = Tokens.open()
     first = tokens.documents.slice(0, 1).to_pylist()[0]
     text = (Path("texts") / first["name"]).read_text()
-    row = Tokenizer("subject", None, tokens.context_length).row(text)
+    row = Tokenizer(params.load()).row(text)
     assert row.ids.tolist() == tokens.matrix[0].tolist()
     assert row.left_out == first["n_tokens"] - (tokens.context_length - 1) > 0
     assert row.ordinary.tolist() == [False] + [True] * (tokens.context_length - 1)
@@ -30,19 +40,39 @@ def test_a_document_of_the_corpus_becomes_the_row_that_the_corpus_has(at_finishe
 
 
 def test_a_special_token_that_is_typed_is_text(subject_folder: Path) -> None:
-    row = Tokenizer(str(subject_folder), None, 32).row("a<|end|>b")
+    row = tokenizer(subject_folder).row("a<|end|>b")
     assert row.ordinary[1:].all()
     assert "".join(row.shown[1:]) == "a<|end|>b"
+
+
+@pytest.mark.parametrize(
+    ("bos", "skip_first", "ordinary"),
+    [
+        ("<|end|>", "auto", [False, True, True]),
+        ("<|end|>", 2, [False, False, True]),
+        ("auto", "auto", [False, True]),
+        ("none", 0, [True, True]),
+        ("!", "auto", [False, True, True]),
+    ],
+)
+def test_a_row_begins_as_those_of_the_corpus(
+    subject_folder: Path, bos: str, skip_first: int | str, ordinary: list[bool]
+) -> None:
+    row = tokenizer(subject_folder, bos, skip_first).row("a b")
+    assert row.ordinary[: len(ordinary)].tolist() == ordinary
+    assert "".join(row.shown).removeprefix(bos) == "a b"
+    whole = tokenizer(subject_folder, bos, skip_first).row("a" * 100)
+    assert len(whole.ids) == 32
 
 
 @pytest.mark.parametrize("text", ["", "  \n "])
 def test_nothing_is_not_tested(subject_folder: Path, text: str) -> None:
     with pytest.raises(GlossaError, match="the text to test should not be empty; type some"):
-        Tokenizer(str(subject_folder), None, 32).row(text)
+        tokenizer(subject_folder).row(text)
 
 
 def test_half_a_surrogate_pair_is_no_crash(subject_folder: Path) -> None:
-    assert "".join(Tokenizer(str(subject_folder), None, 32).row("a\ud800b").shown[1:]) == "a?b"
+    assert "".join(tokenizer(subject_folder).row("a\ud800b").shown[1:]) == "a?b"
 
 
 def test_characters_of_several_tokens_by_hand() -> None:

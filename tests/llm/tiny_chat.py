@@ -82,8 +82,8 @@ def _lean(model: Any, means: list[float]) -> None:
         head[:, 0] = torch.tensor(means) / states[:, 0].mean()
 
 
-def write_gguf(folder: Path, path: Path) -> Path:
-    """Writes the model in ``folder`` as the GGUF file ``path``."""
+def write_gguf(folder: Path, path: Path, quantized: bool = False, without: str = "") -> Path:
+    """Writes the model in ``folder`` as the GGUF file ``path``, its matrices in Q8_0 if ``quantized``, ``without`` one weight."""
     import gguf
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -115,7 +115,13 @@ def write_gguf(folder: Path, path: Path) -> Path:
         values = tensor.numpy()
         if name.endswith(("q_proj.weight", "k_proj.weight")):  # llama.cpp turns neighbours, Transformers two halves
             values = values.reshape(HEADS, 2, -1, WIDTH).swapaxes(1, 2).reshape(values.shape)
-        writer.add_tensor(_name(name), values)
+        if name == without:
+            continue
+        if quantized and values.ndim == 2:
+            kind = gguf.GGMLQuantizationType.Q8_0
+            writer.add_tensor(_name(name), gguf.quants.quantize(values, kind), raw_dtype=kind)
+        else:
+            writer.add_tensor(_name(name), values)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -198,7 +198,7 @@ def test_a_file_that_is_no_mapping_is_refused(load: Load, text: str, found: str)
 
 
 def test_a_corpus_that_is_no_mapping_is_refused(load: Load) -> None:
-    text = changed("{source: text, path: texts, context_length: 32, tokens: 3_200}", "texts")
+    text = changed("{source: text, path: texts, context_length: 32, tokens: 3_200, bos: <|end|>}", "texts")
     assert mistake(load, text) == "corpus should be a mapping of keys to values, found 'texts'"
 
 
@@ -240,7 +240,7 @@ def test_anchors_resolve_so_that_every_entry_holds_all_it_depends_on(load: Load)
     ],
 )
 def test_the_source_decides_which_keys_the_corpus_has(load: Load, corpus: str, kind: type) -> None:
-    old = "{source: text, path: texts, context_length: 32, tokens: 3_200}"
+    old = "{source: text, path: texts, context_length: 32, tokens: 3_200, bos: <|end|>}"
     assert isinstance(load(changed(old, corpus)).corpus, kind)
 
 

@@ -28,7 +28,7 @@ SCORERS = {
 }
 PARAMS = {
     "seed": 0,
-    "corpus": {"source": "text", "path": "texts", "context_length": 32, "tokens": 3200},
+    "corpus": {"source": "text", "path": "texts", "context_length": 32, "tokens": 3200, "bos": "<|end|>"},
     "subject": {"model": "subject", "revision": None},
     "cache": {"precision": "exact"},
     "coders": {

@@ -60,7 +60,13 @@ ALIKE = ["detection", "fuzzing", "embedding", "surprisal", "pmi", "simulation", 
 """Those that the right explanation of what a latent fires on satisfies."""
 NEGATIVES = {"random": 60, "neighbour": 20, "semantic": 20, "surface": 20}
 PARAMS = {
-    "corpus": {"source": "text", "path": "texts", "context_length": hand_made.LENGTH, "tokens": 48_000},
+    "corpus": {
+        "source": "text",
+        "path": "texts",
+        "context_length": hand_made.LENGTH,
+        "tokens": 48_000,
+        "bos": hand_made.END,
+    },
     "subject": {"model": "subject"},
     "coders": {"one": {"path": "coder", "hookpoint": "h.0"}},
     "sampling": {

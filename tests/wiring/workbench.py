@@ -49,7 +49,7 @@ STAGES = (
 )
 PARAMS = """\
 seed: 0
-corpus: {source: text, path: texts, context_length: 32, tokens: 3_200}
+corpus: {source: text, path: texts, context_length: 32, tokens: 3_200, bos: <|end|>}
 subject: {model: subject}
 models:
   pattern: {provider: pattern}

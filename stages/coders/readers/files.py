@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.outputs import file_sha256, fingerprint
 
 PICKLES = {".pt", ".pth"}
@@ -245,4 +245,4 @@ def is_plain(value: Tensor) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return shown(str(error).split("\n")[0]) or type(error).__name__
+    return shown(said(error))

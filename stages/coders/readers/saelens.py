@@ -163,6 +163,7 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
         hookpoint=files.text(metadata, "hf_hook_name") or files.text(metadata, "hook_name"),
         reconstructs=_hook_out(metadata) if transcoder else None,
         published_l0=float(activation.k) if isinstance(activation, TopK) else None,
+        prepend_bos=prepend if isinstance(prepend := metadata.get("prepend_bos"), bool) else None,
     )
 
 

@@ -13,7 +13,7 @@ from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 
 RENAMED = {"hook_point": "hook_name", "hook_point_head_index": "hook_head_index"}
-METADATA = ("model_name", "hook_name", "hook_head_index", "neuronpedia_id")
+METADATA = ("model_name", "hook_name", "hook_head_index", "neuronpedia_id", "prepend_bos")
 MISTRAL_HOOKS = re.compile(r"blocks\.(8|16|24)\.hook_resid_pre")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.examples.batches import batches
+from stages.examples.batches import batches, text_only
 from stages.examples.cooccurrence import neighbours
 from stages.examples.grid import Grid
 from stages.examples.negatives import Batch, Found, Setting
@@ -55,7 +55,7 @@ class Neighbour:
 
 def source(setting: Setting) -> Neighbour:
     """Returns the source of neighbour negatives."""
-    closest, stride = neighbours(setting.store, setting.latents, NEIGHBOURS)
+    closest, stride = neighbours(setting.store, setting.latents, NEIGHBOURS, setting.grid)
     tried = np.unique(closest[closest >= 0])
     strongest = np.full((len(tried) + 1, STRONGEST), -1, np.int64)
     strongest[:-1] = _strongest(setting.store, tried, setting.grid)
@@ -67,7 +67,7 @@ def _strongest(store: LatentStore, latents: NDArray[np.int64], grid: Grid) -> ND
     table = np.full((len(latents), STRONGEST), -1, np.int64)
     row = 0
     for events in batches(store, latents):
-        windows = firing(blocks(events, grid.window), grid)
+        windows = firing(blocks(text_only(events, grid.context_length, grid.skipped), grid.window), grid)
         ranking = rank(windows)
         owners = np.repeat(np.arange(len(events.latents)), np.diff(windows.bounds))
         places = np.arange(len(owners)) - windows.bounds[owners]

@@ -72,5 +72,7 @@ def _index(tokens: Tokens, grid: Grid) -> Surface:
     places = np.argsort(flat, kind="stable")
     if grid.blocks is not None:
         places = places[grid.usable(places // grid.window)]
+    if grid.skipped:
+        places = places[places % grid.context_length >= grid.skipped]
     counts = np.bincount(flat[places], minlength=len(tokens.vocabulary.counts))
     return Surface(grid, flat, places, np.concatenate([[0], np.cumsum(counts)]))

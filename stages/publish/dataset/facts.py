@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages import __version__, paths
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.llm import transcript
 from stages.params import LATENT, Params
 from stages.publish import imports
@@ -136,7 +136,7 @@ def _first_calls(path: Path) -> list[dict[str, Any]]:
         with pq.ParquetFile(path) as file:
             return file.read_row_group(0, ["endpoint", "request", "response"]).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        why = " ".join(str(error).split())
+        why = said(error, whole=True)
         raise GlossaError(f"expected a transcript in {path}, but it can't be read ({why}); run dvc repro") from None
 
 

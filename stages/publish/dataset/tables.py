@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from stages import paths, plan
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
 from stages.outputs import ROW_GROUP, read_meta
@@ -151,5 +151,5 @@ def _read(path: Path, rows: int = ROW_GROUP) -> Iterator[dict[str, Any]]:
     except FileNotFoundError:
         raise GlossaError(f"expected the table {path}, but there is no such file; run dvc repro") from None
     except (pa.ArrowInvalid, OSError) as error:
-        why = " ".join(str(error).split())
+        why = said(error, whole=True)
         raise GlossaError(f"expected a Parquet table in {path}, but it is damaged ({why}); run dvc repro") from None

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from stages import __version__
+from stages import __version__, gguf
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.examples.table import Examples, LatentExamples
 from stages.params import Coder, Params
@@ -298,7 +298,10 @@ def corpus(p: Params) -> str:
 
 
 def _shape(p: Params) -> dict[str, Any]:
-    """The config of a subject that lies in a folder."""
+    """The config of a subject that lies here, in a folder or a GGUF file."""
+    if file := gguf.find(p.subject.model):
+        with gguf.header(file) as folder:
+            return json.loads((folder / "config.json").read_text(encoding="utf-8"))
     config = Path(p.subject.model) / "config.json"
     return json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
 

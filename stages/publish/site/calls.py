@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.examples.windows import ranges
 from stages.llm import transcript
 from stages.publish.text import lines, visible
@@ -87,7 +87,7 @@ class Calls:
         return self._held[group]
 
     def _damaged(self, error: Exception) -> GlossaError:
-        why = " ".join(str(error).split())
+        why = said(error, whole=True)
         return GlossaError(f"expected a transcript in {self._path}, but it can't be read ({why}); run dvc repro")
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.llm import transcript
 from stages.publish.site.calls import parsed, usage
 
@@ -41,6 +41,6 @@ def cost(folder: Path) -> Cost:
                     counts = usage(parsed(response))
                     total += Cost(1, *counts) if counts else Cost(1, uncounted=1)
     except (pa.ArrowInvalid, OSError) as error:
-        why = " ".join(str(error).split())
+        why = said(error, whole=True)
         raise GlossaError(f"expected a transcript in {path}, but it can't be read ({why}); run dvc repro") from None
     return total

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 
 HELD = 2
 """Row groups in memory; with two parts, such as own and shuffled explanations, one of each is read in turn."""
@@ -90,5 +90,5 @@ class Ordered:
             raise self._damaged(error) from None
 
     def _damaged(self, error: Exception) -> GlossaError:
-        why = " ".join(str(error).split())
+        why = said(error, whole=True)
         return GlossaError(f"expected a Parquet table in {self._path}, but it is damaged ({why}); run dvc repro")
