@@ -106,6 +106,11 @@ def _begin(ctx: click.Context, words: list[str]) -> None:
     ctx.meta[WORDS] = words
     if words[0] in ("tokenize", "cache"):
         _check_units()
+    elif words[0] in ("explain", "score", "compare", "report"):
+        from stages import params
+        from stages.wiring import implied
+
+        implied.fetch(params.load(), words)
 
 
 def _end(words: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import click
@@ -15,7 +16,7 @@ from stages.explainers.table import texts
 from stages.llm.transcript import recording
 from stages.machine import runtime
 from stages.machine.progress import bar
-from stages.outputs import file_sha256
+from stages.outputs import file_sha256, identity
 from stages.similarity import ceiling, chosen, embedded, everything, reading, remembered, table
 from stages.similarity.kept import Kept
 from stages.similarity.key import Keys
@@ -113,6 +114,10 @@ def _made_from(p: params.Params) -> dict[str, Any]:
     """The identities of what is compared."""
     return {
         "coders": {name: Examples.open(reading.at(p, name, paths.examples)).meta["coder"] for name in reading.names(p)},
+        "made_from": {
+            folder.as_posix(): identity(folder)
+            for folder in (paths.explanations(*pair) for pair in product(p.coders, p.explainers))
+        },
         "explanations_sha256": {
             explainer: {
                 name: file_sha256(reading.at(p, name, paths.explanations, explainer) / "explanations.parquet")

@@ -11,6 +11,7 @@ from stages.examples.table import Examples
 from stages.explainers import table
 from stages.llm.transcript import recording
 from stages.machine.progress import bar
+from stages.outputs import identity
 
 
 @click.command("explain")
@@ -26,7 +27,13 @@ def command(coder: str, explainer: str) -> None:
     examples = Examples.open(paths.examples(coder))
     read = params.only(p, "seed", *explainers.reads(entry))
     latents = bar(f"explain {coder}", total=examples.meta["kept"], unit="latent", iterable=examples)
-    meta = {"coder": coder, "explainer": explainer, "options": entry, "tokens_sha256": examples.meta["tokens_sha256"]}
+    meta = {
+        "coder": coder,
+        "explainer": explainer,
+        "options": entry,
+        "tokens_sha256": examples.meta["tokens_sha256"],
+        "made_from": {examples.directory.as_posix(): identity(examples.directory)},
+    }
     out = paths.explanations(coder, explainer)
     with recording(out) as transcript:
         found = list(unit.explain(explainers.prepared(unit, latents, read, coder), Tokens.open()))

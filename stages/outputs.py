@@ -96,6 +96,25 @@ def read_meta(directory: Path, schema: str, version: int, *older: int) -> dict[s
     return meta
 
 
+def hashes(directory: Path) -> dict[str, str]:
+    """Returns {name: sha256} of the files that lie in a directory, for the ``files`` of its ``meta.json``, which is written last."""
+    return {file.name: file_sha256(file) for file in sorted(directory.iterdir()) if file.is_file()}
+
+
+def identity(directory: Path) -> str:
+    """Returns the sha256 of ``meta.json``: of all that lies in the directory, where its ``files`` name that.
+
+    Who notes it in a ``meta.json`` of its own changes whenever this directory does, so what follows needs no dependency on both.
+
+    Raises:
+        GlossaError: there is no ``meta.json``.
+    """
+    try:
+        return file_sha256(directory / "meta.json")
+    except FileNotFoundError:
+        raise GlossaError(f"expected meta.json in {directory}, but there is no such file; run dvc repro") from None
+
+
 def dumps(value: Any) -> str:
     """JSON that diffs well and has one spelling."""
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from stages import params, paths
-from stages.corpus.tokens import Tokens
+from stages.corpus.tokens import Tokens, identity_of
 from stages.examples import table
 from stages.examples.sample import sample
 from stages.latents.store import LatentStore
-from stages.outputs import new_directory, write_meta, write_table
+from stages.outputs import hashes, new_directory, write_meta, write_table
 
 READS = ("seed", "sampling")
 """Of params.yaml."""
@@ -34,6 +34,7 @@ def command(coder: str) -> None:
             "n_events": store.meta["n_events"],
             "dead": int((store.statistic("count") == 0).sum()),
             "tokens_sha256": tokens.sha256,
+            "made_from": {tokens.directory.as_posix(): identity_of(tokens)},
             "window": p.sampling.window,
             "chosen": len(sampled.latents),
             "kept": kept,
@@ -41,7 +42,7 @@ def command(coder: str) -> None:
             **sampled.facts,
         }
         write_table(partial / "latents.parquet", sampled.latents)
-        write_meta(partial, table.SCHEMA, table.VERSION, meta)
+        write_meta(partial, table.SCHEMA, table.VERSION, {**meta, "files": hashes(partial)})
     reasons = "".join(f"; {n} {reason}" for reason, n in sorted(sampled.dropped.items()))
     click.echo(f"sample {coder}: {kept} of {len(sampled.latents)} latents, {windows.rows:,} windows{reasons}")
     for name, n in sampled.facts["fewer"].items():

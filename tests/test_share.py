@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
@@ -205,6 +206,52 @@ def test_what_a_changed_stage_reads_is_pulled_on_the_way(colleague: Repository) 
     change(colleague, 2, "report", "examples")
     assert colleague.repro(*options) == ["report"]
     assert not (colleague.folder / "data/latents").exists()
+
+
+def test_what_a_changed_stage_reads_beside_its_dependencies_is_pulled_too(
+    published: Published, colleague: Repository, server: Server
+) -> None:
+    change(colleague, 3, "scorers", "detection", "examples_per_prompt")
+    assert sorted(colleague.repro("--pull", "--allow-missing")) == sorted([*SCORES, "report"])
+    assert server.calls
+    read = ["data/tokens", *(f"data/{kind}/{coder}" for kind in ("examples", "explanations") for coder in CODERS)]
+    for folder in read:
+        assert colleague.read(folder) == published.producer.read(folder)
+    assert not (colleague.folder / "data/latents").exists()
+    assert audited(colleague)["identities"]["failed"] == 0
+
+
+def test_what_a_stage_reads_beside_its_dependencies_is_asked_for_in_one_sentence(colleague: Repository) -> None:
+    colleague.run("dvc", "pull", "data/explanations/one/pattern")
+    colleague.run("dvc", "remote", "remove", "store")
+    change(colleague, 3, "scorers", "detection", "examples_per_prompt")
+    stage = "pipelines/one/dvc.yaml:score@pattern-detection"
+    said = colleague.run("dvc", "repro", "--allow-missing", stage, code=255)
+    assert re.search(
+        r"Error: score one pattern detection reads data/tokens, data/examples/one, which should be here, but is not, and dvc pull does not "
+        r"bring it \(.*\); run dvc pull data/tokens data/examples/one, or dvc repro without --allow-missing, which makes it anew\n",
+        said,
+    )
+    assert "Traceback" not in said
+
+
+def test_a_change_of_the_vocabulary_alone_reaches_what_depends_on_no_tokens(
+    colleague: Repository, server: Server
+) -> None:
+    """No stage behind the sample depends on the tokens: the hashes that outputs hold of each other carry the change."""
+    before = locked(colleague)
+    colleague.run("dvc", "pull", "--allow-missing")
+    file = colleague.folder / "data/tokens/vocabulary.parquet"
+    table = pq.read_table(file)
+    counts = pa.array([count + 1 for count in table["count"].to_pylist()], pa.int64())
+    pq.write_table(table.set_column(table.column_names.index("count"), "count", counts), file)
+    colleague.run("dvc", "commit", "-f", "tokenize")
+    ran = colleague.repro("pipelines/one/dvc.yaml:score@pattern-detection")
+    assert ran == ["cache one", "sample one", "explain one pattern", "score one pattern detection"]
+    after = locked(colleague)
+    changed = {path for path in after if after[path] != before[path]}
+    assert {"data/tokens", "data/examples/one", "data/explanations/one/pattern"} <= changed
+    assert "data/latents/one.zarr" not in changed, "they name the matrix alone, which is the same"
 
 
 def test_activations_that_nobody_pushed_are_made_anew(colleague: Repository) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stages import paths
 from stages.errors import GlossaError, said
-from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
+from stages.outputs import file_sha256, fingerprint, new_directory, read_meta, read_table, write_meta, write_table
 
 if TYPE_CHECKING:
     import zarr
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SCHEMA, VERSION = "glossa/tokens", 1
 CHUNK_TOKENS = 65_536
 CHUNKS_PER_SHARD = 128
+TABLES = ("documents.parquet", "vocabulary.parquet")
 
 
 @dataclass(frozen=True)
@@ -157,3 +158,15 @@ def sha256_of(tokens: NDArray[np.int32]) -> str:
     digest = hashlib.sha256(f"int32 {tokens.shape[0]} {tokens.shape[1]}\n".encode())
     digest.update(np.ascontiguousarray(tokens, dtype="<i4").tobytes())
     return digest.hexdigest()
+
+
+def identity_of(tokens: Tokens) -> str:
+    """Returns the hash of all that later stages read: of ``meta.json``, which names the matrix by its own, and of the tables.
+
+    Raises:
+        GlossaError: a table is missing.
+    """
+    try:
+        return fingerprint({name: file_sha256(tokens.directory / name) for name in ("meta.json", *TABLES)})
+    except FileNotFoundError as error:
+        raise GlossaError(f"expected {error.filename}, but there is no such file; run dvc repro") from None

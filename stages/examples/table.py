@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from stages.corpus.tokens import Tokens
+from stages import paths
+from stages.corpus.tokens import Tokens, identity_of
 from stages.errors import GlossaError, said
 from stages.examples import by_kind, older
 from stages.outputs import ROW_GROUP, read_meta, read_table
@@ -178,7 +179,8 @@ class Examples:
     @cached_property
     def _tokens(self) -> NDArray[np.int32]:
         tokens = Tokens.open()
-        if tokens.sha256 != self.meta["tokens_sha256"]:
+        named = self.meta.get("made_from", {}).get(paths.TOKENS.as_posix())
+        if tokens.sha256 != self.meta["tokens_sha256"] or named not in (None, identity_of(tokens)):
             raise GlossaError(
                 f"the windows in {self.directory} were taken from other tokens than {tokens.directory}; run dvc repro"
             )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from stages.llm.transcript import Recorder
-from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
+from stages.outputs import hashes, new_directory, read_meta, read_table, write_meta, write_table
 
 SCHEMA, VERSION = "glossa/explanations", 2
 
@@ -43,9 +43,9 @@ def write(
     }
     with new_directory(directory) as partial:
         write_table(partial / "explanations.parquet", rows(explanations))
-        write_meta(partial, SCHEMA, VERSION, content)
         if transcript is not None:
             transcript.save(partial)
+        write_meta(partial, SCHEMA, VERSION, {**content, "files": hashes(partial)})
 
 
 def rows(explanations: list[Explanation]) -> pa.Table:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from stages import paths
-from stages.corpus.tokens import sha256_of
+from stages.corpus.tokens import identity_of, sha256_of
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
 from stages.latents.store import LatentStore
-from stages.outputs import file_sha256, fingerprint, read_meta
+from stages.outputs import file_sha256, fingerprint, identity, read_meta
 from stages.provenance.check import Check
 from stages.provenance.files import GONE
 from stages.provenance.project import Project
@@ -37,6 +38,7 @@ def checks(project: Project) -> Iterator[Check]:
         with check.reading(str(result.folder)):
             _, meta = explanations_table.read(result.folder)
             _corpus(project, str(result.folder), meta, check)
+            _chain(project, result.folder, meta, check)
     _similarity(project, check)
     yield check
 
@@ -49,6 +51,7 @@ def _of_coder(project: Project, coder: str, check: Check) -> None:
     with check.reading(str(folder)):
         meta = Examples.open(folder).meta
         _corpus(project, str(folder), meta, check)
+        _chain(project, folder, meta, check)
         for part in ("coder", "subject"):
             check.expect(_sound(meta[part]), f"{folder}, {part}", "has a sha256 that is not that of what it lists")
         if not store.is_dir():
@@ -76,12 +79,24 @@ def _corpus(project: Project, item: str, meta: dict[str, Any], check: Check) -> 
         )
 
 
+def _chain(project: Project, folder: Path, meta: dict[str, Any], check: Check) -> None:
+    """What lies in ``folder`` is what its ``meta.json`` names, and so is what that says it was made from: on both DVC relies."""
+    for name, sha256 in meta.get("files", {}).items():
+        with check.reading(f"{folder / name}"):
+            check.expect(file_sha256(folder / name) == sha256, f"{folder / name}", "is not what its meta.json names")
+    for source, sha256 in meta.get("made_from", {}).items():
+        if Path(source).is_dir():
+            found = identity_of(project.tokens) if Path(source) == paths.TOKENS else identity(Path(source))
+            check.expect(found == sha256, str(folder), f"was made from another {source} than is here")
+
+
 def _similarity(project: Project, check: Check) -> None:
     if not paths.SIMILARITY.is_dir():
         check.skip(str(paths.SIMILARITY), GONE)
         return
     with check.reading(str(paths.SIMILARITY)):
         meta = read_meta(paths.SIMILARITY, similarity_table.SCHEMA, similarity_table.VERSION)
+        _chain(project, paths.SIMILARITY, meta, check)
         for result in project.explained:
             path = result.folder / "explanations.parquet"
             if path.is_file():

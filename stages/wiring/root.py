@@ -47,8 +47,6 @@ def blocks(p: Params) -> dict[str, list[str]]:
     explained = [paths.explanations(*pair) for pair in product(coders, p.explainers)]
     scored = [paths.scores(*triple) for triple in plan.wanted(p)]
     compared = [
-        paths.TOKENS,
-        *map(paths.examples, coders),
         *explained,
         *inputs.compared(p),
         *(path for entry in p.explainers.values() if p.compare.ceiling for path in inputs.own(p, entry)),
@@ -59,7 +57,7 @@ def blocks(p: Params) -> dict[str, list[str]]:
         "code.data": _list(inputs.code(p)),
         "tokenize.data": _deps(inputs.corpus(p)),
         "compare.data": _list(compared),
-        "report.data": _list([*map(paths.examples, coders), *explained, *scored]),
+        "report.data": _list(scored),
         "artifacts": artifacts.lines(p),
     }
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from stages import paths
 from stages.errors import GlossaError
+from stages.outputs import write_table
 from stages.provenance import identities, scores, transcripts
 from stages.provenance.activations import Encoded, tolerance
 from stages.provenance.check import KEPT, Check
@@ -51,7 +53,10 @@ def test_outputs_of_different_runs_are_told_apart(project: Path) -> None:
 
     edit_json(paths.explanations("two", "pattern") / "meta.json", other)
     assert failures(identities) == {
-        "identities": ["data/explanations/two/pattern: was made from other tokens than data/tokens"]
+        "identities": [
+            "data/explanations/two/pattern: was made from other tokens than data/tokens",
+            "data/similarity: was made from another data/explanations/two/pattern than is here",
+        ]
     }
 
 
@@ -60,9 +65,25 @@ def test_an_identity_that_was_made_up_is_found(project: Path) -> None:
         meta["coder"]["k"] = 5
 
     edit_json(paths.examples("one") / "meta.json", other)
-    (said, store) = failures(identities)["identities"]
+    (said, store, *links) = failures(identities)["identities"]
     assert said == "data/examples/one, coder: has a sha256 that is not that of what it lists"
     assert store == "data/latents/one.zarr, coder: is another than data/examples/one was made from"
+    assert links == [
+        f"data/explanations/one/{name}: was made from another data/examples/one than is here"
+        for name in ("llm", "pattern")
+    ]
+
+
+def test_a_vocabulary_and_a_file_of_another_run_are_told_by_the_hashes_of_them(project: Path) -> None:
+    for file in (paths.TOKENS / "vocabulary.parquet", paths.examples("two") / "latents.parquet"):
+        write_table(file, pq.read_table(file).slice(1))
+    assert failures(identities) == {
+        "identities": [
+            "data/examples/one: was made from another data/tokens than is here",
+            "data/examples/two/latents.parquet: is not what its meta.json names",
+            "data/examples/two: was made from another data/tokens than is here",
+        ]
+    }
 
 
 def test_a_mean_and_a_metric_are_named_by_their_place(project: Path) -> None:

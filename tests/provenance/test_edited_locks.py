@@ -46,8 +46,8 @@ def a_lock_of_an_invented_coder() -> None:
 
 def a_dropped_dependency() -> None:
     lines = LOCK.read_text().split("  explain@llm:\n")
-    first, dep, behind = lines[1].partition("    - path: data/tokens\n")
-    rest = behind.split("\n", 4)[4]
+    first, dep, behind = lines[1].partition("    deps:\n    - path: data/examples/one\n")
+    rest = behind.split("\n", 4)[4]  # behind the hash of the only one
     LOCK.write_text(f"{lines[0]}  explain@llm:\n{first}{rest}")
     assert dep
 
@@ -116,7 +116,10 @@ EDITS = [
     Edit(a_lock_of_an_invented_coder, ("lock", "three/dvc.lock: is of a coder that params.yaml does not name; run")),
     Edit(
         a_dropped_dependency,
-        ("lock", "explain@llm: says that it read not data/tokens, which pipelines/one/dvc.yaml lists; run dvc repro"),
+        (
+            "lock",
+            "explain@llm: says that it read not data/examples/one, which pipelines/one/dvc.yaml lists; run dvc repro",
+        ),
     ),
     Edit(
         a_dropped_fingerprint,
