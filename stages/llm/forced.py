@@ -157,13 +157,13 @@ def told_apart(spelt: Sequence[Sequence[int]], read: Sequence[Sequence[float]]) 
 
 def fill_in(local: Local, forms: Sequence[Form], beginning: Beginning | None = None) -> list[list[Value]]:
     """Returns the values of every form; ``beginning`` is what all of their prompts begin with, where that was read before."""
+    from stages.llm import tree  # with torch
+
     found: dict[int, list[Value]] = {}
     while left := [number for number in range(len(forms)) if number not in found]:
         rows = [forms[number].rows() for number in left]
-        every = [row for part in rows for row in part]
-        read = iter(local.read(every) if beginning is None else local.read_on(beginning, every))
-        for number, part in zip(left, rows, strict=True):
-            values = forms[number].fill_in([next(read) for _ in part])
+        for number, read in zip(left, tree.read(local, rows, beginning), strict=True):
+            values = forms[number].fill_in(read)
             if values is not None:
                 found[number] = values
     return [found[number] for number in range(len(forms))]

@@ -82,12 +82,12 @@ class Local:
         own = model.generation_config.eos_token_id
         ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
         self._ends = sorted(ends)
-        self._takes = signature(model.forward).parameters.keys() & {"position_ids", "logits_to_keep"}
+        self.takes = signature(model.forward).parameters.keys() & {"position_ids", "logits_to_keep"}
         from transformers import GenerationConfig
 
         # What a model's own file says of sampling would be taken wherever we say nothing.
-        self._pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-        model.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self._pad)
+        self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
+        model.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self.pad)
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, without those that a tokenizer would put around it."""
@@ -150,7 +150,7 @@ class Local:
         self.check_fits(len(head))
         with torch.inference_mode():
             ids = torch.tensor([head[:-1]], device=self.device)
-            return Beginning(head, self.model(ids, use_cache=True, **self._only(1)).get("past_key_values"))
+            return Beginning(head, self.model(ids, use_cache=True, **self.only(1)).get("past_key_values"))
 
     def read_on(self, beginning: Beginning, rows: Sequence[Row]) -> list[NDArray[np.float32]]:
         """Returns what ``read`` returns for rows that all go on from ``beginning`` and want no place inside it."""
@@ -166,15 +166,15 @@ class Local:
                 Row(row.ids[first:], [(at - first, t) for at, t in row.wanted]) for row in map(rows.__getitem__, places)
             ]
             longest = max(len(row.ids) for row in rest)
-            ids = torch.tensor([row.ids + [self._pad] * (longest - len(row.ids)) for row in rest], device=self.device)
+            ids = torch.tensor([row.ids + [self.pad] * (longest - len(row.ids)) for row in rest], device=self.device)
             copied = deepcopy(beginning.kept)
             copied.batch_repeat_interleave(len(rest))
             unread = min(at for row in rest for at, _ in row.wanted) - 1
-            options = self._only(longest - unread)
+            options = self.only(longest - unread)
             with torch.inference_mode():
                 logits = self.model(ids, past_key_values=copied, use_cache=True, **options).logits
             wanted = [(i, at - 1 - unread, token) for i, row in enumerate(rest) for at, token in row.wanted]
-            read = self._gathered(logits[:, unread - longest :], wanted, rest)
+            read = self.gathered(logits[:, unread - longest :], wanted, rest)
             for place, values in zip(places, read, strict=True):
                 found[place] = values
 
@@ -246,7 +246,7 @@ class Local:
     def _filled(self, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
         """[rows, longest] tokens, filled up on the left, and where they are tokens of the rows."""
         longest = max(map(len, rows))
-        ids = torch.full((len(rows), longest), self._pad, dtype=torch.long)
+        ids = torch.full((len(rows), longest), self.pad, dtype=torch.long)
         mask = torch.zeros_like(ids)
         for i, row in enumerate(rows):
             ids[i, longest - len(row) :] = torch.tensor(row)
@@ -257,7 +257,7 @@ class Local:
         ids, mask = self._filled([row.ids for row in rows])
         longest = ids.shape[1]
         keep = max(len(row.ids) - min(place for place, _ in row.wanted) + 1 for row in rows)
-        taken = self._only(keep) | self._at(mask, longest)
+        taken = self.only(keep) | self._at(mask, longest)
         with torch.inference_mode():
             logits = self.model(input_ids=ids, attention_mask=mask, use_cache=False, **taken).logits[:, -keep:]
         wanted = [
@@ -265,7 +265,7 @@ class Local:
             for i, row in enumerate(rows)
             for place, token in row.wanted
         ]
-        return self._gathered(logits, wanted, rows)
+        return self.gathered(logits, wanted, rows)
 
     def _across(
         self, heads: Sequence[list[int]], tails: Sequence[list[int]]
@@ -273,7 +273,7 @@ class Local:
         """Tail by tail, what ``read_across`` returns of heads that go through together."""
         ids, mask = self._filled(heads)
         with torch.inference_mode():
-            options = self._only(1) | self._at(mask, ids.shape[1])
+            options = self.only(1) | self._at(mask, ids.shape[1])
             begun = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **options)
         kept = begun.get("past_key_values")
         for tail in tails:
@@ -294,17 +294,17 @@ class Local:
                         input_ids=ids, attention_mask=whole, past_key_values=deepcopy(kept), use_cache=True, **options
                     )
                 logits = torch.cat([logits, behind.logits], 1)
-            yield self._gathered(logits, [(i, n, t) for i in range(len(rows)) for n, t in enumerate(tail)], rows)
+            yield self.gathered(logits, [(i, n, t) for i in range(len(rows)) for n, t in enumerate(tail)], rows)
 
     def _at(self, mask: Tensor, last: int) -> dict[str, Tensor]:
         """Which positions the ``last`` columns are, as [rows, columns] ``mask`` says which are tokens, for a model that is told."""
-        return {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)[:, -last:]} if "position_ids" in self._takes else {}
+        return {"position_ids": (mask.cumsum(1) - 1).clamp(min=0)[:, -last:]} if "position_ids" in self.takes else {}
 
-    def _only(self, keep: int) -> dict[str, Any]:
+    def only(self, keep: int) -> dict[str, Any]:
         """What has a model compute the logits of its last ``keep`` places only, if it can."""
-        return {"logits_to_keep": keep} if "logits_to_keep" in self._takes else {}
+        return {"logits_to_keep": keep} if "logits_to_keep" in self.takes else {}
 
-    def _gathered(
+    def gathered(
         self, logits: Tensor, wanted: list[tuple[int, int, int]], rows: Sequence[Row]
     ) -> Iterator[NDArray[np.float32]]:
         """The log-probabilities at the (row, place, token) ``wanted`` of ``logits``, row by row."""

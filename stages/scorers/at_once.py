@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.llm import forced, strengths
+from stages.llm import forced, strengths, tree
 from stages.llm.local import Local, Row
 
 PROMPT = Path(__file__).with_name("simulation_at_once.md")
@@ -34,18 +34,18 @@ def expected(local: Local, explanation: str, texts: Sequence[Sequence[str]]) -> 
     local.check_fits(len(local.head(prompt(""))) + 1)
     layout = _Layout(local, head)
     laid = [layout.rows(tokens) for tokens in texts]
-    rows = [row for part in laid for row in part if layout.fits(row)]
-    read = iter(local.read_behind(head, rows))
+    fitting = [part for part in laid if all(map(layout.fits, part))]
+    beginning = local.begin(head) if len(head) > 1 and fitting else None
+    read = iter(tree.read(local, fitting, beginning))
     found: list[NDArray[np.float64] | str] = []
     for tokens, part in zip(texts, laid, strict=True):
-        values = [next(read) if layout.fits(row) else None for row in part]
-        if any(one is None for one in values):
+        if not all(map(layout.fits, part)):
             longest = max(len(row.ids) for row in part)
             found.append(
                 f"the prompt with the window has {longest:,} tokens, but the model reads at most {local.limit:,}"
             )
         else:
-            found.append(layout.expected(len(tokens), [one for one in values if one is not None]))
+            found.append(layout.expected(len(tokens), next(read)))
     return found
 
 
