@@ -17,7 +17,10 @@ from click.testing import CliRunner, Result
 from stages import paths
 from stages.cli import main
 from stages.corpus.tokens import Tokens
+from stages.latents import capture
 from stages.latents.store import LatentStore
+from tests.coders.readers import saelens_folders
+from tests.conftest import WIDTH
 from tests.folders import tree
 from tests.test_tokenize import edit
 
@@ -306,3 +309,34 @@ def test_the_tokens_have_to_be_there(workplace: Path) -> None:
     assert (
         cache("one").output == "Error: expected glossa/tokens in data/tokens, but it has no meta.json; run dvc repro\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("prepend_bos", "bos", "value"), [(True, "none", "<|end|>"), (False, "<|end|>", "none"), (True, "auto", "<|end|>")]
+)
+def test_rows_that_begin_otherwise_than_a_coder_s_files_say_are_refused_before_the_forward_pass(
+    workplace: Path, prepend_bos: bool, bos: str, value: str
+) -> None:
+    config = saelens_folders.config_of("standard", d_in=WIDTH)
+    config["metadata"] |= {"prepend_bos": prepend_bos, "model_name": "tiny"}
+    saelens_folders.write(workplace / "coders" / "three", config, saelens_folders.tensors_of(config))
+    edit(workplace / "params.yaml", "sampling:", "  three: {path: coders/three, hookpoint: layers.0}\nsampling:")
+    edit(workplace / "params.yaml", "bos: <|end|>", f"bos: {bos}")
+    run = CliRunner().invoke
+    assert run(main, ["tokenize"]).exit_code == 0
+    with mock.patch.object(capture.Capture, "run", side_effect=AssertionError):
+        result = cache("three")
+    assert result.exit_code == 1
+    assert result.output.count("\n") == 1
+    trained = (
+        "a BOS in front of every row (prepend_bos: true)" if prepend_bos else "nothing in front of rows (prepend_bos"
+    )
+    assert f"Error: coders.three: the coder in coders/three was trained with {trained}" in result.output
+    assert f"set corpus.bos: {value} in params.yaml" in result.output
+    assert not paths.latents("three").exists()
+    assert cache("one").exit_code == 0, "no other coder is held up"
+    edit(workplace / "params.yaml", f"bos: {bos}", f"bos: {value}")
+    assert run(main, ["tokenize"]).exit_code == 0
+    assert cache("three").exit_code == 0
+    checked = run(main, ["coder", "check", "three"])
+    assert "was trained with" not in checked.output

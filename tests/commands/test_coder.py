@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
+from stages.coders.beginnings import Beginnings, Fit
 from stages.coders.check import Check, Loss, Spread, Variant
 from stages.commands import coder as coder_command
 from stages.commands.coder import sample
@@ -41,6 +42,9 @@ def test_what_is_printed(tokenized: Path) -> None:
     assert re.search(r"\n  L0             [1-4]\.\d      active latents a token; published 4\n", text)
     assert re.search(r"\n  FVU            [\d.]+ +of the variance is not reconstructed\n", text)
     assert re.search(r"\n  loss recovered .* \(?[\d.]+ nats a token, [\d.]+ reconstructed, [\d.]+ zeroed", text)
+    assert re.search(
+        r"\n  rows begin     [\d.]+ +FVU behind <\|end\|>, [\d.]+ without it(; loss recovered .* %, .* %)?\n", text
+    )
     assert re.search(r"\n  dead           \d+\.\d %", text)
     assert re.search(r"\n  decoder rows       1\.00     1\.00     1\.00\n", text)
     assert re.search(r"\n  [\d.]+ +encoder as decoder", text)
@@ -54,7 +58,18 @@ def test_json_says_the_same(tokenized: Path) -> None:
     assert (found["coder"], found["reads"], found["reconstructs"]) == ("two", "layers.1", "layers.1")
     assert (found["latents"], found["rows"], found["tokens"] + found["special"]) == (24, 10, 320)
     assert found["identity"]["format"] == "sparsify"
-    assert set(found) > {"l0", "published_l0", "l0_is_off", "dead", "fvu", "variants", "loss", "norms", "undefined"}
+    assert set(found) > {
+        "l0",
+        "published_l0",
+        "l0_is_off",
+        "dead",
+        "fvu",
+        "variants",
+        "loss",
+        "norms",
+        "undefined",
+        "beginnings",
+    }
     assert found["variants"][0].keys() == {"what", "fvu", "better", "remedy"}
 
 
@@ -201,3 +216,28 @@ def test_too_little_memory_is_one_sentence(tokenized: Path, monkeypatch: pytest.
     )
     monkeypatch.setattr("stages.coders.check.measure", lambda *arguments: np.linalg.inv(np.zeros((2, 2))))
     assert isinstance(run("one").exception, np.linalg.LinAlgError)
+
+
+def test_rows_that_begin_with_text(tokenized: Path) -> None:
+    text = (tokenized / "params.yaml").read_text()
+    (tokenized / "params.yaml").write_text(text.replace("bos: <|end|>", "bos: none"))
+    assert CliRunner().invoke(main, ["tokenize"]).exit_code == 0
+    lines = run("one").stdout.splitlines()
+    assert re.fullmatch(r"3,\d+ tokens in 100 rows, beside 1\d\d special or first ones, which don't count", lines[1])
+    assert any(re.match(r"  rows begin     [\d.]+ +FVU without it, [\d.]+ behind <\|end\|>", line) for line in lines)
+    found = json.loads(run("one", "--json").stdout)
+    assert found["skipped"] == 1
+    assert found["beginnings"].keys() == {"bos", "is_there", "behind", "without", "better"}
+    assert found["beginnings"]["is_there"] is False
+
+
+def test_other_rows_that_fit_better_are_said() -> None:
+    fits = Beginnings("<s>", False, Fit(0.1, 0.9), Fit(0.2, 0.8))
+    lines = [click.unstyle(line) for line in coder_command._verdict(made(), fits, "the files say otherwise")]
+    assert lines[:2] == [
+        "the files say otherwise",
+        "rows behind <s>: FVU 0.1000 is better than 0.2000; set corpus.bos: <s>",
+    ]
+    fits = Beginnings("<s>", True, Fit(0.2, None), Fit(0.1, None))
+    line, *_ = coder_command._verdict(made(), fits, None)
+    assert click.unstyle(line) == "rows without <s>: FVU 0.1000 is better than 0.2000; set corpus.bos: none"

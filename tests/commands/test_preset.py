@@ -257,3 +257,11 @@ def test_mistakes(clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert fails(clone, "pythia-16m") == "there is no preset pythia-16m; did you mean pythia-160m?"
     monkeypatch.chdir(tmp_path)
     assert fails(clone).startswith(f"expected presets in {tmp_path}/presets, but there are none; run Glossa in a clone")
+
+
+def test_rows_begin_as_those_that_the_coders_were_trained_on(name: str) -> None:
+    """As their authors' code makes them: TransformerLens' and Gemma's with BOS, those of sparsify as the tokenizer does."""
+    bos = {"gemma": "<bos>", "llama": "<|begin_of_text|>", "pythia": "none", "demo": "<|endoftext|>"}
+    bos |= {"gpt2-small-saelens": "<|endoftext|>", "gpt2-small-openai": "none"}
+    (expected,) = (value for start, value in bos.items() if name.startswith(start))
+    assert params.load(FILES[name]).corpus.bos == expected

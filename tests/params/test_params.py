@@ -88,6 +88,8 @@ PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bit
         # out of range
         ("seed: 0", "seed: -1", "seed should be greater than or equal to 0, found -1"),
         ("seed: 0", f"seed: {2**63}", f"seed should be less than {2**63}, found {2**63}"),
+        ("bos: <|end|>", "bos: null", "corpus.bos should be a valid string, found None"),
+        ("window: 8", "window: 8\n  skip_first: 32", "sampling.skip_first should leave something of the 32 columns of a row"),
         ("context_length: 32", "context_length: 4", "corpus.context_length should be greater than or equal to 8, found 4"),
         ("n: 6", "n: 0", "sampling.train.n should be greater than or equal to 1, found 0"),
         ("{random: 10}", "{random: -1}", "sampling.test.negatives.random should be greater than or equal to 0, found -1"),

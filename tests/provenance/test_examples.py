@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
+from click.testing import CliRunner
 
-from stages import paths
+from stages import params, paths
+from stages.cli import main
+from stages.examples.table import Examples
 from stages.latents.store import LatentStore
-from stages.provenance import accounted, examples
+from stages.provenance import accounted, activations, chain, examples
 from stages.provenance.check import Check
 from stages.provenance.examples import dense
+from stages.provenance.node import Node
 from stages.provenance.project import Project
 from tests.provenance.tampering import Rows, edit
 
@@ -79,3 +85,35 @@ def test_a_null_without_a_reason_is_named(project: Path) -> None:
     assert any(failure.said == "has neither an explanation nor a reason" for failure in check.failures) or any(
         failure.said == "is missing" for failure in check.failures
     )
+
+
+def test_first_columns_that_are_no_text_are_silent_in_windows_and_not_in_the_store(workplace: Path) -> None:
+    text = Path("params.yaml").read_text()
+    Path("params.yaml").write_text(text.replace("bos: <|end|>", "bos: none"))
+    for words in (["tokenize"], ["cache", "one"], ["cache", "two"], ["sample", "one"], ["sample", "two"]):
+        assert CliRunner().invoke(main, words).exit_code == 0
+    project = Project(params.load(), 200)
+    meta = paths.examples("one") / "meta.json"
+    said = json.loads(meta.read_text())
+    assert said["skip_first"] == 1
+    windows = pq.read_table(WINDOWS).to_pylist()
+    first = [row["activations"][0] for row in windows if row["activations"] and row["start"] % 32 == 0]
+    assert first
+    assert not any(first)
+    for check in (*examples.checks(project), *activations.of_rows(project, (0, 1))):
+        assert check.checked
+        assert not check.failed, check.failures
+    latent = windows[0]["latent"]
+    of_latent = next(iter(Examples.open(paths.examples("one")).of([latent])))
+    node = Node("examples", "one")
+    chain._as_stored("one", latent, said, 32, {"train": of_latent.train, "test": of_latent.test}, node)
+    assert [fact.status for fact in node.facts] == ["ok"]
+
+    del said["skip_first"]
+    meta.write_text(json.dumps(said))
+    assert {check.name: bool(check.failed) for check in examples.checks(project)} == {
+        "disjoint": False,
+        "silent": False,
+        "windows": True,
+    }
+    assert activations.of_rows(project, (0, 1))[1].failed

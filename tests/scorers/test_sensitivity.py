@@ -63,11 +63,13 @@ def wrote(*texts: str) -> Writer:
     return Writer(lambda request: Answer(json.dumps(dict(zip("abcdefgh", texts, strict=False))), key="call", model="m"))
 
 
-def run(monkeypatch: pytest.MonkeyPatch, model: Any = None, entry: Any = None, **options: Any) -> Scored:
+def run(
+    monkeypatch: pytest.MonkeyPatch, model: Any = None, entry: Any = None, skipped: int = 0, **options: Any
+) -> Scored:
     monkeypatch.setattr(encode, "load_tokenizer", lambda *names: (Tokenizer(), None))
     if model is not None:
         monkeypatch.setattr(llm, "load", lambda key, entry: model)
-    context = wired.context(monkeypatch)
+    context = wired.context(monkeypatch, skipped=skipped)
     object.__setattr__(context.p, "subject", type("Subject", (), {"model": "m", "revision": None}))
     scorer = scorers.load("x", {"kind": "sensitivity", "model": entry or {"provider": "pattern"}, **options})
     cat = planted.latent(0, wired.FIRES[0])
@@ -147,3 +149,9 @@ def test_an_estimate_counts_its_calls_and_runs_no_subject(monkeypatch: pytest.Mo
 def test_a_mistake_in_params_is_one_sentence() -> None:
     with pytest.raises(GlossaError, match=r"scorers\.x\.texts should be less than or equal to 26, found 27"):
         scorers.load("x", {"kind": "sensitivity", "model": {"provider": "pattern"}, "texts": 27})
+
+
+def test_a_first_column_that_is_no_text_does_not_fire(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = run(monkeypatch, wrote("cat the", "the cat"), texts=2, skipped=1)
+    rows = [row for row in found.verdicts.to_pylist() if row["explanation"] == OWN]
+    assert [row["active"] for row in rows] == [False, True]

@@ -66,9 +66,11 @@ def coder(**more: object) -> SparseCoder:
     return SparseCoder(**{**values, **more})  # type: ignore[arg-type]
 
 
-def context(monkeypatch: pytest.MonkeyPatch, own: SparseCoder | None = None, seed: int = 0) -> Context:
+def context(
+    monkeypatch: pytest.MonkeyPatch, own: SparseCoder | None = None, seed: int = 0, skipped: int = 0
+) -> Context:
     """A context in which the examples of ``planted`` come from this subject."""
-    found = Origin(subject(), own or coder(), [])
+    found = Origin(subject(), own or coder(), [], skipped)
     monkeypatch.setattr(origin, "load", lambda p, name: found)
     p = params.Params.model_construct(corpus=params.LocalText(source="text", path="x", context_length=32, tokens=32))
     return Context(planted.vocabulary(), seed, "one", p)

@@ -100,6 +100,10 @@ def test_what_the_files_say_about_a_coder(tmp_path: Path) -> None:
     assert saelens.read(write(tmp_path, config, tensors_of(config)), NONE).hookpoint is None
     standard = config_of("standard")
     assert saelens.read(write(tmp_path, standard, tensors_of(standard)), NONE).published_l0 is None
+    assert coder.prepend_bos is True
+    for said, expected in ((False, False), (None, None), ("yes", None)):
+        config["metadata"]["prepend_bos"] = said
+        assert saelens.read(write(tmp_path, config, tensors_of(config)), NONE).prepend_bos is expected
 
 
 def test_heads_are_merged_before_and_other_files_decide_nothing(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ def test_what_published_configs_mean(
     assert isinstance(coder.activation, activation)
     assert (coder.input_norm, coder.hookpoint) == (norm, hookpoint)
     assert bool(coder.b_pre.any()) is subtracts
+    assert coder.prepend_bos is {"gpt2_small_oai_v5_resid_mid": False, "gpt2_small_res_jb": None}.get(name, True)
 
 
 def test_the_mistral_coders_take_inputs_of_a_constant_norm_though_they_do_not_say_so(tmp_path: Path) -> None:
