@@ -15,10 +15,10 @@ from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.transcript import recording
 from stages.machine import runtime
+from stages.machine.kept import Kept
 from stages.machine.progress import bar
 from stages.outputs import file_sha256, identity
 from stages.similarity import ceiling, chosen, embedded, everything, reading, remembered, table
-from stages.similarity.kept import Kept
 from stages.similarity.key import Keys
 from stages.subject.load import pick_device
 
@@ -53,7 +53,7 @@ def command() -> None:
         coders = reading.coders(p, said, vectors, tokens)
         choice = chosen.choose(p, coders)
         keys = Keys(p, coders, tokens, device, None if model is None else model.identity["sha256"])
-        kept = Kept(runtime.home() / KEPT)
+        kept = Kept(runtime.home() / KEPT, "pair")
         outcomes = everything.outcomes(choice.pairs, coders, sources, p.compare.match, p.seed, keys, kept)
         compared = everything.together(choice.pairs, coders, outcomes)
         kept.make_room()

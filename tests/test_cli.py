@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -79,6 +81,8 @@ def test_what_is_no_user_s_mistake_is_not_hidden(monkeypatch: pytest.MonkeyPatch
         ("import stages.tokenize", ["torch", "transformers", "datasets"]),
         ("import stages.sample", ["torch", "transformers", "datasets", "matplotlib", "sentence_transformers"]),
         ("import stages.cache", ["torch", "transformers"]),
+        ("import stages.explain, stages.score", ["torch", "transformers", "zarr", "scipy", "pandas", "openai", "dvc"]),
+        ("import stages.report", ["torch", "transformers", "sentence_transformers", "pandas", "scipy.stats"]),
         ("import stages.commands.coder, stages.commands.preset", ["torch", "transformers"]),
         ("from stages.cli import main; main(['--help'], standalone_mode=False)", ["torch", "transformers", "numpy"]),
     ],
@@ -88,6 +92,40 @@ def test_a_command_imports_only_what_it_runs(code: str, unwanted: list[str]) -> 
     root = Path(__file__).parents[1]
     found = subprocess.run([sys.executable, "-c", check], cwd=root, capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, "\n")
+
+
+HEAVY = (
+    "torch",
+    "transformers",
+    "sentence_transformers",
+    "datasets",
+    "pandas",
+    "sklearn",
+    "openai",
+    "aiohttp",
+    "dvc",
+    "matplotlib",
+)
+
+
+def test_a_stage_that_computes_little_imports_little(finished_workplace: Path, tmp_path: Path) -> None:
+    """Half of the stages of the demo are such: what they import is most of what they take."""
+    shutil.copytree(finished_workplace, tmp_path / "here")
+    model = "model: {provider: pattern}"
+    with (tmp_path / "here/params.yaml").open("a") as file:
+        file.write(f"scorers:\n  fuzzing: {{kind: fuzzing, {model}}}\n")
+    report = "import atexit, sys; atexit.register(lambda: print('\\n', *sorted(set(sys.argv.pop().split()) & set(sys.modules))))"
+    for words, light in (
+        ("sample one", HEAVY),
+        ("explain one pattern", (*HEAVY, "scipy")),
+        ("score one pattern fuzzing", (*HEAVY, "scipy")),
+    ):
+        code = f"{report}; from stages.cli import main; main({words.split()!r})"
+        command = [sys.executable, "-c", code, " ".join(light)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        done = subprocess.run(command, cwd=tmp_path / "here", env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[-1].split() == [], words
 
 
 @pytest.mark.parametrize(

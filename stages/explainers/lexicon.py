@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.corpus.lexis import PLACES, look
-from stages.corpus.tokens import Tokens
+from stages.corpus.tokens import Tokens, identity_of
+from stages.machine import runtime
+from stages.machine.kept import Kept
 from stages.machine.progress import bar
+from stages.outputs import fingerprint
+from stages.wiring import reach
 
 KINDS = ("piece", "word", "before", "shape")
+
+STARTS = ("stages.explainers.lexicon:_look", "stages.corpus.tokens:Tokens")
+"""Where the code starts that decides what is seen."""
+
+LARGEST = 2**26
+"""Positions, 17 bytes each, up to which a corpus's lexicon is kept."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +74,15 @@ class Lexicon:
 
 
 _last: dict[tuple[str, int], Lexicon] = {}
-"""The one that was built last, for the next coder of the same corpus."""
+"""The one that was built last, for the next explanations in this process."""
 
 
 def build(tokens: Tokens, window: int) -> Lexicon:
-    """Looks at every window of the corpus once; the last lexicon is remembered."""
+    """Looks at every window of the corpus once. The last lexicon is remembered, and what was seen is kept for the stages of other coders.
+
+    Raises:
+        GlossaError: a part of data/tokens is missing, or what was seen can't be kept.
+    """
     key = tokens.sha256, window
     if key not in _last:
         _last.clear()
@@ -74,6 +91,23 @@ def build(tokens: Tokens, window: int) -> Lexicon:
 
 
 def _build(tokens: Tokens, window: int) -> Lexicon:
+    store, key = Kept(runtime.home() / "lexicons", "lexicon"), _key(tokens, window)
+    found = store.get(key)
+    if found is not None:
+        names, codes, places = _unpack(found)
+    else:
+        names, codes, places = _look(tokens, window)
+        if len(places) <= LARGEST:
+            store.put(key, _pack(names, codes, places))
+            store.make_room()
+    return Lexicon(window, {kind: _column(names[kind], codes[kind]) for kind in KINDS}, places)
+
+
+Seen = tuple[dict[str, list[str]], dict[str, NDArray[np.int32]], NDArray[np.uint8]]
+"""By kind what each code means, and the code at every position; the surroundings there."""
+
+
+def _look(tokens: Tokens, window: int) -> Seen:
     vocabulary = tokens.vocabulary
     blocks = tokens.matrix.reshape(-1, window)
     codes = {kind: np.zeros(blocks.size, np.int32) for kind in KINDS}
@@ -89,7 +123,26 @@ def _build(tokens: Tokens, window: int) -> Lexicon:
             if sight.places:
                 places[position] = sum(bit[name] for name in sight.places)
             position += 1
-    return Lexicon(window, {kind: _column(list(names[kind]), codes[kind]) for kind in KINDS}, places)
+    return {kind: list(names[kind]) for kind in KINDS}, codes, places
+
+
+def _key(tokens: Tokens, window: int) -> str:
+    """The hash of all that decides what is seen."""
+    code = reach.digest(reach.reached(STARTS))
+    return fingerprint([identity_of(tokens), window, code, unicodedata.unidata_version])
+
+
+def _pack(names: dict[str, list[str]], codes: dict[str, NDArray[np.int32]], places: NDArray[np.uint8]) -> bytes:
+    file = BytesIO()
+    texts = np.frombuffer(json.dumps(names).encode(), np.uint8)
+    np.savez(file, names=texts, places=places, **{f"codes_{kind}": codes[kind] for kind in KINDS})
+    return file.getvalue()
+
+
+def _unpack(content: bytes) -> Seen:
+    with np.load(BytesIO(content)) as arrays:
+        names = json.loads(arrays["names"].tobytes())
+        return names, {kind: arrays[f"codes_{kind}"] for kind in KINDS}, arrays["places"]
 
 
 def _column(names: list[str], codes: NDArray[np.int32]) -> Column:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from stages.machine.kept import Kept
 from stages.machine.progress import bar
 from stages.similarity import lists, outcome, packed
-from stages.similarity.kept import Kept
 from stages.similarity.key import Keys
 from stages.similarity.known import Known, Sources
 from stages.similarity.lists import Link, Relatives

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from stages.corpus.lexis import Sight, look, piece_of
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
 from stages.examples.table import LatentExamples, Windows
+from stages.explainers import lexicon
 from stages.explainers.pattern import sentence
 from stages.explainers.rules import Fit, Rule
+from stages.machine import runtime
+from stages.wiring import reach
 
 WORDS = ["<end>", " the", " cat", " dog", " is", " are", " run", "ning", " 12", "\n", " (", " sea"]
 WINDOW = 8
@@ -117,3 +121,63 @@ def test_sentences_are_one_line_with_paired_quotes() -> None:
 def test_unknown_kind_is_named() -> None:
     with pytest.raises(GlossaError, match=r"explainers\.mine\.kind is 'patern'.*did you mean pattern"):
         explainers.load("mine", {"kind": "patern"})
+
+
+def test_what_was_seen_is_kept_for_the_next_process_until_something_changes_that_decides_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens, latent = corpus(tmp_path, lambda block: block == 2)
+    unit = explainers.load("pattern", {"kind": "pattern"})
+    looked: list[int] = []
+    real = lexicon._look
+    monkeypatch.setattr(lexicon, "_look", lambda *arguments: looked.append(1) or real(*arguments))
+
+    def anew() -> Any:
+        """As another process would."""
+        lexicon._last.clear()
+        return list(unit.explain([latent], tokens))
+
+    first = anew()
+    built = lexicon.build(tokens, WINDOW)
+    assert anew() == first
+    assert len(looked) == 1
+    kept = lexicon.build(tokens, WINDOW)
+    assert kept is not built
+    assert (kept.places == built.places).all()
+    assert kept.places.dtype == built.places.dtype
+    for kind in lexicon.KINDS:
+        assert kept.columns[kind].names == built.columns[kind].names
+        for name in ("codes", "order", "first"):
+            was, now = (getattr(one.columns[kind], name) for one in (built, kept))
+            assert now.dtype == was.dtype
+            assert (now == was).all()
+
+    (file,) = (runtime.home() / "lexicons").iterdir()
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    assert anew() == first
+    assert len(looked) == 2, "what is damaged is made anew"
+    assert anew() == first
+    lexicon.build(tokens, 2 * WINDOW)
+    assert len(looked) == 3
+    table = tokens.directory / "vocabulary.parquet"
+    table.write_bytes(table.read_bytes() + b" ")
+    anew()
+    assert len(looked) == 4, "other tokens"
+    monkeypatch.setattr(lexicon, "STARTS", (*lexicon.STARTS, "stages.errors:nearest"))
+    anew()
+    assert len(looked) == 5, "other code"
+    monkeypatch.setattr(lexicon, "LARGEST", 0)
+    shutil.rmtree(runtime.home() / "lexicons")
+    anew()
+    anew()
+    assert len(looked) == 7, "a corpus too large is looked at each time"
+
+
+def test_the_code_of_what_is_kept_covers_what_is_seen() -> None:
+    places = {part.place for part in reach.reached(lexicon.STARTS)}
+    assert {
+        "stages/corpus/lexis.py:look",
+        "stages/corpus/lexis.py:PLACES",
+        "stages/corpus/tokens.py:Vocabulary",
+    } <= places
+    assert "stages/explainers/lexicon.py:_look" in places

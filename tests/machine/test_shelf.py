@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +16,7 @@ import pytest
 
 from stages.machine import links, shelf
 from stages.machine.shelf import DamagedError, NotKeptError, Shelf
+from tests import nursery
 from tests.folders import tree
 
 SIZE = 1000
@@ -269,31 +268,16 @@ def test_a_folder_without_its_manifest_makes_way(kept: Shelf, tmp_path: Path) ->
     assert taken(kept, tmp_path, "a") is not None
 
 
-# Every line it reads is the number of steps after which a process that keeps something is killed.
-NURSERY = """
-import os, signal, sys
-from pathlib import Path
+CODE = """
 from stages.machine import links, shelf
+
 folder, source = map(Path, sys.argv[1:])
-def dying(fast):
-    def counted(*args, **kwargs):
-        global left
-        left -= 1
-        if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return fast(*args, **kwargs)
-    return counted
-for module, name in (
+mortal(
     (links, "link"), (shelf, "file_sha256"), (shelf, "dumps"), (Path, "rename"), (Path, "mkdir"), (shelf.shutil, "rmtree")
-):
-    setattr(module, name, dying(getattr(module, name)))
-for line in sys.stdin:
-    child = os.fork()
-    if child == 0:
-        left = int(line)
-        shelf.Shelf(folder, 2500).keep({"name": "x"}, source, ("a", "b"))
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+)
+
+def work():
+    shelf.Shelf(folder, 2500).keep({"name": "x"}, source, ("a", "b"))
 """
 
 
@@ -302,19 +286,13 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path: Path) -> None:
     kept = Shelf(tmp_path / "stores", 2500)
     source = made(tmp_path / "made", "x")
     ended, whole = [], []
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    command = [sys.executable, "-c", NURSERY, str(kept.folder), str(source)]
-    with subprocess.Popen(command, text=True, **pipes) as nursery:
-        assert nursery.stdin is not None
-        assert nursery.stdout is not None
+    with nursery.opened(CODE, str(kept.folder), str(source)) as run:
         while not ended or ended[-1] == -signal.SIGKILL:
             shutil.rmtree(kept.folder, ignore_errors=True)
             for age, name in enumerate(("old", "new")):
                 kept.keep({"name": name}, source, PARTS)
                 os.utime(kept._place({"name": name}) / shelf.MANIFEST, ns=(age, age))
-            nursery.stdin.write(f"{len(ended)}\n")
-            nursery.stdin.flush()
-            ended.append(int(nursery.stdout.readline()))
+            ended.append(run(len(ended)))
             present = {name for name in ("old", "new", "x") if kept.has({"name": name})}
             assert "new" in present
             whole.append("x" in present)
@@ -326,7 +304,6 @@ def test_killed_at_any_moment_it_is_whole_or_not_there(tmp_path: Path) -> None:
             assert kept.has({"name": "x"})
             kept.trim()
             assert {path.name for path in kept.folder.iterdir() if path.name.startswith(".")} == {shelf.LOCK}
-        nursery.stdin.close()
     assert ended.pop() == 0
     assert len(ended) >= 8
     assert whole == sorted(whole)

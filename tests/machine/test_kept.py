@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from stages.errors import GlossaError
-from stages.similarity import kept
-from stages.similarity.kept import ENDING, UNFINISHED, Kept
+from stages.machine import kept
+from stages.machine.kept import UNFINISHED, Kept
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Kept:
-    return Kept(tmp_path / "pairs")
+    return Kept(tmp_path / "pairs", "pair")
 
 
 def test_what_was_put_is_got_and_counted(store: Kept) -> None:
@@ -22,15 +22,15 @@ def test_what_was_put_is_got_and_counted(store: Kept) -> None:
     store.put("a", b"one")
     store.put("b", b"")
     store.put("a", b"two")
-    again = Kept(store.folder)
+    again = Kept(store.folder, "pair")
     assert (again.get("a"), again.get("b"), again.get("c")) == (b"two", b"", None)
     assert again.hits == 2
-    assert sorted(file.name for file in store.folder.iterdir()) == [f"a{ENDING}", f"b{ENDING}"]
+    assert sorted(file.name for file in store.folder.iterdir()) == ["a.pair", "b.pair"]
 
 
 def test_whatever_byte_is_damaged_nothing_is_read_and_it_is_said(store: Kept, capsys: pytest.CaptureFixture) -> None:
     store.put("a", b"0123456789")
-    file = store.folder / f"a{ENDING}"
+    file = store.folder / "a.pair"
     whole = file.read_bytes()
     for place in range(len(whole)):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
@@ -44,9 +44,9 @@ def test_whatever_byte_is_damaged_nothing_is_read_and_it_is_said(store: Kept, ca
 
 
 def test_what_can_not_be_read_is_said(store: Kept, capsys: pytest.CaptureFixture) -> None:
-    (store.folder / f"a{ENDING}").mkdir(parents=True)
+    (store.folder / "a.pair").mkdir(parents=True)
     assert store.get("a") is None
-    assert f"a{ENDING} can't be read (" in capsys.readouterr().err
+    assert "a.pair can't be read (" in capsys.readouterr().err
 
 
 def test_a_folder_that_can_not_be_is_one_sentence(tmp_path: Path) -> None:
@@ -54,14 +54,14 @@ def test_a_folder_that_can_not_be_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(
         GlossaError, match=r"results should be kept in .*file/pairs, but .*; delete it, or set GLOSSA_HOME"
     ):
-        Kept(tmp_path / "file" / "pairs").put("a", b"")
+        Kept(tmp_path / "file" / "pairs", "pair").put("a", b"")
 
 
 def test_whoever_is_killed_while_writing_leaves_nothing_that_is_read(store: Kept) -> None:
     code = (
-        "import os, signal, sys; from pathlib import Path; from stages.similarity.kept import Kept\n"
+        "import os, signal, sys; from pathlib import Path; from stages.machine.kept import Kept\n"
         "Path.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Kept(Path(sys.argv[1])).put('a', b'1' * 100_000)"
+        "Kept(Path(sys.argv[1]), 'pair').put('a', b'1' * 100_000)"
     )
     done = subprocess.run([sys.executable, "-c", code, store.folder], check=False)
     assert done.returncode == -9
@@ -77,8 +77,8 @@ def test_whoever_is_killed_while_writing_leaves_nothing_that_is_read(store: Kept
 
 def test_processes_that_write_at_once_never_read_half_of_it(store: Kept) -> None:
     code = (
-        "import sys; from pathlib import Path; from stages.similarity.kept import Kept\n"
-        "store = Kept(Path(sys.argv[1]))\n"
+        "import sys; from pathlib import Path; from stages.machine.kept import Kept\n"
+        "store = Kept(Path(sys.argv[1]), 'pair')\n"
         "for n in range(300):\n"
         "    store.put('a', bytes([65 + n % 7]) * 50_000)\n"
         "    found = store.get('a')\n"
@@ -88,16 +88,16 @@ def test_processes_that_write_at_once_never_read_half_of_it(store: Kept) -> None
         subprocess.Popen([sys.executable, "-c", code, store.folder], stderr=subprocess.PIPE, text=True) for _ in "ab"
     ]
     assert [process.communicate()[1] for process in running] == ["", ""]
-    assert [file.name for file in store.folder.iterdir()] == [f"a{ENDING}"]
+    assert [file.name for file in store.folder.iterdir()] == ["a.pair"]
 
 
 def test_what_was_not_used_for_longest_makes_room(store: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     for age, key in enumerate("dcba"):
         store.put(key, b"x" * 1000)
-        os.utime(store.folder / f"{key}{ENDING}", (time.time() - 1000 + age,) * 2)
-    size = (store.folder / f"a{ENDING}").stat().st_size
+        os.utime(store.folder / f"{key}.pair", (time.time() - 1000 + age,) * 2)
+    size = (store.folder / "a.pair").stat().st_size
     monkeypatch.setattr(kept, "ROOM", 2 * size)
-    later = Kept(store.folder)
+    later = Kept(store.folder, "pair")
     assert later.get("d") == b"x" * 1000, "now it is the newest"
     later.make_room()
     assert sorted(file.stem for file in store.folder.iterdir()) == ["a", "d"]
@@ -106,4 +106,4 @@ def test_what_was_not_used_for_longest_makes_room(store: Kept, monkeypatch: pyte
     later.get("a")
     later.make_room()
     assert len(list(store.folder.iterdir())) == 4, "what one process has used stays, whatever it takes"
-    Kept(store.folder.parent / "nowhere").make_room()
+    Kept(store.folder.parent / "nowhere", "pair").make_room()

@@ -17,8 +17,6 @@ import click
 
 from stages.errors import GlossaError
 
-MAGIC = b"glossa/pair 1\n"
-ENDING = ".pair"
 UNFINISHED = ".partial"
 ROOM = 2**32
 """Bytes that are kept at most, unless one run uses more."""
@@ -27,10 +25,12 @@ ABANDONED_SECONDS = 86_400
 
 
 class Kept:
-    """Results in one folder."""
+    """Results of one kind in one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str) -> None:
+        """``kind`` is a word for what is kept, with which files begin and their names end."""
         self.folder = folder
+        self._magic, self._ending = f"glossa/{kind} 1\n".encode(), f".{kind}"
         self.hits = 0
         """How often something was found."""
         self._used: set[Path] = set()
@@ -45,8 +45,8 @@ class Kept:
         except OSError as error:
             self._say(path, f"can't be read ({error})")
             return None
-        start = len(MAGIC) + hashlib.sha256().digest_size
-        if found[:start] != MAGIC + hashlib.sha256(found[start:]).digest():
+        start = len(self._magic) + hashlib.sha256().digest_size
+        if found[:start] != self._magic + hashlib.sha256(found[start:]).digest():
             self._say(path, "is damaged")
             return None
         with suppress(OSError):
@@ -68,7 +68,8 @@ class Kept:
             partial = Path(name)
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    file.write(MAGIC + hashlib.sha256(content).digest() + content)
+                    file.write(self._magic + hashlib.sha256(content).digest())
+                    file.write(content)
                 partial.replace(path)
             except BaseException:
                 partial.unlink(missing_ok=True)
@@ -82,7 +83,7 @@ class Kept:
     def make_room(self) -> None:
         """Deletes what was not used for longest until no more than ``ROOM`` is taken, or nothing is left but what this process used."""
         known: list[tuple[float, int, Path]] = []
-        for path in self.folder.glob(f"*{ENDING}") if self.folder.is_dir() else ():
+        for path in self.folder.glob(f"*{self._ending}") if self.folder.is_dir() else ():
             with suppress(OSError):
                 facts = path.stat()
                 known.append((facts.st_mtime, facts.st_size, path))
@@ -98,7 +99,7 @@ class Kept:
                     path.unlink()
 
     def _path(self, key: str) -> Path:
-        return self.folder / f"{key}{ENDING}"
+        return self.folder / f"{key}{self._ending}"
 
     @staticmethod
     def _say(path: Path, what: str) -> None:
