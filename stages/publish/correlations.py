@@ -38,18 +38,14 @@ def correlations(results: Results) -> list[dict[str, Any]]:
     return found
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """The ranks of numbers from 1 on; equal ones share the mean of theirs."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[places]
-
-
 def spearman(pairs: np.ndarray) -> dict[str, float | None]:
     """Returns Spearman's correlation of [n, 2] numbers and its 95 % interval (Bonett & Wright, Psychometrika 65, 2000)."""
+    from scipy.stats import rankdata
+
     n = len(pairs)
     if n < LEAST or (np.ptp(pairs, axis=0) == 0).any():
         return {"spearman": None, "low": None, "high": None}
-    found = float(np.clip(np.corrcoef(np.apply_along_axis(_ranks, 0, pairs), rowvar=False)[0, 1], -1, 1))
+    found = float(np.clip(np.corrcoef(rankdata(pairs, axis=0), rowvar=False)[0, 1], -1, 1))
     if abs(found) > 1 - 1e-12:
         return {"spearman": found, "low": found, "high": found}
     error = 1.959964 * sqrt((1 + found**2 / 2) / (n - 3))
