@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,8 @@ def _key(tokens: Tokens, window: int) -> str:
 def _pack(names: dict[str, list[str]], codes: dict[str, NDArray[np.int32]], places: NDArray[np.uint8]) -> bytes:
     file = BytesIO()
     texts = np.frombuffer(json.dumps(names).encode(), np.uint8)
-    np.savez(file, names=texts, places=places, **{f"codes_{kind}": codes[kind] for kind in KINDS})
+    arrays: dict[str, Any] = {f"codes_{kind}": codes[kind] for kind in KINDS}
+    np.savez(file, names=texts, places=places, **arrays)
     return file.getvalue()
 
 
