@@ -35,7 +35,7 @@ def expected(local: Local, explanation: str, texts: Sequence[Sequence[str]]) -> 
     layout = _Layout(local, head)
     laid = [layout.rows(tokens) for tokens in texts]
     fitting = [part for part in laid if all(map(layout.fits, part))]
-    beginning = local.begin(head) if len(head) > 1 and fitting else None
+    beginning = local.begin(head) if len(head) > 1 and any(fitting) else None
     read = iter(tree.read(local, fitting, beginning))
     found: list[NDArray[np.float64] | str] = []
     for tokens, part in zip(texts, laid, strict=True):
