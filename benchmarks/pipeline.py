@@ -240,6 +240,9 @@ def _sizes_of_files(size: str, found: dict[str, Found]) -> list[Row]:
             f"lines of lock files a stage: {what}",
             f"{old.lock_lines / old.stages:.1f}" if old else "",
             f"{new.lock_lines / new.stages:.1f}",
+            "",
+            "≤ 25",
+            new.lock_lines <= 25 * new.stages,
         ),
         Row(
             f"lines of dvc.yaml and coder.yaml: {what}",

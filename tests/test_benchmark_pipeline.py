@@ -87,7 +87,7 @@ def test_the_table_says_what_was_missed(pipeline: ModuleType) -> None:
         "old:demo": pipeline.Found(53, 100.0, 5.0, None, 5300, 400),
         "new:demo": pipeline.Found(54, 20.0, 1.6, None, 1080, 200, 2.5),
         "old:42": pipeline.Found(255, 800.0, 60.0),
-        "new:42": pipeline.Found(256, 41.0, 5.0),
+        "new:42": pipeline.Found(256, 41.0, 5.0, None, 6401),
         "new:10": pipeline.Found(64, 8.0, 2.0),
         "old:whole": pipeline.Found(53, 500.0, 5.0, 400.0),
         "new:whole": pipeline.Found(54, 340.0, 1.5, 200.0),
@@ -99,6 +99,9 @@ def test_the_table_says_what_was_missed(pipeline: ModuleType) -> None:
         "from 10 to 42 coders": ("", False),
         "nothing to do: the demo": ("", False),
         "nothing to do: 42 coders": ("", True),
+        "lines of lock files a stage: the demo": ("", True),
+        "lines of lock files a stage: 10 coders": ("", True),
+        "lines of lock files a stage: 42 coders": ("", False),
         "the demo with its real commands, wall": ("0.50", True),
         "the demo with its real commands, processor": ("0.68", True),
     }
