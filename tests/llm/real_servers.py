@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from stages import params
 from stages.cli import main
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 def free_port() -> int:
