@@ -274,7 +274,9 @@ def test_the_demo_runs_from_the_hub_and_then_without_it(
 ) -> None:
     text = Path("params.yaml").read_text()
     coder = "{path: hub://glossa/demo/coders/resid1, hookpoint: layers.1}"
-    text = text.replace("{model: subject}", "{model: glossa/demo-subject}").replace("3_200", "640")
+    text = text.replace("{model: subject}", "{model: glossa/demo-subject}").replace(
+        "3_200, bos: <|end|>", "640, bos: <|endoftext|>"
+    )
     Path("params.yaml").write_text(text.replace("{path: coders/one, hookpoint: layers.0}", coder))
     stores = []
     with serving(monkeypatch, tmp_path / "hub") as hub:

@@ -277,23 +277,20 @@ def read_coder(p: params.Params, name: str, latent: int | None = None, unfinishe
         if coder == name and not (unfinished and not paths.scores(coder, explainer, scorer).exists()):
             scores.setdefault(explainer, {})[scorer] = _scores(coder, explainer, scorer, latent)
     of_latents = scores.pop(params.LATENT, {})
+    explainers = [e for e in p.explainers if not unfinished or paths.explanations(name, e).exists()]
     return CoderResults(
         name,
         meta["hookpoint"],
         meta,
-        {
-            explainer: _explanations(name, explainer, latent)
-            for explainer in p.explainers
-            if not unfinished or paths.explanations(name, explainer).exists()
-        },
+        {explainer: _explanations(name, explainer, latent) for explainer in explainers},
         scores,
         of_latents,
-        dict(_imported(p, name)),
+        dict(_imported(name, explainers)),
     )
 
 
-def _imported(p: params.Params, coder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for explainer in p.explainers:
+def _imported(coder: str, explainers: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for explainer in explainers:
         meta = read_meta(paths.explanations(coder, explainer), explanations_table.SCHEMA, explanations_table.VERSION)
         if (found := meta.get("imported")) is not None:
             yield explainer, {**found, "explained": meta["explained"]}

@@ -40,7 +40,7 @@ def test_failures_are_named_and_end_with_exit_code_1(project: Path) -> None:
     told = glossa("audit", code=1)
     assert "outputs: 1 of " in told
     assert "  data/scores/one/llm/detection\n    is not what pipelines/one/dvc.yaml:score@llm-detection wrote" in told
-    assert told.splitlines()[-1] == "3 of 22 checks failed: outputs, figures, scores"
+    assert told.splitlines()[-1] == "3 of 23 checks failed: outputs, figures, scores"
 
 
 def test_json_has_every_check_with_its_counts(project: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_page_is_written_beside_the_table(project: Path) -> None:
     told = glossa("audit", "--sample", "0", "--html", "pages/audit.html")
     assert told.splitlines()[-1].startswith("Nothing differs: ")
     page = Path("pages/audit.html").read_text()
-    assert page.count('<th scope="row">') == 22
+    assert page.count('<th scope="row">') == 23
     assert "Nothing differs" in page
 
 
@@ -104,7 +104,7 @@ def test_strict_lets_nothing_pass_that_was_not_checked(project: Path) -> None:
     said = last("--strict", code=1)
     assert said.startswith("Not all could be checked, as --strict demands: lock: ")
     commit()
-    assert last("--strict", code=0).endswith(" comparisons in 22 checks")
+    assert last("--strict", code=0).endswith(" comparisons in 23 checks")
     shutil.rmtree("data/latents")
     said = last("--strict", code=1)
     assert said.startswith(
@@ -128,7 +128,7 @@ def test_where_nothing_is_here_to_look_at_nothing_is_vouched_for(project: Path) 
     assert (found["sound"], found["verdict"]) == (False, said.rpartition(": ")[0])
     assert '<h2 class="unknown">Nothing could be checked' in Path("audit.html").read_text()
     replace([Path("pipelines/one/dvc.lock")], {"cmd: glossa sample one": "cmd: glossa sample two"})
-    assert last(code=1) == "1 of 22 checks failed: lock"
+    assert last(code=1) == "1 of 23 checks failed: lock"
 
 
 def test_other_versions_of_packages_are_told_and_no_failure(project: Path) -> None:
