@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from stages.coders import readings
-from stages.coders.check import BATCH_TOKENS, CONTROLS, LOGITS, Fvu, at_ordinary, loss_of, nats_of
+from stages.coders.check import CONTROLS, measure
 from stages.coders.sparse_coder import SparseCoder
-from stages.subject.hookpoints import activations, resolve
 from stages.subject.load import Subject
 
 TOKENS = 16_384
@@ -88,33 +85,17 @@ def compare(
     ids = ids[: max(1, TOKENS // ids.shape[1])]
     bare = ids[:, 1:] if is_there else ids[:, :-1]
     behind = torch.cat([torch.full_like(bare[:, :1], bos), bare], 1)
-    counts = ~special[bare]
-    counts[:, : max(1, skipped)] = False
-    in_behind = torch.cat([torch.zeros_like(counts[:, :1]), counts], 1)
-    if not counts.any():
+    first = max(1, skipped)
+    if special[bare[:, first:]].all():
         return None
-    return Beginnings(name, is_there, _fit(subject, coder, behind, in_behind), _fit(subject, coder, bare, counts))
+    return Beginnings(
+        name, is_there, _fit(subject, coder, behind, special, 1 + first), _fit(subject, coder, bare, special, first)
+    )
 
 
-def _fit(subject: Subject, coder: SparseCoder, ids: Tensor, counts: Tensor) -> Fit:
-    own = readings.meant(subject, coder)
-    has_loss = resolve(subject, own.reconstructs).part != "normalized"
-    fvu, nats, predicted = Fvu(), np.zeros(3), 0
-    rows = max(1, min(BATCH_TOKENS, LOGITS // subject.vocabulary_size) // ids.shape[1])
-    with torch.inference_mode():
-        for part, here in zip(ids.split(rows), counts.split(rows), strict=True):
-            read = activations(subject, list({own.reads, own.reconstructs}), part)
-            x = at_ordinary(read[own.reads], here, coder, own.reads, subject)
-            y = at_ordinary(read[own.reconstructs], here, coder, own.reconstructs, subject)
-            made = coder.reconstruct(x)
-            centred = coder.input_norm == "centre"
-            mean = y.mean(dim=1, keepdim=True) if centred else torch.zeros_like(y[:, :1])
-            fvu.add((y - mean).float(), made.float())
-            if has_loss:
-                found, n = nats_of(subject, own.reconstructs, part, here, made + mean)
-                nats, predicted = nats + found, predicted + n
-    loss = loss_of(nats, predicted, {} if has_loss else {"loss": ""})
-    return Fit(fvu.value() if fvu.n else None, None if loss is None else loss.recovered)
+def _fit(subject: Subject, coder: SparseCoder, ids: Tensor, special: Tensor, skipped: int) -> Fit:
+    found = measure(subject, coder, ids, special, skipped=skipped, with_mistakes=False)
+    return Fit(found.fvu, None if found.loss is None else found.loss.recovered)
 
 
 def token(tokenizer: object) -> str | None:

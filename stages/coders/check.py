@@ -102,10 +102,12 @@ def measure(
     batch_tokens: int = BATCH_TOKENS,
     progress: Callable[[int], object] = id,
     skipped: int = 0,
+    with_mistakes: bool = True,
 ) -> Check:
     """Runs ``ids`` [rows, length] through the subject and the coder.
 
-    Tokens that are ``special`` [vocabulary] and the first ``skipped`` columns, which are no text, don't count.
+    Tokens that are ``special`` [vocabulary] and the first ``skipped`` columns, which are no text, don't count. Without
+    ``with_mistakes`` no other readings of the coder are tried.
 
     Raises:
         GlossaError: the coder does not fit its hookpoint, what it reads is not finite, or no token is ordinary.
@@ -115,8 +117,9 @@ def measure(
         raise GlossaError("expected ordinary tokens to check a coder on, found special ones alone; use a longer corpus")
     own = readings.meant(subject, coder)
     undefined = _undefined(subject, own)
-    others = [] if "variants" in undefined else list(readings.mistaken(subject, own, ids[:1]))
-    fvus = {reading: Fvu() for reading in ([own, *others] if coder.W_dec is not None else [])}
+    tries = with_mistakes and "variants" not in undefined
+    others = list(readings.mistaken(subject, own, ids[:1])) if tries else []
+    fvus = {reading: _Fvu() for reading in ([own, *others] if coder.W_dec is not None else [])}
     fired = torch.zeros(coder.n_latents, dtype=torch.long)
     norms: list[Tensor] = []
     nats, predicted = np.zeros(3), 0
@@ -127,23 +130,21 @@ def measure(
             ordinary = ~special[part]
             ordinary[:, :skipped] = False
             read = activations(subject, hookpoints, part)
-            x = at_ordinary(read[own.reads], ordinary, coder, own.reads, subject)
+            x = _at(read[own.reads], ordinary, coder, own.reads, subject)
             events = coder.encode(x)
             fired += torch.bincount(events.latents.cpu(), minlength=coder.n_latents)
             norms.append(x.float().norm(dim=1).cpu())
             for reading, fvu in fvus.items():
-                y = at_ordinary(read[reading.reconstructs], ordinary, coder, reading.reconstructs, subject)
+                y = _at(read[reading.reconstructs], ordinary, coder, reading.reconstructs, subject)
                 if reading is own:
                     made = coder.decode(events, x)
                 else:
-                    made = reading.coder.reconstruct(
-                        at_ordinary(read[reading.reads], ordinary, coder, reading.reads, subject)
-                    )
+                    made = reading.coder.reconstruct(_at(read[reading.reads], ordinary, coder, reading.reads, subject))
                 centred = reading.coder.input_norm == "centre"  # then it aims at centred values
                 mean = y.mean(dim=1, keepdim=True) if centred else torch.zeros_like(y[:, :1])
                 fvu.add((y - mean).float(), made.float())
                 if reading is own and "loss" not in undefined:
-                    found, n = nats_of(subject, own.reconstructs, part, ordinary, made + mean)
+                    found, n = _nats(subject, own.reconstructs, part, ordinary, made + mean)
                     nats, predicted = nats + found, predicted + n
             progress(part.numel())
     results = {reading: fvu.value() for reading, fvu in fvus.items()}
@@ -161,14 +162,14 @@ def measure(
         dead=float((fired == 0).float().mean()),
         fvu=results.get(own),
         variants=[_variant(reading, results[reading], results[own]) for reading in others],
-        loss=loss_of(nats, predicted, undefined),
+        loss=_loss(nats, predicted, undefined),
         norms=_norms(coder, torch.cat(norms)),
         undefined=undefined,
         skipped=skipped,
     )
 
 
-class Fvu:
+class _Fvu:
     """Sums over batches; squares are taken around the mean of the first batch, so that no digits are lost."""
 
     def __init__(self) -> None:
@@ -177,7 +178,6 @@ class Fvu:
         self.around = self.sum = torch.zeros(0)
 
     def add(self, y: Tensor, made: Tensor) -> None:
-        """Takes targets ``y`` [tokens, width] and what was ``made`` of them."""
         if not len(y):
             return
         if not self.n:
@@ -189,7 +189,7 @@ class Fvu:
         self.sum += z.sum(0).cpu().double()
 
     def value(self) -> float | None:
-        """Returns Σ|y - ŷ|² / Σ|y - ȳ|², None if ``y`` does not vary, or what was made of it is not finite."""
+        """None if ``y`` does not vary, or what was made of it is not finite."""
         variance = self.square - float(self.sum.pow(2).sum()) / self.n
         return self.error / variance if variance > 0 and np.isfinite(self.error) else None
 
@@ -209,7 +209,7 @@ def _undefined(subject: Subject, own: Reading) -> dict[str, str]:
     return found
 
 
-def at_ordinary(hidden: Tensor, ordinary: Tensor, coder: SparseCoder, hookpoint: str, subject: Subject) -> Tensor:
+def _at(hidden: Tensor, ordinary: Tensor, coder: SparseCoder, hookpoint: str, subject: Subject) -> Tensor:
     """What a hookpoint gives at ordinary tokens, [tokens, width], as the coder takes it."""
     x = hidden[ordinary.to(hidden.device)].to(coder.device, coder.b_enc.dtype)
     if not torch.isfinite(x).all():
@@ -219,7 +219,7 @@ def at_ordinary(hidden: Tensor, ordinary: Tensor, coder: SparseCoder, hookpoint:
     return x
 
 
-def nats_of(
+def _nats(
     subject: Subject, hookpoint: str, ids: Tensor, ordinary: Tensor, made: Tensor
 ) -> tuple[NDArray[np.float64], int]:
     """The nats of the predictions that count, summed: as it is, with ``made`` and with zeros at the hookpoint; and how many."""
@@ -242,8 +242,7 @@ def nats_of(
     return np.array([nats(), with_(made), with_(torch.zeros_like(made))]), int(counted.sum())
 
 
-def loss_of(nats: NDArray[np.float64], n: int, undefined: dict[str, str]) -> Loss | None:
-    """Returns the losses that ``nats`` summed over ``n`` predictions come to; notes in ``undefined`` why there are none."""
+def _loss(nats: NDArray[np.float64], n: int, undefined: dict[str, str]) -> Loss | None:
     if "loss" in undefined:
         return None
     if not n:

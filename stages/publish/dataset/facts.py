@@ -64,8 +64,8 @@ def facts(p: Params, found: Results, rows: dict[str, dict[str, int]]) -> dict[st
 
 def _made(p: Params, found: Results, explainer: str) -> dict[str, Any]:
     """How explanations were made that an explainer did not make; nothing of the others."""
-    said = imports.said(p, found.coders.values(), explainer)
-    return {} if said is None else {"made": said, "by_hand": imports.is_by_hand(p, explainer)}
+    made = imports.said(p, found.coders.values(), explainer)
+    return {} if made is None else {"made": made, "by_hand": imports.is_by_hand(p, explainer)}
 
 
 def _distinct(values: Any) -> list[Any]:
