@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,19 @@ from stages.llm import local
 from stages.llm.local import Row
 from stages.scorers import Context, Item
 from stages.scorers.pmi import prompt, question
-from stages.scorers.table import OWN, SHUFFLED
+from stages.scorers.table import OWN
 from tests.llm import small_models
-from tests.scorers import planted
+from tests.scorers import planted, word_model
+from tests.scorers.word_model import WordModel
 
 RIGHT, WRONG = "About a cat.", "About a dog."
 
 
-class Reader:
+class Reader(WordModel):
     """To it a word is as likely as 1 in 8, but one that it has read as 1 in 2; a token is a word."""
 
-    name, limit, endpoint = "reader", None, "transformers:reader"
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-        self.read: list[tuple[str, int]] = []
-
-    def local(self) -> Reader:
-        return self
-
-    def head(self, text: str) -> list[int]:
-        return self.after("", text)
-
-    def after(self, before: str, text: str) -> list[int]:
-        words = text.replace(".", "").split()
-        self.words += [word for word in dict.fromkeys(words) if word not in self.words]
-        return [self.words.index(word) for word in words]
+    def split(self, text: str) -> Sequence[str]:
+        return text.replace(".", "").split()
 
     def likely(self, head: list[int], tail: list[int]) -> np.ndarray:
         return np.array([math.log(1 / 2 if token in head else 1 / 8) for token in tail], np.float32)
@@ -61,14 +49,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     return found
 
 
-def load(model: str = "m", **options: Any) -> Any:
-    return scorers.load("x", {"kind": "pmi", "model": {"provider": "transformers", "model": model}, **options})
-
-
-def run(*texts: str, examples: LatentExamples | None = None, **options: Any) -> scorers.Scored:
-    examples = examples or planted.latent(7, 1)
-    items = [Item(examples, text, control) for text, control in zip(texts, (OWN, SHUFFLED), strict=False)]
-    return load(**options).score(items, Context(planted.vocabulary(), 0))
+load, run = partial(word_model.load, "pmi"), partial(word_model.run, "pmi")
 
 
 def test_the_value_is_the_gain_in_log_probability_over_no_window(reader: Reader) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +18,16 @@ from stages.llm import local
 from stages.llm.local import Row
 from stages.scorers import Context, Item
 from stages.scorers.surprisal import NEUTRAL, SHOTS, prompt
-from stages.scorers.table import OWN, SHUFFLED
+from stages.scorers.table import OWN
 from tests.llm import small_models
-from tests.scorers import planted
+from tests.scorers import planted, word_model
+from tests.scorers.word_model import WordModel
 
 RIGHT, WRONG = "About a cat.", "About a dog."
 
 
-class Reader:
+class Reader(WordModel):
     """To it a word is as likely as 1 in 8, but one that the description names as 1 in 2; a token is a word."""
-
-    name, limit, endpoint = "reader", None, "transformers:reader"
-
-    def __init__(self) -> None:
-        self.words: list[str] = []
-        self.read: list[tuple[str, int]] = []
-
-    def local(self) -> Reader:
-        return self
-
-    def head(self, text: str) -> list[int]:
-        return self.after("", text)
-
-    def after(self, before: str, text: str) -> list[int]:
-        self.words += [word for word in dict.fromkeys(text.split(" ")) if word not in self.words]
-        return [self.words.index(word) for word in text.split(" ")]
 
     def read_behind(self, head: list[int], rows: Sequence[Row]) -> list[np.ndarray]:
         description = " ".join(self.words[i] for i in head).rsplit("Description: ")[-1].partition("\n")[0]
@@ -60,14 +46,7 @@ def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     return found
 
 
-def load(model: str = "m", **options: Any) -> Any:
-    return scorers.load("x", {"kind": "surprisal", "model": {"provider": "transformers", "model": model}, **options})
-
-
-def run(*texts: str, examples: LatentExamples | None = None, **options: Any) -> scorers.Scored:
-    examples = examples or planted.latent(7, 1)
-    items = [Item(examples, text, control) for text, control in zip(texts, (OWN, SHUFFLED), strict=False)]
-    return load(**options).score(items, Context(planted.vocabulary(), 0))
+load, run = partial(word_model.load, "surprisal"), partial(word_model.run, "surprisal")
 
 
 def test_the_value_is_the_gain_in_log_probability_over_the_neutral_text(reader: Reader) -> None:
