@@ -45,8 +45,8 @@ class Coder(nn.Module):
     def loss(self, x: Tensor) -> tuple[Tensor, float, float]:
         """Returns what is minimised, the FVU and the mean L0 of ``x`` [tokens, d_in]."""
         x = x / self.scale
-        token, latent = self._firing(x)
-        values = (Chosen.apply(x - self.b_dec, self.W_enc, token, latent) + self.b_enc[latent]).relu()
+        products, token, latent = self._firing(x)
+        values = (Chosen.apply(x - self.b_dec, self.W_enc, products, token, latent) + self.b_enc[latent]).relu()
         begins = torch.searchsorted(token, torch.arange(len(x)))
         decoded = embedding_bag(latent, self.W_dec, begins, mode="sum", per_sample_weights=values)
         residual = x - (decoded + self.b_dec)
@@ -65,17 +65,18 @@ class Coder(nn.Module):
         return fvu + AUXILIARY_WEIGHT * revived, fvu.item(), (values > 0).sum().item() / len(x)
 
     @torch.no_grad()
-    def _firing(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens and latents of the activations, token by token."""
-        pre = torch.addmm(self.b_enc, x - self.b_dec, self.W_enc.T)
+    def _firing(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The products with the encoder, tokens and latents of the activations, token by token."""
+        pre = (x - self.b_dec) @ self.W_enc.T + self.b_enc
         if self.kind == "topk":
             latent = pre.topk(self.k, dim=1, sorted=False).indices.reshape(-1)
-            return torch.arange(len(x)).repeat_interleave(self.k), latent
-        some = pre[::8].reshape(-1)
-        cut = some.topk(self.k * len(pre[::8]), sorted=True).values[-1].clamp(min=0)
-        self.threshold = torch.where(self.threshold == 0, cut, 0.98 * self.threshold + 0.02 * cut)
-        token, latent = (pre > cut).nonzero(as_tuple=True)
-        return token, latent
+            token = torch.arange(len(x)).repeat_interleave(self.k)
+        else:
+            some = pre[::8].reshape(-1)
+            cut = some.topk(self.k * len(pre[::8]), sorted=True).values[-1].clamp(min=0)
+            self.threshold = torch.where(self.threshold == 0, cut, 0.98 * self.threshold + 0.02 * cut)
+            token, latent = (pre > cut).nonzero(as_tuple=True)
+        return pre[token, latent] - self.b_enc[latent], token, latent
 
     @torch.no_grad()
     def normalize(self) -> None:
@@ -141,17 +142,17 @@ class Chosen(torch.autograd.Function):
     """Dot products of some tokens with some rows of the encoder, without a gradient for all the others."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rows: Tensor, token: Tensor, latent: Tensor) -> Tensor:
-        """``x`` [tokens, d_in] and ``rows`` [latents, d_in] at ``token`` and ``latent`` [n], in order of tokens: [n]."""
+    def forward(ctx: Any, x: Tensor, rows: Tensor, products: Tensor, token: Tensor, latent: Tensor) -> Tensor:
+        """The ``products`` [n], as computed, of ``x`` [tokens, d_in] and ``rows`` [latents, d_in] at ``token`` and ``latent``."""
         ctx.save_for_backward(x, rows, token, latent)
-        return torch.einsum("nd,nd->n", x[token], rows[latent])
+        return products.clone()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         """Adds up what the rows of a token and the tokens of a row say."""
         x, rows, token, latent = ctx.saved_tensors
         both = torch.sparse_coo_tensor(torch.stack([token, latent]), grad, (len(x), len(rows)), check_invariants=False)
-        return both.to_sparse_csr() @ rows, both.t().to_sparse_csr() @ x, None, None
+        return both.to_sparse_csr() @ rows, both.t().to_sparse_csr() @ x, None, None, None
 
 
 def rows_of(path: Path, tokenizer: Any, length: int, seed: int) -> np.ndarray:
