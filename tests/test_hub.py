@@ -19,7 +19,7 @@ from tests.clones import ROOT
 from tests.folders import tree
 from tests.hub_server import Hub, Repository, serving
 
-CODERS = ROOT / "demo/coders"
+CODERS = ROOT / "tests/toy/coders"
 WEIGHTS = "sae.safetensors"
 
 
@@ -269,19 +269,19 @@ def test_other_errors_have_no_reason_here() -> None:
     assert fetching.reason(ValueError("no tokenizer"), "some/model", None) is None
 
 
-def test_the_demo_runs_from_the_hub_and_then_without_it(
+def test_a_run_from_the_hub_and_then_without_it(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     text = Path("params.yaml").read_text()
-    coder = "{path: hub://glossa/demo/coders/resid1, hookpoint: layers.1}"
-    text = text.replace("{model: subject}", "{model: glossa/demo-subject}").replace(
+    coder = "{path: hub://glossa/toy/coders/resid1, hookpoint: layers.1}"
+    text = text.replace("{model: subject}", "{model: glossa/toy-subject}").replace(
         "3_200, bos: <|end|>", "640, bos: <|endoftext|>"
     )
     Path("params.yaml").write_text(text.replace("{path: coders/one, hookpoint: layers.0}", coder))
     stores = []
     with serving(monkeypatch, tmp_path / "hub") as hub:
-        subject = hub.add("glossa/demo-subject", ROOT / "demo/subject", inside=".")
-        coders = hub.add("glossa/demo", CODERS)
+        subject = hub.add("glossa/toy-subject", ROOT / "tests/toy/subject", inside=".")
+        coders = hub.add("glossa/toy", CODERS)
         run("tokenize")
         run("cache", "one")
         stores.append(tree(paths.latents("one")))
@@ -292,7 +292,7 @@ def test_the_demo_runs_from_the_hub_and_then_without_it(
     meta = LatentStore.open(paths.latents("one")).meta
     assert meta["subject"]["revision"] == subject.branches["main"]
     assert meta["coder"]["commit"] == coders.branches["main"]
-    assert meta["coder"]["path"] == "hub://glossa/demo/coders/resid1"
+    assert meta["coder"]["path"] == "hub://glossa/toy/coders/resid1"
 
 
 def run(*arguments: str) -> None:

@@ -8,11 +8,13 @@ A generator hands out numbers in the order in which it is asked, so that what on
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
+ORDER = np.uint64(0x5EED0FA11)
 BLOCK = 2**15
 """Numbers at once: what is computed of them stays in the processor's cache."""
 
@@ -37,6 +39,17 @@ def keys(seed: int, coder: str, latents: NDArray[np.int64]) -> NDArray[np.uint64
     """Returns the key of every latent, from which all of its choices follow."""
     root = mix(mix(np.array([seed])) ^ np.uint64(zlib.crc32(coder.encode())))
     return mix(root ^ mix(latents))
+
+
+def shuffled(seed: int, coder: str, latents: Iterable[int]) -> list[int]:
+    """Returns the latents in an order that looks random; how two of them lie to each other depends on no third one.
+
+    So those at its beginning are the same whatever is left out elsewhere: two explainers are scored on the same sub-sample although
+    each left other latents unexplained, and it is the one that people are asked about first.
+    """
+    numbers = np.array(sorted(latents), np.int64)
+    order = np.argsort(mix(keys(seed, coder, numbers) ^ ORDER), kind="stable")
+    return numbers[order].tolist()
 
 
 def below(hashes: NDArray[np.uint64], limits: NDArray[np.int64]) -> NDArray[np.int64]:

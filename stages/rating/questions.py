@@ -8,17 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from stages.errors import GlossaError
 from stages.examples import named
-from stages.examples.hashing import keys, mix
+from stages.examples.hashing import shuffled
 from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import seen
 from stages.explainers.rows import Row
 from stages.outputs import fingerprint
 
-SALT = np.uint64(0x5EED0FA11)
 AT_ONCE = 256
 """Latents whose windows are in memory."""
 
@@ -73,8 +70,7 @@ def order(
         named.check(examples, coder, latent)
     wanted = examples.kept if named_latents is None else sorted(set(named_latents))
     wanted = [latent for latent in wanted if among is None or latent in among]
-    hashes = mix(keys(seed, coder, np.array(wanted, np.int64)) ^ SALT)
-    return [wanted[place] for place in np.argsort(hashes, kind="stable")][:n]
+    return shuffled(seed, coder, wanted)[:n]
 
 
 def questions(

@@ -22,7 +22,7 @@ from stages.machine.progress import bar
 from stages.params import Section
 from stages.scorers import Context, Item, Scored, summary
 from stages.scorers.local_model import LocalModel
-from stages.scorers.shown import verdict, windows
+from stages.scorers.shown import Example, spread, verdict, windows
 from stages.scorers.table import verdicts_schema
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class Options(Section):
 
     kind: Literal["pmi"]
     model: LocalModel
+    active: Annotated[int, Field(ge=1)] | None = None
+    """Test windows of a latent at most, spread over their strengths."""
+    silent: Annotated[int, Field(ge=1)] | None = None
+    """Negatives of every kind of a latent at most."""
     latents: Annotated[int, Field(ge=1)] | None = None
 
     def score(self, items: list[Item], context: Context) -> Scored:
@@ -53,12 +57,23 @@ class Options(Section):
         with bar("judge", total=len(items), unit="explanation") as progress:
             for _, group in groupby(items, key=lambda item: item.examples.latent):
                 own = list(group)
-                rows += asking.verdicts(own, context)
+                rows += asking.verdicts(own, self._shown(own[0], context))
                 progress.update(len(own))
         rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
         verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
         found = summary.ranked(verdicts, summary.rates(items), context.seed)
         return Scored(verdicts, *found, "auroc", {"model": model.endpoint})
+
+    def _shown(self, item: Item, context: Context) -> list[Example]:
+        """The windows that are read; they do not depend on the explanation."""
+        test, negative = item.examples.test, item.examples.negative
+        generator = np.random.default_rng([context.seed, item.examples.latent, 0x9A1])
+        firing = range(len(test)) if self.active is None else spread(test, self.active, generator).tolist()
+        silent: list[int] = []
+        for kind in dict.fromkeys(negative.kinds):
+            own = [place for place in range(len(negative)) if negative.kinds[place] == kind]
+            silent += generator.permutation(own).tolist()[: self.silent]
+        return windows(item, context.vocabulary, (firing, sorted(silent)))
 
 
 def question() -> str:
@@ -91,9 +106,8 @@ class _Asking:
         read = local.read_behind(head, [Row.behind(head, self._tails[text]) for text in fitting])
         self._alone = {text: _sum(values) for text, values in zip(fitting, read, strict=True)}
 
-    def verdicts(self, items: Sequence[Item], context: Context) -> Iterator[dict[str, Any]]:
+    def verdicts(self, items: Sequence[Item], examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
         """Yields the verdicts on a latent's windows for each of its explanations; every window is read once for all of them."""
-        examples = windows(items[0], context.vocabulary)
         texts = list(dict.fromkeys(example.text for example in examples if example.text))
         explanations = list(dict.fromkeys(item.text for item in items))
         likely = dict(zip(texts, self._likely(texts, explanations), strict=True))

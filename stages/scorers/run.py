@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
+from stages.examples.hashing import shuffled
 from stages.examples.table import Examples
 from stages.scorers import Context, Item, Scored, Scorer, overall, summary
 from stages.scorers.metrics import Figure
@@ -23,10 +23,8 @@ def run(
     ``texts`` are the explanations by latent; for a kind that scores latents empty ones, ``with_floor`` being false.
     Returns what the scorer found and the figures for the meta.
     """
-    explained = sorted(texts)
     seed = context.seed
-    generator = np.random.default_rng([seed, 0x5C0])
-    order = generator.permutation(explained).tolist()
+    order = shuffled(seed, context.coder, texts)
     # The floor: each latent gets the next one's explanation, in an order that means nothing. The next one need not be scored
     # itself, so that a larger sub-sample asks all that a smaller one did.
     other = dict(zip(order, [*order[1:], *order[:1]], strict=True)) if with_floor and len(order) > 1 else {}
@@ -44,7 +42,7 @@ def run(
         "metric": scored.metric,
         "overall": {control: overall.means(scored.measures, control, seed) for control in controls},
         "unscored": {control: overall.unscored(scored.scores, scored.verdicts, control) for control in controls},
-        "latents_explained": len(explained),
+        "latents_explained": len(texts),
         "latents_scored": len(order),
         **scored.facts,
     }

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stages.corpus.tokens import Vocabulary
+from stages.examples.table import Windows
 from stages.scorers import Item
 
 
@@ -20,11 +25,15 @@ class Example(NamedTuple):
     active: bool
 
 
-def windows(item: Item, vocabulary: Vocabulary) -> list[Example]:
-    """The test and negative windows of a latent as texts."""
+def windows(
+    item: Item, vocabulary: Vocabulary, chosen: tuple[Sequence[int], Sequence[int]] | None = None
+) -> list[Example]:
+    """The test and negative windows of a latent as texts; of either those at the ``chosen`` places, all if None."""
     found = []
-    for role, part in (("test", item.examples.test), ("negative", item.examples.negative)):
-        for place in range(len(part)):
+    test, negative = item.examples.test, item.examples.negative
+    places = chosen or (range(len(test)), range(len(negative)))
+    for role, part, own in (("test", test, places[0]), ("negative", negative, places[1])):
+        for place in own:
             text = vocabulary.text(part.tokens[place])
             found.append(
                 Example(
@@ -32,6 +41,14 @@ def windows(item: Item, vocabulary: Vocabulary) -> list[Example]:
                 )
             )
     return found
+
+
+def spread(test: Windows, n: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Returns the places, ascending, of ``n`` of the test windows, or all: as many from every stretch of strengths."""
+    n = min(n, len(test))
+    mixed = generator.permutation(len(test))
+    by_strength = mixed[np.argsort(test.deciles[mixed], kind="stable")]
+    return np.sort(by_strength[(2 * np.arange(n) + 1) * len(test) // (2 * max(1, n))])
 
 
 def verdict(

@@ -28,7 +28,7 @@ from stages.machine.progress import bar
 from stages.params import Section
 from stages.scorers import Context, Item, Scored, summary
 from stages.scorers.agreement import METRICS, Curve, agreement
-from stages.scorers.shown import Example, verdict
+from stages.scorers.shown import Example, spread, verdict
 from stages.scorers.table import verdicts_schema
 
 PROMPT = Path(__file__).with_name("simulation.md")
@@ -134,14 +134,9 @@ class Options(Section):
         ]
 
     def _chosen(self, test: Windows, generator: np.random.Generator) -> NDArray[np.int64]:
-        n = min(self.active, len(test))
         if self.choose == "top":
-            order = np.argsort(-test.activations.max(axis=1, initial=0), kind="stable")[:n]
-        else:
-            mixed = generator.permutation(len(test))
-            by_strength = mixed[np.argsort(test.deciles[mixed], kind="stable")]
-            order = by_strength[(2 * np.arange(n) + 1) * len(test) // (2 * max(1, n))]
-        return np.sort(order)
+            return np.sort(np.argsort(-test.activations.max(axis=1, initial=0), kind="stable")[: self.active])
+        return spread(test, self.active, generator)
 
 
 def _shown(item: Item, role: str, part: Windows, chosen: NDArray[np.int64], vocabulary: Vocabulary) -> Iterator[Shown]:

@@ -131,7 +131,7 @@ def test_an_address_of_the_hub_in_another_spelling_is_told_ours(path: str, addre
 
 
 def test_a_coder_from_the_hub_is_the_one_that_lies_there(hub: Hub) -> None:
-    folder = ROOT / "demo/coders/resid1"
+    folder = ROOT / "tests/toy/coders/resid1"
     commit = hub.add("some/coders", folder).branches["main"]
     here, fetched = coders.load(str(folder)), coders.load("hub://some/coders/resid1")
     assert fetched.identity == {**here.identity, "repository": "some/coders", "commit": commit}
@@ -144,7 +144,7 @@ def test_a_coder_from_the_hub_is_the_one_that_lies_there(hub: Hub) -> None:
 
 
 def test_a_repository_of_coders_lists_them(hub: Hub) -> None:
-    repository = hub.add("some/coders", *(ROOT / f"demo/coders/{name}" for name in ("resid1", "mlp2")))
+    repository = hub.add("some/coders", *(ROOT / f"tests/toy/coders/{name}" for name in ("resid1", "mlp2")))
     repository.commit({**repository.commits[repository.branches["main"]], "readme.md": b"many"})
     with pytest.raises(GlossaError) as caught:
         coders.load("hub://some/coders")

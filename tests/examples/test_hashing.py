@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.examples import hashing
-from stages.examples.hashing import GAMMA, below, keys, mix
+from stages.examples.hashing import GAMMA, below, keys, mix, shuffled
 
 
 def test_it_is_splitmix64() -> None:
@@ -25,6 +25,19 @@ def test_a_key_is_one_latent_s_own() -> None:
     cases = [keys(seed, coder, np.arange(100)) for seed, coder in ((0, "one"), (1, "one"), (0, "two"))]
     assert len(np.unique(np.concatenate(cases))) == 300
     assert keys(0, "one", np.array([7]))[0] == cases[0][7]
+
+
+@given(st.sets(st.integers(0, 2**31 - 1)), st.data())
+def test_the_order_of_some_latents_is_that_of_all(latents: set[int], data: st.DataObject) -> None:
+    order = shuffled(0, "one", latents)
+    assert sorted(order) == sorted(latents)
+    some = data.draw(st.sets(st.sampled_from(order)) if order else st.just(set()))
+    assert shuffled(0, "one", some) == [latent for latent in order if latent in some]
+
+
+def test_the_order_is_another_for_another_seed_or_coder() -> None:
+    orders = [shuffled(seed, coder, range(100)) for seed, coder in ((0, "one"), (1, "one"), (0, "two"))]
+    assert len({tuple(order) for order in (*orders, range(100))}) == 4
 
 
 def test_numbers_below_a_limit_are_equally_likely() -> None:

@@ -85,6 +85,23 @@ def test_every_window_is_read_once_for_all_explanations_and_every_explanation_on
     assert reader.read[0] == ("alone", 2)
 
 
+def test_as_many_windows_are_read_as_asked_for_whatever_the_explanation(reader: Reader) -> None:
+    sample = planted.latent(7, 1)
+    negative = planted.windows(20, None, 500, 3)
+    negative.kinds[:5] = ["surface"] * 5
+    examples = LatentExamples(7, sample.facts, sample.train, sample.test, negative, rate=0.01)
+    shown = []
+    for text in (RIGHT, WRONG):
+        rows = run(text, examples=examples, active=10, silent=3).verdicts.to_pylist()
+        assert sorted(row["decile"] for row in rows if row["active"]) == list(range(1, 11))
+        kinds = [row["kind"] for row in rows if not row["active"]]
+        assert sorted(kinds) == ["random"] * 3 + ["surface"] * 3
+        shown.append([row["window"] for row in rows])
+    assert shown[0] == shown[1]
+    whole = run(RIGHT, examples=examples)
+    assert len(run(RIGHT, examples=examples, active=99, silent=99).verdicts) == len(whole.verdicts) == 40
+
+
 def test_a_prompt_ends_where_the_explanation_begins() -> None:
     assert prompt(" A cat {x} sat") == f"Text:\n A cat {{x}} sat\n\n{question()}"
     assert question().endswith("kind:")

@@ -49,6 +49,19 @@ def test_one_explanation_has_no_other_to_be_compared_with() -> None:
     assert facts["overall"][SHUFFLED] == {}
 
 
+def test_explainers_that_left_other_latents_out_are_scored_on_the_same() -> None:
+    sample = planted.Sample([planted.latent(number, fires_on=1) for number in range(40)])
+    whole, some = (
+        scored(sample, dict.fromkeys(own, RIGHT), "detection", latents=12)[0].scores
+        for own in (range(40), range(3, 40, 2))
+    )
+    by_all, by_some = (found["latent"].to_pylist()[: len(found) // 2] for found in (whole, some))
+    assert len(by_all) == len(by_some) == 12
+    common = set(by_all) & set(range(3, 40, 2))
+    assert common <= set(by_some), "those of the larger sub-sample that both explained come first"
+    assert by_all != list(range(12))
+
+
 def test_no_explanation_at_all_is_no_score() -> None:
     found, facts = scored(planted.Sample(), {}, "detection")
     assert (len(found.scores), len(found.measures), facts["overall"][OWN]) == (0, 0, {})

@@ -240,7 +240,7 @@ def test_what_needs_another_package_names_it(
 @pytest.mark.parametrize("kind", ["8bit", "4bit"])
 def test_a_quantized_subject_computes_nearly_the_same(kind: str) -> None:
     pytest.importorskip("bitsandbytes", reason="it comes with the extra quantize")
-    folder = ROOT / "demo/subject"
+    folder = ROOT / "tests/toy/subject"
     plain, quantized = load(section(folder), 0, CPU), load(section(folder, quantization=kind), 0, CPU)
     assert quantized.modules["layers.2.mlp.down_proj"].weight.dtype in (torch.int8, torch.uint8)
     ids = torch.arange(64).reshape(2, 32) + 3

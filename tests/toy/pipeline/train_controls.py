@@ -1,4 +1,4 @@
-"""Trains a sparse coder on the demo subject as it was before its training, the control of Heap et al. (arXiv 2501.17727)."""
+"""Trains a sparse coder on the toy subject as it was before its training, the control of Heap et al. (arXiv 2501.17727)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains the demo's sparse coders, all of them on the activations of one forward pass."""
+"""Trains the toy subject's sparse coders, all of them on the activations of one forward pass."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trains the demo subject: a small Llama on the documentation of the pinned packages."""
+"""Trains the toy subject: a small Llama on the documentation of the pinned packages."""
 
 from __future__ import annotations
 

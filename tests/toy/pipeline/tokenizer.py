@@ -1,4 +1,4 @@
-"""Trains the byte-level BPE of the demo subject and tokenizes both splits of its corpus."""
+"""Trains the byte-level BPE of the toy subject and tokenizes both splits of its corpus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stages.corpus.installed_docs import read
 from stages.corpus.pack import pack, shuffled
 
 END = "<|endoftext|>"
-CONSTRAINTS = Path("../../constraints.txt")
+CONSTRAINTS = Path("../../../constraints.txt")
 
 
 def main() -> None:

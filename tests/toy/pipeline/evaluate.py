@@ -1,4 +1,4 @@
-"""Measures the demo subject and its coders on held-out text, and writes the card that reports it."""
+"""Measures the toy subject and its coders on held-out text, and writes the card that reports it."""
 
 from __future__ import annotations
 

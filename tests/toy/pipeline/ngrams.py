@@ -1,4 +1,4 @@
-"""N-gram baselines for the demo subject: interpolated by Witten and Bell's rule, counted on the training rows."""
+"""N-gram baselines for the toy subject: interpolated by Witten and Bell's rule, counted on the training rows."""
 
 from __future__ import annotations
 
