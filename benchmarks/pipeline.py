@@ -117,6 +117,8 @@ def measure(name: str, commits: dict[str, str], folder: Path, repeat: int) -> Fo
     demo = Path(__file__).with_name("pipeline_demo.yaml").read_text(encoding="utf-8")
     params = wide(demo, int(size)) if size.isdecimal() else demo
     glossa = REAL if size == "whole" else STAND_IN
+    if _has(commits[layout], "tests/toy"):
+        params = params.replace("demo/", "tests/toy/")
     project = Project.cloned(SOURCE, commits[layout], params, folder / "glossa", glossa)
     has_code = (project.folder / "stages/code.py").exists()
     code = project.glossa("code").everything if has_code else None
@@ -130,6 +132,11 @@ def measure(name: str, commits: dict[str, str], folder: Path, repeat: int) -> Fo
         project.lines("dvc.yaml", "stages/wiring/coder.yaml"),
         code,
     )
+
+
+def _has(commit: str, path: str) -> bool:
+    """Whether a commit of this repository has a file or folder."""
+    return bool(subprocess.run(["git", "-C", SOURCE, "ls-tree", commit, path], capture_output=True, check=True).stdout)
 
 
 def _nothing(project: Project, first: Took, repeat: int) -> float:
