@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from stages.publish.results import Results
 from stages.publish.site import scorecards
 from stages.publish.site.cost import Cost
 from stages.publish.site.manifest import subject_of
+from stages.publish.site.picked import Picked
 from stages.publish.site.work import Asked
 from stages.similarity.table import MATCHED_BY, SAME
 
 
-def index(results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str] | None = None) -> str:
-    """Returns the overview; ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere."""
+def index(
+    results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str] | None = None, picked: Sequence[Picked] = ()
+) -> str:
+    """Returns the overview; it opens with the latents ``picked``, ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere."""
     pairs, by_decile = plots.similarity_records(results), deciles.records(results)
     return (
         _environment()
@@ -30,6 +33,7 @@ def index(results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str]
             here="index.html",
             results=results,
             subject=subject_of(results),
+            picked=picked,
             cards=scorecards.cards(results),
             cards_of_latents=scorecards.cards(results, of_latents=True),
             similarity=_both_themes(partial(figures.similarity, coders=results.compared), pairs) if pairs else None,

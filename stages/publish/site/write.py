@@ -13,6 +13,7 @@ from stages.publish.results import Results
 from stages.publish.site import assets, overview, work
 from stages.publish.site.coder import Coder
 from stages.publish.site.manifest import made, manifest
+from stages.publish.site.picked import picked
 from stages.publish.site.shards import save
 from stages.publish.site.work import Asked, Shards
 
@@ -39,7 +40,9 @@ def write(directory: Path, p: Params, results: Results) -> None:
         coder.write_table(data)
     save(data, "manifest", manifest(p, results, {name: coder.manifest() for name, coder in coders.items()}))
     costs = dict(zip(asked, found, strict=False))
-    (directory / "index.html").write_text(overview.index(results, costs, made(p, results)), encoding="utf-8")
+    (directory / "index.html").write_text(
+        overview.index(results, costs, made(p, results), picked(results, p.seed)), encoding="utf-8"
+    )
     (directory / "similar-latents.html").write_text(overview.similar_latents(results), encoding="utf-8")
 
 

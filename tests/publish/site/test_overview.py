@@ -13,6 +13,7 @@ from stages.publish import relations, results
 from stages.publish.results import Results
 from stages.publish.site import overview
 from stages.publish.site.cost import Cost
+from stages.publish.site.picked import picked
 from stages.publish.site.work import Asked
 
 
@@ -41,7 +42,10 @@ class Page(HTMLParser):
 def pages(furnished: Path) -> dict[str, str]:
     with chdir(furnished):
         found = results.read(params.load())
-        return {"index.html": overview.index(found, {}), "similar-latents.html": overview.similar_latents(found)}
+        return {
+            "index.html": overview.index(found, {}, picked=picked(found, 0)),
+            "similar-latents.html": overview.similar_latents(found),
+        }
 
 
 def test_the_policy_allows_styles_and_scripts_of_the_report_alone(pages: dict[str, str]) -> None:
@@ -91,6 +95,15 @@ def test_the_overview_shows_counts_scores_and_floors(found: Results, pages: dict
     assert "not explained by pattern: no rule fits" in text
     links = [attributes.get("href") for tag, attributes in Page(pages["index.html"]).elements if tag == "a"]
     assert {"latents.html#one", "latents.html#two", "similar-latents.html"} <= set(links)
+
+
+def test_the_overview_opens_with_explanations_and_their_windows(pages: dict[str, str]) -> None:
+    page = Page(pages["index.html"])
+    assert page.text.index("Some of the explanations") < page.text.index("Bars are the scores")
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a" and "href" in attributes]
+    assert "latent.html#one/2" in links
+    shades = [attributes["class"] for tag, attributes in page.elements if "level" in (attributes.get("class") or "")]
+    assert {"on level10", "on level9"} <= set(shades)
 
 
 def test_what_was_left_out(found: Results) -> None:

@@ -66,7 +66,12 @@ const byPlace = (columns) => (a, b) => columns.coder[a] - columns.coder[b] || co
 function comparing(columns, { sort, descending, explainer }) {
   const place = byPlace(columns);
   const sign = descending ? -1 : 1;
-  if (sort === "coder") return (a, b) => sign * (columns.coder[a] - columns.coder[b]) || columns.latent[a] - columns.latent[b];
+  if (sort === "coder") {
+    // Of a coder those first of which there is something to read.
+    const texts = columns.folded.get(explainer) ?? [];
+    const silent = (row) => (texts[row] === null ? 1 : 0);
+    return (a, b) => sign * (columns.coder[a] - columns.coder[b]) || silent(a) - silent(b) || columns.latent[a] - columns.latent[b];
+  }
   if (sort === "explanation") {
     const texts = columns.folded.get(explainer) ?? [];
     return (a, b) => {
