@@ -71,6 +71,16 @@ def test_search_finds_all_words_and_numbers(watch: Watch, small: Path) -> None:
     assert rows(page) == []
 
 
+def test_of_a_coder_what_is_explained_comes_first(watch: Watch, small: Path) -> None:
+    page = table(watch, small, "latents.html#by=llm")
+    shown(page, f"{3 * KEPT} latents")
+    found = page.evaluate(
+        """() => [...grid.rows].map((row) => [columns.coder[row], columns.texts.get("llm")[row] === null, columns.latent[row]])"""
+    )
+    assert found == sorted(found)
+    assert {bare for _, bare, _ in found} == {True, False}
+
+
 def test_sorting_goes_both_ways_with_what_is_missing_last(watch: Watch, small: Path) -> None:
     page = table(watch, small, "latents.html#resid2")
     for column in ("density", "score.pattern/detection", "score.latent/intruder", "latent", "explanation"):
