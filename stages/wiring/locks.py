@@ -29,7 +29,7 @@ def drop_unknown(p: params.Params) -> tuple[int, bool]:
         head, mark, rest = text.partition("\nstages:\n")
         parts = [part for part in STAGE.split(rest) if part.strip()]
         kept = [part for part in parts if matrix.find(names, _name(part)) is not None]
-        was_earlier |= any(EARLIER.match(_name(part)) for part in parts if part not in kept)
+        was_earlier |= lock == LOCK and any(EARLIER.match(_name(part)) for part in parts if part not in kept)
         if len(kept) < len(parts):
             dropped += len(parts) - len(kept)
             write_text(lock, head + mark + "".join(f"  {part}" for part in kept) if kept else f"{head}\nstages: {{}}\n")
