@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pytest
 from ruamel.yaml import YAML
 
 from stages import coders, params
@@ -18,7 +17,9 @@ DEMO = ROOT / "demo"
 
 
 def files() -> dict[str, str]:
-    found = [path for path in DEMO.rglob("*") if path.is_file() and path.parent.name not in ("demo", "making", "scratch")]
+    found = [
+        path for path in DEMO.rglob("*") if path.is_file() and path.parent.name not in ("demo", "making", "scratch")
+    ]
     found += [DEMO / "corpus.jsonl", DEMO / "explanations.jsonl"]
     return {path.relative_to(DEMO).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 

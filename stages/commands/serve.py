@@ -53,4 +53,11 @@ def command(port: int, no_live: bool) -> None:
     from stages.live import server
 
     tests = server.Live(p, knobs) if p is not None and knobs is not None else None
-    web.run_app(server.application(port, tests), sock=listening, print=None, shutdown_timeout=1, access_log=None)
+    web.run_app(
+        server.application(tests),
+        sock=listening,
+        print=None,
+        shutdown_timeout=1,
+        access_log=None,
+        handler_cancellation=True,  # a test is dropped when whoever asked for it has left
+    )

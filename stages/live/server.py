@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -61,12 +62,15 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
+THIS_MACHINE = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
+"""With any port: behind an SSH tunnel it is that of the other end."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def application(port: int, live: Live | None) -> web.Application:
-    """Returns what answers on a ``port``: files of the report and, with ``live``, the live test."""
-    app = web.Application(middlewares=[_guard(port)], client_max_size=MOST_BYTES)
+def application(live: Live | None) -> web.Application:
+    """Returns what answers: files of the report and, with ``live``, the live test."""
+    app = web.Application(middlewares=[_guard], client_max_size=MOST_BYTES)
     if live is not None:
         app.router.add_get("/api/about", live.about)
         app.router.add_post("/api/test", live.test)
@@ -96,7 +100,14 @@ class Live:
         """``{coder, text, latents?}`` -> what ``answer`` returns."""
         coder, text, wanted = _question(await request.read())
         async with self._one_at_a_time:
-            return _json(await asyncio.to_thread(self._answer, coder, text, wanted))
+            answering = asyncio.ensure_future(asyncio.to_thread(self._answer, coder, text, wanted))
+            try:
+                return _json(await asyncio.shield(answering))
+            except (
+                asyncio.CancelledError
+            ):  # whoever asked has left; a thread can't be stopped, and the next waits for it
+                await asyncio.wait([answering])
+                raise
 
     def _answer(self, coder: str, text: str, wanted: list[int] | None) -> dict[str, Any]:
         from stages.live.reading import Reader  # torch takes seconds, which nobody should wait for who only reads
@@ -129,28 +140,23 @@ def _question(body: bytes) -> tuple[str, str, list[int] | None]:
     return question["coder"], question["text"], wanted
 
 
-def _guard(port: int) -> Any:
+@web.middleware
+async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Refuses requests that name another host or come from a page of another origin; puts errors into one sentence."""
-    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
-
-    @web.middleware
-    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            _check(request, hosts)
-            response = await handler(request)
-        except web.HTTPException as error:
-            response = _error(request, error.status, _reason(error))
-        except GlossaError as error:
-            response = _error(request, 400, str(error))
-        response.headers.update(HEADERS)
-        return response
-
-    return guard
+    try:
+        _check(request)
+        response = await handler(request)
+    except web.HTTPException as error:
+        response = _error(request, error.status, _reason(error))
+    except GlossaError as error:
+        response = _error(request, 400, str(error))
+    response.headers.update(HEADERS)
+    return response
 
 
-def _check(request: web.Request, hosts: set[str]) -> None:
+def _check(request: web.Request) -> None:
     host = request.headers.get("Host", "")
-    if host not in hosts or len(request.headers.getall("Host")) > 1:
+    if not THIS_MACHINE.fullmatch(host) or len(request.headers.getall("Host")) > 1:
         raise web.HTTPForbidden(reason="this server answers to 127.0.0.1 and localhost alone")
     if request.method != "POST":
         return

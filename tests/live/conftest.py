@@ -57,7 +57,9 @@ class Served:
     def _run(self, live: bool) -> None:
         asyncio.set_event_loop(self._loop)
         tests = server.Live(params.load(), runtime.load()) if live else None
-        runner = web.AppRunner(server.application(self.port, tests), access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(
+            server.application(tests), access_log=None, shutdown_timeout=1, handler_cancellation=True
+        )
         self._loop.run_until_complete(runner.setup())
         self._loop.run_until_complete(web.SockSite(runner, self._socket).start())
         self._loop.call_soon(self._ready.set)

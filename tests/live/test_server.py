@@ -4,6 +4,7 @@ import http.client
 import itertools
 import json
 import socket
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,7 +112,10 @@ def test_a_question_that_is_too_large_is_refused(served: Served) -> None:
     assert (status, found) == (413, {"error": "a test should be smaller than 256 kB"})
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", ""])
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "127.0.0.1:x", "localhost:1@evil.example", ""],
+)
 def test_another_host_is_refused(served: Served, host: str) -> None:
     name = host.format(port=served.port)
     assert send(served, "GET", "/", Host=name)[0] == 403
@@ -121,6 +125,50 @@ def test_another_host_is_refused(served: Served, host: str) -> None:
 
 def test_localhost_is_this_machine(served: Served) -> None:
     assert send(served, "GET", "/", Host=f"localhost:{served.port}")[0] == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1:9000", "127.0.0.1"])
+def test_it_is_reached_through_a_tunnel(served: Served, host: str) -> None:
+    """`ssh -L 9000:localhost:8642`: the browser names the port of its own end."""
+    assert send(served, "GET", "/", Host=host)[0] == 200
+    own = {"Host": host, "Origin": f"http://{host}", "Sec_Fetch_Site": "same-origin"}
+    assert test(served, {"coder": "one", "text": TEXT}, **own)[0] == 200
+    assert test(served, {"coder": "one", "text": TEXT}, **own | {"Origin": "http://localhost:9001"})[0] == 403
+
+
+def test_a_test_that_nobody_waits_for_is_dropped(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, begun, go_on = [], threading.Event(), threading.Event()
+
+    def answer(self: server.Live, coder: str, text: str, wanted: list[int] | None) -> dict[str, Any]:
+        asked.append(text)
+        begun.set()
+        assert go_on.wait(60)
+        return {"text": text}
+
+    monkeypatch.setattr(server.Live, "_answer", answer)
+    served = Served()
+    try:
+        abandoned = []
+        for number in range(20):
+            connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+            body = json.dumps({"coder": "one", "text": f"abandoned {number}"})
+            connection.request("POST", "/api/test", body, {"Content-Type": "application/json"})
+            abandoned.append(connection)
+        assert begun.wait(60)
+        for connection in abandoned:
+            connection.close()
+        with ThreadPoolExecutor(1) as threads:
+            waiting = threads.submit(test, served, {"coder": "one", "text": "mine"})
+            for _ in range(20):  # the server gets to know who has left
+                send(served, "GET", "/api/about")
+                time.sleep(0.05)
+            go_on.set()
+            assert waiting.result(60) == (200, {"text": "mine"})
+    finally:
+        go_on.set()
+        served.close()
+    assert asked[-1] == "mine"
+    assert len(asked) == 2, "the one under way when its asker left, and the next"
 
 
 @pytest.mark.parametrize(

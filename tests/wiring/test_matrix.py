@@ -66,7 +66,15 @@ def test_names_and_commands_are_those_that_dvc_gives(clone: Clone) -> None:
 
 
 def test_entries_of_combinations_that_are_no_more_leave_the_lock_files(clone: Clone) -> None:
-    names = ["explain@pattern", "explain@gone", "explain", "score@pattern-fuzzing", "score@pattern-gone", "score-latent@gone", "judged"]
+    names = [
+        "explain@pattern",
+        "explain@gone",
+        "explain",
+        "score@pattern-fuzzing",
+        "score@pattern-gone",
+        "score-latent@gone",
+        "judged",
+    ]
     entries = "".join(f"  {name}:\n    cmd: glossa {name}\n" for name in names)
     clone.write("pipelines/one/dvc.lock", f"schema: '2.0'\nstages:\n{entries}")
     assert locks.drop_unknown(load()) == (5, False)
