@@ -7,6 +7,7 @@ from typing import Any
 
 from stages import registry
 from stages.publish.correlations import correlations
+from stages.publish.differences import differences
 from stages.publish.results import Results, called
 
 MEASURES = ("natural_f1", "auroc", "natural_auprc")
@@ -35,6 +36,7 @@ def tables(results: Results) -> dict[str, Any]:
         "measures": {metric: called(metric) for metric in measures},
         # A single kind of negatives is the headline once more.
         "kinds": kinds if any(len(row["kinds"]) > 1 for row in rows) else [],
+        "differences": differences(results),
         "agreement": agreement(results),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stages.params import LATENT
-from stages.publish import correlations
+from stages.publish import correlations, differences
 from stages.publish.results import CoderResults, Results, Scores
 
 DECIMALS = 4
@@ -56,13 +56,14 @@ def measures(results: Results) -> dict[str, Any]:
     """Returns all figures.
 
     Sections: coders, explanations, scores (by coder, explainer, scorer), latents (by coder and scorer: what needs no explanation),
-    similarity, correlations (by explainer and two scorers).
+    similarity, correlations (by explainer and two scorers), differences (by scorer and two explainers, or one and its floor).
     """
     coders = results.coders.values()
     return rounded(
         {
             "latents": {coder.name: _of_latents(results, coder) for coder in coders if coder.of_latents},
             "correlations": _correlations(results),
+            "differences": _differences(results),
             "coders": {coder.name: _coder(coder, results.l0(coder)) for coder in coders},
             "explanations": {
                 coder.name: {explainer: _explanations(coder, explainer) for explainer in results.explainers}
@@ -129,6 +130,14 @@ def _correlations(results: Results) -> dict[str, Any]:
     for one in correlations.correlations(results):
         facts = {key: one[key] for key in ("spearman", "low", "high", "latents") if one[key] is not None}
         found.setdefault(one["explainer"], {}).setdefault(one["a"], {})[one["b"]] = facts
+    return found
+
+
+def _differences(results: Results) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in differences.differences(results):
+        facts = {key: value for key, value in one.items() if key not in ("scorer", "a", "b")}
+        found.setdefault(one["scorer"], {}).setdefault(one["a"], {})[one["b"]] = facts
     return found
 
 

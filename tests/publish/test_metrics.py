@@ -137,7 +137,15 @@ def test_floats_are_rounded_wherever_they_are() -> None:
 def test_the_file_is_sorted_json(found: results.Results) -> None:
     text = dumps(measures(found))
     assert json.loads(text) == measures(found)
-    assert list(json.loads(text)) == ["coders", "correlations", "explanations", "latents", "scores", "similarity"]
+    assert list(json.loads(text)) == [
+        "coders",
+        "correlations",
+        "differences",
+        "explanations",
+        "latents",
+        "scores",
+        "similarity",
+    ]
     assert dumps(metrics(found)) == dumps(json.loads(dumps(metrics(found))))
 
 
