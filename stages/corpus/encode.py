@@ -115,16 +115,24 @@ def encode(
         )
     names: list[str] = []
     lengths: list[int] = []
+    without = 0
+
+    def texts() -> Iterator[Document]:
+        nonlocal without
+        for document in bar("read documents", unit="document", iterable=documents):
+            if document.text.strip():
+                yield document
+            else:
+                without += 1
 
     def encoded() -> Iterator[list[int]]:
-        read = bar("read documents", unit="document", iterable=documents)
-        stream = iter(shuffled((d for d in read if d.text.strip()), seed))
+        stream = iter(shuffled(texts(), seed))
         with bar("tokenize", total=n_tokens, unit="token") as progress:
             while batch := list(islice(stream, BATCH)):
                 # JSON and source code can spell half a surrogate pair, which is no text that a tokenizer takes.
-                texts = [document.text.encode("utf-8", "replace").decode() for document in batch]
+                plain = [document.text.encode("utf-8", "replace").decode() for document in batch]
                 for document, encoding in zip(
-                    batch, tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False), strict=True
+                    batch, tokenizer.backend_tokenizer.encode_batch(plain, add_special_tokens=False), strict=True
                 ):
                     names.append(document.name)
                     lengths.append(len(encoding.ids))
@@ -163,6 +171,9 @@ def encode(
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
     if found < rows * context_length:
         summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
+    if without:
+        meta["documents_without_text"] = without
+        summary += f"; {without:,} documents read have no text"
     return Encoded(packed.tokens, table, vocabulary, meta, summary)
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from stages.corpus.document import Document
-from stages.errors import GlossaError, nearest
+from stages.corpus.field import text
+from stages.errors import GlossaError, nearest, said
 
 SUFFIXES = {"text": (".txt", ".md", ".rst"), "jsonl": (".jsonl", ".ndjson"), "parquet": (".parquet",)}
+COMPRESSED = (".gz", ".bz2", ".zst")
+"""What may stand behind the suffix of JSON Lines."""
 
 
 def read(source: str, path: Path, field: str) -> Iterator[Document]:
     """Yields the documents of a file, or of all files of its kind below a folder in the order of their names.
 
-    A text file is one document; a JSON Lines or Parquet file holds one a row, in the string field ``field``.
+    A text file is one document; a JSON Lines or Parquet file holds one a row, in ``field`` (``field.text``).
 
     Raises:
         GlossaError: nothing is there, or a row has no such field; the message names file and row.
@@ -31,10 +35,15 @@ def _files(source: str, path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise GlossaError(f"corpus.path should be a file or folder, but there is none at {path}")
-    found = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES[source] and file.is_file())
+    found = sorted(file for file in path.rglob("*") if _kind(file, source) in SUFFIXES[source] and file.is_file())
     if not found:
         raise GlossaError(f"corpus.path {path} holds no file that ends in {' or '.join(SUFFIXES[source])}")
     return found
+
+
+def _kind(file: Path, source: str) -> str:
+    """The suffix, or the one before it where that says how JSON Lines are compressed."""
+    return Path(file.stem).suffix if source == "jsonl" and file.suffix in COMPRESSED else file.suffix
 
 
 def _text(file: Path, name: str, field: str) -> Iterator[Document]:
@@ -47,23 +56,31 @@ def _text(file: Path, name: str, field: str) -> Iterator[Document]:
 
 
 def _jsonl(file: Path, name: str, field: str) -> Iterator[Document]:
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError:
-                raise GlossaError(
-                    f"corpus file {file} should hold JSON on every line, but line {number} is none"
-                ) from None
-            if not isinstance(row, dict) or field not in row:
-                known = row if isinstance(row, dict) else ()
-                raise GlossaError(f"corpus file {file} line {number} has no field {field}; {nearest(field, known)}")
-            if not isinstance(row[field], str):
-                found = type(row[field]).__name__
-                raise GlossaError(f"corpus file {file} line {number} should have a string in {field}, found {found}")
-            yield Document(f"{name}:{number}", row[field])
+    for number, line in enumerate(_lines(file), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise GlossaError(f"corpus file {file} should hold JSON on every line, but line {number} is none") from None
+        yield Document(f"{name}:{number}", text(row, field, f"corpus file {file} line {number}"))
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    if file.suffix not in COMPRESSED:
+        with file.open("rb") as lines:
+            yield from lines
+        return
+    import pyarrow as pa
+
+    try:
+        with pa.input_stream(str(file), compression="detect") as stream:
+            yield from io.BufferedReader(stream)
+    except (pa.ArrowException, OSError) as error:
+        why = said(error, whole=True)
+        raise GlossaError(
+            f"corpus file {file} should be compressed as its name says, but can't be read: {why}"
+        ) from None
 
 
 def _parquet(file: Path, name: str, field: str) -> Iterator[Document]:
@@ -74,12 +91,12 @@ def _parquet(file: Path, name: str, field: str) -> Iterator[Document]:
         opened = pq.ParquetFile(file)
     except (pa.ArrowInvalid, OSError):
         raise GlossaError(f"corpus file {file} should be Parquet, but it can't be read as such") from None
-    if field not in opened.schema_arrow.names:
-        raise GlossaError(f"corpus file {file} has no column {field}; {nearest(field, opened.schema_arrow.names)}")
+    names = opened.schema_arrow.names
+    column = field if field in names else field.partition(".")[0]
+    if column not in names:
+        raise GlossaError(f"corpus file {file} has no column {field}; {nearest(field, names)}")
     number = 0
-    for batch in opened.iter_batches(columns=[field]):
-        for text in batch.column(0).to_pylist():
-            if not isinstance(text, str):
-                raise GlossaError(f"corpus file {file} row {number} should have a string in {field}, found {text!r}")
-            yield Document(f"{name}:{number}", text)
+    for batch in opened.iter_batches(columns=[column]):
+        for row in batch.to_pylist():
+            yield Document(f"{name}:{number}", text(row, field, f"corpus file {file} row {number}"))
             number += 1

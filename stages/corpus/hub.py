@@ -8,7 +8,8 @@ from pathlib import Path
 
 from stages import hub
 from stages.corpus.document import Document
-from stages.errors import GlossaError, nearest, said
+from stages.corpus.field import text
+from stages.errors import GlossaError, said
 
 
 def pin(path: str, revision: str) -> str | None:
@@ -42,12 +43,6 @@ def read(path: str, name: str | None, split: str, revision: str, field: str) -> 
     try:
         rows = load_dataset(path, name, split=split, revision=revision, streaming=True)
         for number, row in enumerate(rows):
-            if field not in row:
-                raise GlossaError(f"{where} has no field {field}; {nearest(field, row)}")
-            if not isinstance(row[field], str):
-                raise GlossaError(
-                    f"{where} row {number} should have a string in {field}, found {type(row[field]).__name__}"
-                )
-            yield Document(f"{split}:{number}", row[field])
+            yield Document(f"{split}:{number}", text(row, field, f"{where} row {number}"))
     except (OSError, ValueError) as error:
         raise GlossaError(f"{where} can't be read: {said(error, whole=True)}") from error

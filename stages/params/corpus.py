@@ -32,6 +32,7 @@ class LocalText(Rows):
     source: Literal["text", "jsonl", "parquet"]
     path: str
     field: str = "text"
+    """``data.text`` is the field ``text`` inside ``data``."""
 
 
 class HubDataset(Rows):

@@ -81,6 +81,15 @@ def test_padding_and_truncation_of_the_tokenizer_do_not_count(subject_folder: Pa
     assert np.array_equal(run(folder, docs(5)).tokens, run(subject_folder, docs(5)).tokens)
 
 
+def test_documents_without_text_are_counted(subject_folder: Path) -> None:
+    documents = [Document(str(n), text) for n, text in enumerate([*SENTENCES, "", " \n", *SENTENCES])]
+    found = run(subject_folder, documents)
+    assert found.meta["documents_without_text"] == 2
+    assert "; 2 documents read have no text" in found.summary
+    assert found.meta["documents"] == 2 * len(SENTENCES)
+    assert "documents_without_text" not in run(subject_folder, documents[:7]).meta
+
+
 def test_half_a_surrogate_pair_becomes_a_question_mark(subject_folder: Path) -> None:
     encoded = run(subject_folder, [Document("d", "a \ud83d b" * 20)])
     assert encoded.vocabulary.text(encoded.tokens[0]).startswith("a ? b")
