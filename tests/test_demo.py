@@ -55,11 +55,11 @@ def test_the_coders_are_small_and_load() -> None:
 def test_explanations_are_of_these_coders_one_by_latent() -> None:
     rows = read(DEMO / "explanations.jsonl", rated=False)
     p = params.load(ROOT / "params.yaml")
-    found = Counter((row["coder"], row["coder_sha256"]) for row in rows)
+    found = Counter((row.coder, row.coder_sha256) for row in rows)
     hashes = {name: coders.load(entry.path, form=entry.format).identity["sha256"] for name, entry in p.coders.items()}
     assert dict(found) == dict.fromkeys(hashes.items(), 30)
-    assert len({(row["coder"], row["latent"]) for row in rows}) == len(rows)
-    assert all(len(row["explanation"].split()) >= 2 for row in rows)
+    assert len({(row.coder, row.latent) for row in rows}) == len(rows)
+    assert all(len((row.explanation or "").split()) >= 2 for row in rows)
 
 
 def test_every_source_of_the_text_has_its_licence() -> None:

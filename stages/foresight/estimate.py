@@ -145,7 +145,9 @@ class _Foresight:
         if stage.explainer == LATENT:
             texts = dict.fromkeys(sampled.latents, "")
         elif texts is None:  # they are made by then
-            texts = self._texts.get(stage[:2], {latent: f"{TEXT} {latent}" for latent in sampled.latents})
+            texts = self._texts.get(
+                stage[:2], {latent: f"{TEXT} {' '.join(stage[:2])} {latent}" for latent in sampled.latents}
+            )
             n *= len(texts) / max(1, part)
         else:
             n = len(texts)

@@ -51,7 +51,6 @@ class Rehearsal:
         Without, they are unanswered, and whatever depends on them is not asked.
         """
         self.journal, self.note, self.placeholders = journal, note, placeholders
-        self.given = 0
 
     def __call__(self, model: Model) -> Model:
         """Returns what stands in for ``model``."""
@@ -86,8 +85,7 @@ class _Rehearsed:
             if call is None:
                 if not rehearsal.placeholders:
                     return Answer(None, UNANSWERED)
-                rehearsal.given += 1
-                return Answer(_placeholder(request, rehearsal.given))
+                return Answer(_placeholder(request, key))
             try:
                 question = asking.send((call, faults.kept(call.status, call.response)))
             except StopIteration as end:
@@ -98,9 +96,9 @@ class NothingAskedError(Exception):
     """A model computes something else than answers, which is no call."""
 
 
-def _placeholder(request: Request, number: int) -> str:
-    """An answer as one may come, so that what follows from it can be rehearsed as well."""
-    text = f"{TEXT} {number}"
+def _placeholder(request: Request, key: str) -> str:
+    """An answer as one may come, the question's own, so that what follows from it can be rehearsed as well."""
+    text = f"{TEXT} {key[:8]}"
     return text if request.schema is None else json.dumps(_value(request.schema, text))
 
 

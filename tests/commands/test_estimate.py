@@ -127,6 +127,24 @@ def test_every_call_of_every_stage_is_foretold_exactly(server: Server) -> None:
     assert (again["tokens_in"], again["dollars"]) == (0, 0)
 
 
+def test_what_a_second_explainer_will_say_is_assumed_to_be_something_else(status: dict[str, Any]) -> None:
+    text = Path("params.yaml").read_text()
+    both = {
+        "llm": {"kind": "default", "model": WRITER},
+        "other": {"kind": "default", "model": {**WRITER, "temperature": 1}},
+    }
+    detection = {"kind": "detection", "model": JUDGE, "examples_per_prompt": 4, "latents": 5}
+    more = f"explainers: {json.dumps(both)}\nscorers: {json.dumps({'detection': detection})}\n"
+    Path("params.yaml").write_text(text.split("explainers:")[0] + more)
+    for words in ("explain@other", "score@other-detection"):
+        status[address("one", words)] = status[address("one", "explain@llm")]
+    said = foretold()
+    for explainer in both:
+        line = said[f"score one {explainer} detection"]
+        assert (line["known"], line["to_send"]) == (0, line["calls"])
+        assert line["calls"] > 0
+
+
 def test_calls_of_a_latent_are_those_of_the_design() -> None:
     write_params(latents=None)
     said = foretold()
