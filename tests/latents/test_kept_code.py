@@ -93,8 +93,8 @@ NOT_COMPUTING = (
     "stages/coders/__init__.py",
 )
 """They decide who does what for whom, and what of it is another store."""
-OF_DIRECTIONS = ("stages/coders/directions.py", "stages/subject/unembedding.py")
-"""What latents promote is computed anew each time."""
+OF_DIRECTIONS = ("stages/coders/directions.py", "stages/latents/output.py", "stages/subject/unembedding.py")
+"""What latents promote is kept on its own."""
 
 
 @pytest.mark.parametrize(
