@@ -116,7 +116,7 @@ def test_a_stage_that_computes_little_imports_little(finished_workplace: Path, t
         for kind in ("detection", "fuzzing", "simulation", "intruder"):
             file.write(f"  {kind}: {{kind: {kind}, model: {{provider: pattern}}}}\n")
     (tmp_path / "here/theirs").mkdir()
-    (tmp_path / "here/theirs/layers.0_latent3.txt").write_text("Foxes")
+    (tmp_path / "here/theirs/layers.0_latent3.txt").write_text('"Foxes"')
     report = "import atexit, sys; atexit.register(lambda: print('\\n', *sorted(set(sys.argv.pop().split()) & set(sys.modules))))"
     for words, light in (
         ("sample one", HEAVY),

@@ -123,5 +123,6 @@ def test_all_that_runs_while_events_are_computed_is_of_that_code(tokenized: Path
         "stages/latents/runs.py:find",
         "stages/latents/runs.py:_hash",
         "stages/latents/spec.py:kept_bits",
+        "stages/subject/hookpoints.py:width",
         "stages/subject/load.py:pick_device",
     }

@@ -14,12 +14,13 @@ from unittest import mock
 import pytest
 from click.testing import CliRunner, Result
 
-from stages import paths
+from stages import gguf, paths
 from stages.cli import main
 from stages.latents import output
 from stages.subject import load as loading
 from stages.wiring import reach
 from tests.folders import tree
+from tests.llm import tiny_chat
 from tests.test_tokenize import edit
 
 TWO = "  two: {path: coders/two, hookpoint: layers.1}\n"
@@ -198,11 +199,11 @@ def test_random_directions_need_no_subject(tokenized: Path) -> None:
     assert tree(paths.latents("two")) == before
 
 
-def test_a_file_of_gguf_is_not_unpacked(tokenized: Path, tmp_path: Path) -> None:
-    from stages import gguf
-    from tests.llm import tiny_chat
-
-    tiny_chat.write_gguf(tokenized / "subject", tokenized / "tiny.gguf")
+def test_a_file_of_gguf_is_not_unpacked(tokenized: Path, tmp_path: Path, make_coder: Callable[..., Path]) -> None:
+    tiny_chat.write_gguf(tiny_chat.make(tokenized / "chat"), tokenized / "tiny.gguf")
+    for seed, name in enumerate(("one", "two")):
+        shutil.rmtree(tokenized / "coders" / name)
+        make_coder(tokenized / "coders" / name, seed, width=32)
     edit(tokenized / "params.yaml", "{model: subject}", "{model: tiny.gguf}")
     passed(CliRunner().invoke(main, ["tokenize"]))
     assert "left runs of two in scratch" in passed(cache("one")).output
