@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +17,8 @@ from stages.machine.progress import bar
 from stages.outputs import new_directory
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from stages.latents.capture import Target
+    from stages.latents.merge import Map
     from stages.machine.scratch import Scratch
     from stages.subject.load import Subject
 
@@ -39,12 +39,17 @@ def command(coder: str) -> None:
     import numpy as np
 
     from stages.latents import capture, job, kept, workers
+    from stages.latents.output import output
     from stages.machine.scratch import Scratch
-    from stages.subject import load
+    from stages.subject import lazy, load
 
     knobs = runtime.load()
     devices = ["auto"] if knobs.device_map else workers.devices_of(knobs.device, knobs.workers)
-    subject = load.load(plan.subject_of(p, coder), p.seed, load.pick_device(devices[0]), knobs.device_map)
+    if devices[0] == knobs.device:
+        load.pick_device(
+            knobs.device
+        )  # refused if it is not there; those that `auto` found are, and sleep until they are needed
+    subject = lazy.load(plan.subject_of(p, coder), p.seed, devices[0], knobs.device_map)
     parts = capture.ranges(tokens.rows, tokens.context_length)
     subject.check_fits(
         tokens.context_length, max(int(np.asarray(tokens.array[first:end]).max()) for first, end in parts)
@@ -53,12 +58,15 @@ def command(coder: str) -> None:
 
     own = job.open_target(p, coder, subject, tokens, scratch)
     about, attributes = kept.about(own, subject, tokens), _attributes(own, subject, tokens)
-    n_events = kept.take(coder, about, paths.latents(coder), attributes, lambda: _output(own, subject, tokens))
+    n_events = kept.take(coder, about, paths.latents(coder), attributes, lambda: output(own.coder, subject, tokens))
     how = "; taken from the store that was kept"
     if n_events is None:
         n_events, left = _made(p, own, subject, tokens, scratch, devices, attributes)
         how = f"; left runs of {', '.join(left)} in scratch" if left else ""
         kept.keep(coder, about, paths.latents(coder))
+        for name in left:  # while the subject is loaded
+            with suppress(GlossaError):  # its own stage will say what is wrong with it
+                output(job.open_target(p, name, subject, tokens, scratch).coder, subject, tokens)
     own.folder.remove()
     ordinary = tokens.rows * tokens.context_length - tokens.meta["special_positions"]
     click.echo(f"cache {coder}: {n_events:,} activations, {n_events / max(1, ordinary):.2f} a token{how}")
@@ -76,13 +84,14 @@ def _made(
     """Writes the store by a forward pass; returns how many events are in it, and the other coders that the pass has left runs of."""
     from stages.latents import capture, job, workers
     from stages.latents.merge import merge
+    from stages.latents.output import output
 
     knobs = runtime.load()
     rows, length = tokens.rows, tokens.context_length
-    capture.check_fits(subject, own, tokens)
     targets, runs = [own], {own.name: capture.finished(own, rows, length)}
-    if None in runs[own.name] and knobs.share_forward:
-        for other in job.others(p, own, subject, tokens, scratch):
+    if None in runs[own.name]:  # such a coder read its hookpoint, if there are runs
+        capture.check_fits(subject, own, tokens)
+        for other in job.others(p, own, subject, tokens, scratch) if knobs.share_forward else ():
             targets.append(other)
             runs[other.name] = capture.finished(other, rows, length)
     ranges = [
@@ -100,33 +109,25 @@ def _made(
         batch_tokens=knobs.batch_tokens,
         memory=knobs.memory_mb * 2**20,
     )
-    output = _output(own, subject, tokens)
+    promoted = output(own.coder, subject, tokens)
+
+    def merged(spread: Map = map) -> int:
+        made = [run for run in capture.finished(own, rows, length, trusted=True) if run is not None]
+        with new_directory(paths.latents(own.name)) as partial:
+            return merge(made, partial.absolute(), rows, length, attributes, promoted, spread)
+
+    if not ranges:
+        return merged(), []
     with bar("forward", sum(part.end - part.first for part in ranges) * length, "token") as progress:
-        if knobs.ray and ranges:
+        if knobs.ray:
             opened = workers.on_ray(knobs.ray, work, knobs.workers, progress.update)
         else:
-            here = work.over(subject, targets, tokens)
-            opened = workers.on_this_machine(work, devices if ranges else devices[:1], here, progress.update)
+            opened = workers.on_this_machine(work, devices, work.over(subject, targets, tokens), progress.update)
         with opened as hands:
             workers.capture_all(hands, ranges)
             progress.close()
-            made = [run for run in capture.finished(own, rows, length, trusted=True) if run is not None]
-            with new_directory(paths.latents(own.name)) as partial:
-                spread = workers.merge_map(hands)
-                n_events = merge(made, partial.absolute(), rows, length, attributes, output, spread)
+            n_events = merged(workers.merge_map(hands))
     return n_events, [t.name for t in targets[1:] if None not in capture.finished(t, rows, length, trusted=True)]
-
-
-def _output(own: Target, subject: Subject, tokens: Tokens) -> dict[str, NDArray]:
-    """What every latent promotes; nothing where that is undefined."""
-    import torch
-
-    from stages.coders import directions
-    from stages.subject.unembedding import promoted
-
-    written = directions.residual(own.coder, subject)
-    lens = None if written is None else promoted(subject, written, torch.from_numpy(tokens.vocabulary.special))
-    return {} if lens is None else {name: part.numpy() for name, part in lens._asdict().items()}
 
 
 def _attributes(own: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:

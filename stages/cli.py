@@ -104,7 +104,7 @@ def _begin(ctx: click.Context, words: list[str]) -> None:
 
     running.check()
     ctx.meta[WORDS] = words
-    if words[0] in ("sample", "explain", "score", "report"):  # others need pandas for what they compute with
+    if words[0] in ("cache", "sample", "explain", "score", "report"):  # others need pandas for what they compute with
         from stages.machine.imports import spare_pandas
 
         spare_pandas()

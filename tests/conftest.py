@@ -179,7 +179,8 @@ def forgotten_models() -> Iterator[None]:
     yield
     if local := sys.modules.get("stages.llm.local"):
         local.load.cache_clear()
-        local.identity.cache_clear()
+    if named := sys.modules.get("stages.llm.identity"):
+        named.identity.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -111,14 +111,21 @@ HEAVY = (
 def test_a_stage_that_computes_little_imports_little(finished_workplace: Path, tmp_path: Path) -> None:
     """Half of the stages of the demo are such: what they import is most of what they take."""
     shutil.copytree(finished_workplace, tmp_path / "here")
-    model = "model: {provider: pattern}"
     with (tmp_path / "here/params.yaml").open("a") as file:
-        file.write(f"scorers:\n  fuzzing: {{kind: fuzzing, {model}}}\n")
+        file.write("  theirs: {kind: imported, format: delphi, path: theirs, coders: {one: layers.0}}\nscorers:\n")
+        for kind in ("detection", "fuzzing", "simulation", "intruder"):
+            file.write(f"  {kind}: {{kind: {kind}, model: {{provider: pattern}}}}\n")
+    (tmp_path / "here/theirs").mkdir()
+    (tmp_path / "here/theirs/layers.0_latent3.txt").write_text('"Foxes"')
     report = "import atexit, sys; atexit.register(lambda: print('\\n', *sorted(set(sys.argv.pop().split()) & set(sys.modules))))"
     for words, light in (
         ("sample one", HEAVY),
         ("explain one pattern", (*HEAVY, "scipy")),
+        ("explain one theirs", (*HEAVY, "scipy")),
+        ("score one pattern detection", (*HEAVY, "scipy")),
         ("score one pattern fuzzing", (*HEAVY, "scipy")),
+        ("score one pattern simulation", HEAVY),
+        ("score one latent intruder", HEAVY),
     ):
         code = f"{report}; from stages.cli import main; main({words.split()!r})"
         command = [sys.executable, "-c", code, " ".join(light)]

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from stages import hub, registry
 from stages.coders import neurons, random
 from stages.coders.readers import Options
@@ -16,7 +14,7 @@ from stages.coders.readers.files import shown
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 from stages.params import AnyCoder, Neurons, RandomCoder
-from stages.subject.hookpoints import activations
+from stages.subject.hookpoints import width
 from stages.subject.load import Subject
 
 
@@ -106,8 +104,7 @@ def from_params(name: str, entry: AnyCoder, seed: int, subject: Subject | None =
             raise ValueError(f"the control {name} is made from a subject")
         if isinstance(entry, Neurons):
             return neurons.load(subject, entry.hookpoint, entry.k)
-        width = activations(subject, [entry.hookpoint], torch.zeros(1, 1, dtype=torch.long))[entry.hookpoint].shape[-1]
-        return random.load(width, entry.hookpoint, entry.latents, entry.k, (seed, entry.seed))
+        return random.load(width(subject, entry.hookpoint), entry.hookpoint, entry.latents, entry.k, (seed, entry.seed))
     coder = load(entry.path, Options(entry.norm_factor, entry.centre), entry.format, f"coders.{name}.format")
     hookpoint = entry.hookpoint or coder.hookpoint
     if hookpoint is None:

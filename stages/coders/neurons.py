@@ -80,8 +80,8 @@ def _neurons(subject: Subject, site: Site) -> Site:
     if site.part == "output":
         for name in DOWN:
             path = f"{site.path}.{name}"
-            if path in subject.modules:
-                return Site(path, "input", subject.modules[path])
+            if path in subject.kinds:
+                return Site(path, "input", subject)
     raise GlossaError(
         f"the hookpoint of neurons should be an MLP or the input of its down projection, found {site.name} of the subject "
         f"{subject.name}"

@@ -119,7 +119,7 @@ def _other_hookpoints(subject: Subject, own: Reading) -> Iterator[tuple[str, str
         neighbour = _moved(site.path, -1 if part == "input" else 1)
         seen = is_block and neighbour in subject.modules  # a block's input is the output of the one before
         if part != site.part and not seen:
-            reads = Site(site.path, part, site.module).name
+            reads = Site(site.path, part, subject).name
             yield f"at {reads}, {OF_THE_SAME[part]}", reads, own.reconstructs if is_transcoder else reads
 
 

@@ -28,7 +28,7 @@ from stages.subject.load import Subject
 from stages.wiring import reach
 
 STARTS = (
-    "stages.subject.load:load",
+    "stages.subject.lazy:load",
     "stages.coders.readers:Options",
     "stages.corpus.tokens:Tokens",
     "stages.latents.capture:Target",

@@ -12,7 +12,6 @@ from contextlib import nullcontext
 from copy import deepcopy
 from functools import lru_cache
 from inspect import signature
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,18 +19,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stages import gguf, hub, params
+from stages import gguf, params
 from stages.errors import GlossaError, said
+from stages.llm.identity import KEY
 from stages.machine import runtime
 from stages.machine.memory import Room
-from stages.outputs import file_sha256, fingerprint
 from stages.subject.load import causal_lm, pick_device
-
-KEY = "models.*"
-"""Where in params.yaml its options are."""
-
-DECIDING = frozenset({".bin", ".jinja", ".json", ".model", ".safetensors", ".txt"})
-"""Suffixes of the files that decide what a model in a folder says: weights, configuration, tokenizer, chat template."""
 
 LOGITS_AT_ONCE = 2**26
 """Logits that are turned into log-probabilities at once."""
@@ -349,28 +342,6 @@ def load(model: str, revision: str | None, dtype: str) -> Local:
         why = said(error)
         raise GlossaError(f"{KEY}.model should have a tokenizer, but that of {model} can't be loaded: {why}") from None
     return Local(file.name if file else model, loaded, tokenizer, knobs.batch_tokens)
-
-
-@lru_cache
-def identity(model: str, revision: str | None, dtype: str) -> str:
-    """Returns the sha256 of all that decides what a model says: its file or files, or its repository and commit, and its type.
-
-    Raises:
-        GlossaError: there is neither such a folder nor such a repository.
-    """
-    from huggingface_hub.errors import HTTPError
-
-    if file := gguf.find(model, f"{KEY}.model"):
-        return fingerprint({"dtype": dtype, "gguf": gguf.sha256(file)})
-    folder = Path(model)
-    if folder.is_dir():
-        files = sorted(file for file in folder.iterdir() if file.suffix in DECIDING)
-        return fingerprint({"dtype": dtype, "files": {file.name: file_sha256(file) for file in files}})
-    try:
-        return fingerprint({"dtype": dtype, "repository": model, "commit": hub.pin(model, revision)})
-    except (OSError, ValueError, HTTPError) as error:
-        why = hub.reason(error, model, revision) or said(error)
-        raise GlossaError(f"{KEY}.model should be a causal language model, but {model} is not here: {why}") from None
 
 
 class _Draw:

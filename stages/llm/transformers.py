@@ -22,6 +22,7 @@ from stages import gguf
 from stages.llm import canonical, chat, faults, forced, transcript
 from stages.llm.call import Call
 from stages.llm.exchange import Asked, Question, exchange, messages
+from stages.llm.identity import identity
 from stages.llm.journal import Journal
 from stages.llm.request import Answer, Request
 from stages.machine.progress import bar
@@ -70,9 +71,7 @@ class Options(Section):
     @cached_property
     def endpoint(self) -> str:
         """What stands for this model in the journal, instead of the name of a server."""
-        from stages.llm import local
-
-        return f"transformers:{local.identity(self.model, self.revision, self.dtype)}"
+        return f"transformers:{identity(self.model, self.revision, self.dtype)}"
 
     @property
     def name(self) -> str:

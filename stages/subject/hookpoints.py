@@ -15,10 +15,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from stages.errors import GlossaError, nearest
-from stages.subject import sites
+from stages.subject import norms, sites
 from stages.subject.load import Subject
 
 AROUND = ("model.", "transformer.", "gpt_neox.", "language_model.")
@@ -35,7 +34,12 @@ class Site:
     path: str
     """Of the module, relative to the base model."""
     part: sites.Part
-    module: nn.Module
+    subject: Subject
+
+    @property
+    def module(self) -> nn.Module:
+        """The module itself, for which the subject is loaded."""
+        return self.subject.modules[self.path]
 
     @property
     def name(self) -> str:
@@ -54,21 +58,20 @@ def resolve(subject: Subject, hookpoint: str) -> Site:
         place = places[hookpoint]
         if isinstance(place, str):
             raise GlossaError(f"the subject {subject.name} has no hookpoint {hookpoint}: {place}")
-        return Site(place[0], place[1], subject.modules[place[0]])
+        return Site(place[0], place[1], subject)
     for path, part in _readings(hookpoint):
-        if path in subject.modules:
-            module = subject.modules[path]
-            if part == "normalized" and _epsilon(module) is None:
+        if (kind := subject.kinds.get(path)) is not None:
+            if part == "normalized" and not kind.normalizes:
                 raise GlossaError(
                     f"the hookpoint {hookpoint} should end in .normalized only behind a LayerNorm or RMSNorm, but {path} of the "
-                    f"subject {subject.name} is a {type(module).__name__}"
+                    f"subject {subject.name} is a {kind.name}"
                 )
-            return Site(path, part, module)
+            return Site(path, part, subject)
     named = hookpoint.startswith(("blocks.", "hook_"))
     if named and not places:
         hint = "names of TransformerLens are known for GPT-2, GPT-NeoX, Llama, Mistral, Qwen and Gemma, so give a module path"
     else:
-        hint = nearest(hookpoint, [*subject.modules, *places] if "." in hookpoint or named else subject.modules)
+        hint = nearest(hookpoint, [*subject.kinds, *places] if "." in hookpoint or named else subject.kinds)
     raise GlossaError(f"the subject {subject.name} has no hookpoint {hookpoint}; {hint}")
 
 
@@ -105,6 +108,19 @@ def activations(subject: Subject, hookpoints: Sequence[str], ids: Tensor) -> dic
                 f"the forward pass of the subject {subject.name} never reads {hookpoint}; hook a module inside it"
             )
     return {hookpoint: read[site.name] for hookpoint, site in resolved.items()}
+
+
+def width(subject: Subject, hookpoint: str) -> int:
+    """Returns the width of what a hookpoint gives, tried on one token.
+
+    Raises:
+        GlossaError: there is no such hookpoint, or the forward pass never reads it.
+    """
+
+    def tried() -> int:
+        return activations(subject, [hookpoint], torch.zeros(1, 1, dtype=torch.long))[hookpoint].shape[-1]
+
+    return subject.known(f"width of {resolve(subject, hookpoint).name}", tried)
 
 
 @contextmanager
@@ -177,7 +193,7 @@ def _listen(site: Site, subject: Subject, note: Callable[[Site, Tensor], None]) 
 
     def before(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         value = _first_input(site, subject, args, kwargs)
-        note(site, value if site.part == "input" else _normalized(module, value))
+        note(site, value if site.part == "input" else norms.normalized(module, value))
 
     def after(module: nn.Module, args: Any, output: Any) -> None:
         note(site, _first_output(site, subject, output))
@@ -201,20 +217,3 @@ def _tensor(site: Site, subject: Subject, value: Any) -> Tensor:
             f"{site.name} of the subject {subject.name} should give a tensor, found {type(value).__name__}; hook another module"
         )
     return value
-
-
-def _epsilon(module: nn.Module) -> float | None:
-    """What a norm adds to the variance, None for other modules."""
-    if isinstance(module, nn.LayerNorm) or "RMSNorm" in type(module).__name__:
-        return getattr(module, "eps", getattr(module, "variance_epsilon", None))
-    return None
-
-
-def _normalized(norm: nn.Module, x: Tensor) -> Tensor:
-    """``x`` [..., width] as ``norm`` computes it before its gain and bias, in the type of ``x``."""
-    epsilon = _epsilon(norm)
-    assert epsilon is not None
-    if isinstance(norm, nn.LayerNorm):
-        return functional.layer_norm(x, norm.normalized_shape, eps=epsilon)
-    h = x.float()
-    return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + epsilon)).type_as(x)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -15,7 +15,18 @@ from torch import nn
 from stages import gguf, hub, params
 from stages.errors import GlossaError, said
 from stages.outputs import file_sha256, fingerprint
-from stages.subject import sites
+from stages.subject import norms, sites
+
+T = TypeVar("T")
+
+
+class Kind(NamedTuple):
+    """What a module is."""
+
+    name: str
+    """Of its class."""
+    normalizes: bool
+    """Whether it is a LayerNorm or an RMSNorm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +51,14 @@ class Subject:
         return {path: module for path, module in self.base.named_modules() if path}
 
     @cached_property
+    def kinds(self) -> dict[str, Kind]:
+        """What the modules of the base model are, by their paths."""
+        return {
+            path: Kind(type(module).__name__, norms.epsilon(module) is not None)
+            for path, module in self.modules.items()
+        }
+
+    @cached_property
     def places(self) -> dict[str, sites.Place]:
         """TransformerLens' names of places in the base model; see ``sites.table``."""
         return sites.table(self.base.config)
@@ -53,6 +72,10 @@ class Subject:
     def limit(self) -> int | None:
         """Tokens of the longest row that it reads, if its config says."""
         return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    def known(self, what: str, find: Callable[[], T]) -> T:
+        """Returns what ``find`` finds out about this subject, JSON; a ``Lazy`` one remembers it under ``what``."""
+        return find()
 
     def check_fits(self, context_length: int, largest_token: int) -> None:
         """Raises GlossaError if rows of ``context_length`` with ids up to ``largest_token`` can't go through it."""
@@ -87,9 +110,13 @@ def pick_device(name: str) -> torch.device:
 def load(section: params.Subject, seed: int, device: torch.device, device_map: str | None = None) -> Subject:
     """Loads the subject; see ``causal_lm``."""
     model, commit = causal_lm(section, seed, device, device_map)
-    entrance = model.get_input_embeddings().weight.device
-    identity = _identity(section, seed, commit)
-    return Subject(model, identity["model"], identity, entrance)
+    found = identity(section, seed, commit)
+    return Subject(model, found["model"], found, entrance(model))
+
+
+def entrance(model: Any) -> torch.device:
+    """Returns where token ids go in."""
+    return model.get_input_embeddings().weight.device
 
 
 def causal_lm(
@@ -213,25 +240,31 @@ def _random(section: params.Subject, config: Any, seed: int) -> Any:
         return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, section.dtype))
 
 
-def _identity(section: params.Subject, seed: int, commit: str | None) -> dict[str, Any]:
-    """What was loaded, and the hash of it; a folder or a GGUF file counts by its bytes, a repository by its name and commit."""
+def identity(section: params.Subject, seed: int, commit: str | None) -> dict[str, Any]:
+    """Returns what a subject is, and the hash of it; a folder or a GGUF file counts by its bytes, a repository by its name and commit.
+
+    No weight is loaded for it. ``seed`` counts for random weights.
+
+    Raises:
+        GlossaError: there is no such GGUF file; OSError: a folder lacks its config.
+    """
     folder, file = Path(section.model), gguf.find(section.model)
-    identity: dict[str, Any] = {"weights": section.weights, "dtype": section.dtype}
+    facts: dict[str, Any] = {"weights": section.weights, "dtype": section.dtype}
     if section.quantization != "none":
-        identity["quantization"] = section.quantization
+        facts["quantization"] = section.quantization
     if section.weights == "random":
         import transformers
 
         # Another version may draw other numbers.
-        identity |= {"seed": seed, "drawn_by": f"transformers {transformers.__version__}, torch {torch.__version__}"}
+        facts |= {"seed": seed, "drawn_by": f"transformers {transformers.__version__}, torch {torch.__version__}"}
     if file is not None:
-        identity["gguf"] = gguf.sha256(file)
+        facts["gguf"] = gguf.sha256(file)
     elif folder.is_dir():
         names = ["config.json"]
         if section.weights == "trained":
             names += sorted(file.name for file in folder.iterdir() if file.suffix in (".safetensors", ".bin"))
-        identity["files"] = {name: file_sha256(folder / name) for name in names}
+        facts["files"] = {name: file_sha256(folder / name) for name in names}
     else:
-        identity |= {"repository": section.model, "revision": commit}
+        facts |= {"repository": section.model, "revision": commit}
     name = section.model if file is None else file.name
-    return {"model": name, **identity, "sha256": fingerprint(identity)}
+    return {"model": name, **facts, "sha256": fingerprint(facts)}

@@ -93,8 +93,8 @@ NOT_COMPUTING = (
     "stages/coders/__init__.py",
 )
 """They decide who does what for whom, and what of it is another store."""
-OF_DIRECTIONS = ("stages/coders/directions.py", "stages/subject/unembedding.py")
-"""What latents promote is computed anew each time."""
+OF_DIRECTIONS = ("stages/coders/directions.py", "stages/latents/output.py", "stages/subject/unembedding.py")
+"""What latents promote is kept on its own."""
 
 
 @pytest.mark.parametrize(
@@ -123,5 +123,6 @@ def test_all_that_runs_while_events_are_computed_is_of_that_code(tokenized: Path
         "stages/latents/runs.py:find",
         "stages/latents/runs.py:_hash",
         "stages/latents/spec.py:kept_bits",
+        "stages/subject/hookpoints.py:width",
         "stages/subject/load.py:pick_device",
     }

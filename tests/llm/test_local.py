@@ -11,6 +11,7 @@ from transformers import AutoTokenizer
 
 from stages.errors import GlossaError
 from stages.llm import local
+from stages.llm.identity import identity
 from stages.llm.local import Local, Row
 from tests import families
 from tests.llm import small_models
@@ -284,31 +285,11 @@ def test_what_is_no_language_model_is_a_mistake(tmp_path: Path, damage: str) -> 
         local.load(str(folder), None, "float32")
 
 
-def test_the_identity_is_of_the_files_and_the_type(tmp_path: Path) -> None:
-    folder = small_models.make(tmp_path / "one")
-    found = {local.identity(str(folder), None, dtype) for dtype in ("float32", "bfloat16")}
-    folder.rename(tmp_path / "two")
-    assert local.identity(str(tmp_path / "two"), None, "float32") in found
-    (tmp_path / "two" / "README.md").write_text("read me")
-    local.identity.cache_clear()
-    assert local.identity(str(tmp_path / "two"), None, "float32") in found
-    for name in ("chat_template.jinja", "generation_config.json", "tokenizer.json", "model.safetensors"):
-        with (tmp_path / "two" / name).open("ab") as file:
-            file.write(b" ")
-        local.identity.cache_clear()
-        found.add(local.identity(str(tmp_path / "two"), None, "float32"))
-    assert len(found) == 6
-    with pytest.raises(
-        GlossaError, match=r"models\.\*\.model should be a causal language model, but no/such is not here"
-    ):
-        local.identity("no/such", None, "float32")
-
-
 def test_a_repository_counts_by_name_and_commit(hub: Any, tmp_path: Path) -> None:
     repository = hub.add("some/judge", small_models.make(tmp_path / "m"), inside=".")
-    by_branch = local.identity("some/judge", "main", "float32")
-    local.identity.cache_clear()
-    assert local.identity("some/judge", repository.branches["main"], "float32") == by_branch
+    by_branch = identity("some/judge", "main", "float32")
+    identity.cache_clear()
+    assert identity("some/judge", repository.branches["main"], "float32") == by_branch
     model = local.load("some/judge", "main", "float32")
     assert isinstance(model.tokenizer, type(AutoTokenizer.from_pretrained(tmp_path / "m")))
     assert model.generate([model.encode("Is it")], [2], 0, [np.empty(0)])[0].tokens == 2

@@ -2,7 +2,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from stages import llm, paths
 from stages.cli import main
 from stages.errors import GlossaError
 from stages.llm import labels, local, transformers
+from stages.llm.identity import identity
 from stages.llm.journal import Journal
 from stages.llm.request import Answer, Message, Request
 from stages.llm.transcript import recording
@@ -22,6 +26,7 @@ from stages.llm.transformers import Options
 from stages.machine import runtime
 from stages.scorers import table
 from tests.llm import small_models
+from tests.llm.questions import question
 
 
 @pytest.fixture(scope="module")
@@ -39,13 +44,6 @@ def judge(folder: Path, **options: Any) -> Options:
     model = llm.load("models.judge", entry)
     assert isinstance(model, Options)
     return model
-
-
-def question(number: int, **options: Any) -> Request:
-    """A question for verdicts if the number is odd, for a text if it is even; of different lengths."""
-    user = f"Question {number}, {'is it true? ' * (number % 7)}"
-    options.setdefault("schema", labels.schema(3) if number % 2 else None)
-    return Request((Message("system", "Judge."), Message("user", user)), logprobs=True, **options)
 
 
 def record(model: Options, requests: Iterator[Request], out: Path) -> tuple[list[Answer], bytes]:
@@ -149,6 +147,21 @@ def test_nothing_is_made_twice(folder: Path, tmp_path: Path, monkeypatch: pytest
     assert record(judge(folder), (question(number % 10) for number in range(30)), tmp_path / "two") == first
 
 
+def test_what_is_known_is_answered_without_the_libraries_that_load_a_model(folder: Path) -> None:
+    answers = [answer.content for answer in judge(folder).answer(map(question, range(4)))]
+    code = (
+        "import json, sys\n"
+        "from stages import llm\n"
+        "from tests.llm.questions import question\n"
+        f"model = llm.load('models.judge', {judge(folder).model_dump()!r})\n"
+        "said = [answer.content for answer in model.answer(map(question, range(4)))]\n"
+        "print(json.dumps([said, sorted({'torch', 'transformers', 'tokenizers'} & {*sys.modules})]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [answers, []]
+
+
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,7 +194,7 @@ def test_a_transcript_can_be_imported_and_read_anew(
 ) -> None:
     answers, _ = record(judge(folder), map(question, range(6)), tmp_path / "one")
     rows = pq.read_table(tmp_path / "one/transcript.parquet").to_pylist()
-    assert {row["endpoint"] for row in rows} == {f"transformers:{local.identity(str(folder), None, 'float32')}"}
+    assert {row["endpoint"] for row in rows} == {f"transformers:{identity(str(folder), None, 'float32')}"}
     for row in rows:
         usage = json.loads(row["response"])["usage"]
         assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]

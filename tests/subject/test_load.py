@@ -253,9 +253,9 @@ def test_a_quantized_subject_computes_nearly_the_same(kind: str) -> None:
 
 def test_a_quantized_subject_is_another_one(subject_folder: Path) -> None:
     """What is written down; the quantization itself is bitsandbytes'."""
-    plain = loading._identity(section(subject_folder), 0, None)
+    plain = loading.identity(section(subject_folder), 0, None)
     for kind in ("8bit", "4bit"):
-        quantized = loading._identity(section(subject_folder, quantization=kind), 0, None)
+        quantized = loading.identity(section(subject_folder, quantization=kind), 0, None)
         assert quantized["quantization"] == kind
         assert quantized["sha256"] != plain["sha256"]
     with pytest.raises(
