@@ -1,4 +1,4 @@
-"""The real thing, smaller: `dvc repro` in a temporary clone, with the demo's subject, two of its coders and a short corpus."""
+"""The real thing, smaller: `dvc repro` in a temporary clone, with the toy subject, two of its coders and a short corpus."""
 
 import json
 import os
@@ -16,7 +16,7 @@ BIN = Path(sys.executable).parent
 
 
 def clone(folder: Path) -> Path:
-    """A clone of the repository as it stands, with params.yaml cut down."""
+    """A clone of the repository as it stands, with the params.yaml of the toy, cut down."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"],
         cwd=REPOSITORY,
@@ -29,7 +29,7 @@ def clone(folder: Path) -> Path:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(REPOSITORY / name, folder / name)
     yaml = YAML()
-    params = yaml.load(folder / "params.yaml")
+    params = yaml.load(folder / "tests/toy/params.yaml")
     params["corpus"] |= {"packages": ["zarr", "openai"], "tokens": 25_600}
     params["coders"] = {name: params["coders"][name] for name in ("resid2", "mlp2")}
     params["sampling"] |= {"latents": {"first": 12}, "min_activations": 100}

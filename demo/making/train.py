@@ -100,6 +100,7 @@ class Coder(nn.Module):
                 "normalize_activations": "none",
                 "reshape_activations": "none",
                 "metadata": {
+                    "sae_lens_version": "6.54.12",  # whose form this is
                     "model_name": "HuggingFaceTB/SmolLM2-135M-Instruct",
                     "hook_name": f"blocks.{layer}.hook_resid_post",
                     "hook_head_index": None,
