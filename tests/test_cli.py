@@ -111,7 +111,9 @@ HEAVY = (
 def test_a_stage_that_computes_little_imports_little(finished_workplace: Path, tmp_path: Path) -> None:
     """Half of the stages of the demo are such: what they import is most of what they take."""
     shutil.copytree(finished_workplace, tmp_path / "here")
-    with (tmp_path / "here/params.yaml").open("a") as file:
+    params = tmp_path / "here/params.yaml"
+    params.write_text(params.read_text().replace("per_decile: 1", "per_decile: 4"))
+    with params.open("a") as file:
         file.write("  theirs: {kind: imported, format: delphi, path: theirs, coders: {one: layers.0}}\nscorers:\n")
         for kind in ("detection", "fuzzing", "simulation", "intruder"):
             file.write(f"  {kind}: {{kind: {kind}, model: {{provider: pattern}}}}\n")

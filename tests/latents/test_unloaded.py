@@ -214,13 +214,3 @@ def test_a_file_of_gguf_is_not_unpacked(tokenized: Path, tmp_path: Path, make_co
     with mock.patch.dict(os.environ, GLOSSA_HOME=str(tmp_path / "elsewhere")):
         passed(cache("two", share_forward="false"))
     assert tree(paths.latents("two")) == before
-
-
-def test_what_is_promoted_depends_on_all_that_decides_it(shared: Path) -> None:
-    """Another place that the coder writes to, other special tokens or other code find nothing."""
-    with mock.patch.object(output, "STARTS", ("stages.errors",)):
-        assert needs_the_subject("two")
-    special = output.special_sha256
-    with mock.patch.object(output, "special_sha256", lambda tokens: special(tokens)[::-1]):
-        assert needs_the_subject("two")
-    assert not needs_the_subject("two")
