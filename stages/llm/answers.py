@@ -7,6 +7,7 @@ satisfy the request's schema only after a change, or in two different ways, is n
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ def read(reply: Reply, schema: dict[str, Any] | None, tag: str | None = None) ->
         return Read(reason="the model refused", final=True)
     if reply.failed:
         return Read(reason=f"the server failed on it ({reply.failed})")
+    if reply.garbled:
+        return Read(reason="what the server sent is no answer")
     if reply.finish == "length":
         return Read(reason="the answer was cut off at max_tokens")
     if reply.content is None or not reply.content.strip():
@@ -88,7 +91,7 @@ def satisfies(value: Any, schema: dict[str, Any]) -> bool:
         case "integer":
             return type(value) is int
         case "number":
-            return type(value) in (int, float)
+            return type(value) in (int, float) and abs(value) != math.inf  # as which 1e999 is read
         case "null":
             return value is None
     raise ValueError(f"no answer can be checked against {schema}")

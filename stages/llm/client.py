@@ -18,6 +18,7 @@ from openai import DefaultAioHttpClient
 from stages import __version__
 from stages.llm.canonical import CHAT
 from stages.llm.faults import AttemptError
+from stages.llm.received import text
 from stages.llm.reply import shown
 from stages.machine.endpoint import Endpoint
 
@@ -108,6 +109,7 @@ class Client:
 
     def _without_secret(self, body: bytes) -> bytes:
         """A server may repeat the key, above all when it complains of it."""
+        body = text(body).encode()
         return body.replace(self._secret, b"[key]") if self._secret and self._secret in body else body
 
 

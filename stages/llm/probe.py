@@ -139,9 +139,9 @@ async def _ask(options: Options, caller: Caller, request: Request) -> Reply:
     key = canonical.key(options.endpoint, body, number)
     # Not kept: nothing is made of these answers, and a server that has moved has to be tried itself.
     _, reply = await caller.send(key, body, number, options.limit_of(request), keep=False)
-    if reply.failed:
+    if reply.failed or reply.garbled:
         raise GlossaError(
             f"the model {options.model} at the endpoint {options.endpoint} should answer small questions before it is relied on, but the "
-            f"server fails on one of them ({reply.failed}); see its log"
+            f"server fails on one of them ({reply.failed or 'what it sends is no answer'}); see its log"
         )
     return reply

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NamedTuple
 
 from stages.llm.call import Usage
+from stages.llm.received import text
 from stages.llm.sanitise import line
 
 SHOWN = 200
 """Characters of a server's message that are shown."""
+
+HALVES = re.compile("[\ud800-\udfff]")
 
 
 class UnreadableError(ValueError):
@@ -28,6 +32,8 @@ class Reply(NamedTuple):
     model: str | None = None
     failed: int | None = None
     """The status with which the server failed on this question, whenever it was asked."""
+    garbled: bool = False
+    """Whether what the server sent is no chat completion, whenever it was asked."""
 
 
 def parse(body: bytes) -> Reply | tuple[Any, str]:
@@ -37,9 +43,7 @@ def parse(body: bytes) -> Reply | tuple[Any, str]:
         UnreadableError: the body is neither.
     """
     try:
-        value = json.loads(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise UnreadableError("a body that is no UTF-8") from None
+        value = json.loads(text(body))
     except (ValueError, RecursionError):
         start = body.lstrip()[:1]
         raise UnreadableError("an HTML page" if start == b"<" else "a body that is no whole JSON") from None
@@ -62,8 +66,8 @@ def parse(body: bytes) -> Reply | tuple[Any, str]:
     content, model, logprobs = message.get("content"), value.get("model"), choice.get("logprobs")
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     return Reply(
-        content if isinstance(content, str) else None,
-        finish if isinstance(finish, str) else None,
+        whole(content) if isinstance(content, str) else None,
+        line(finish, SHOWN) if isinstance(finish, str) else None,
         bool(message.get("refusal")),
         tokens if isinstance(tokens, list) else None,
         _usage(value.get("usage")),
@@ -73,7 +77,21 @@ def parse(body: bytes) -> Reply | tuple[Any, str]:
 
 def shown(message: object) -> str:
     """A server's message, fit to be shown: one short line."""
-    return line(str(message), SHOWN) if message else ""
+    if not message:
+        return ""
+    try:
+        return line(message if isinstance(message, str) else json.dumps(message, ensure_ascii=False), SHOWN)
+    except (ValueError, TypeError, RecursionError):
+        return ""
+
+
+def whole(content: str) -> str:
+    r"""Returns ``content`` with U+FFFD for halves of characters, such as ``\ud83d`` alone, which no file can hold."""
+    try:
+        content.encode()
+    except UnicodeEncodeError:
+        return HALVES.sub("\ufffd", content)
+    return content
 
 
 def _usage(value: Any) -> Usage:

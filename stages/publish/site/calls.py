@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from stages.errors import GlossaError, said
 from stages.examples.windows import ranges
 from stages.llm import transcript
+from stages.llm.reply import shown
 from stages.publish.text import lines, visible
 
 Exchange = dict[str, Any]
@@ -98,7 +99,7 @@ def exchange(row: dict[str, Any]) -> Exchange:
     found = {
         "key": visible(row["key"]),
         "endpoint": visible(row["endpoint"]),
-        "model": visible(str(answered.get("model") or asked.get("model") or "")),
+        "model": visible(shown(answered.get("model")) or str(asked.get("model") or "")),
         "messages": said,
         "answer": _answer(answered) or lines(row["response"]),
         "usage": usage(answered),
