@@ -93,7 +93,7 @@ class Recorder:
                 use_dictionary=["endpoint"],
             )
         if self._rows:
-            rows = [call._replace(request=text(call.request), response=text(call.response)) for call in self._rows]
+            rows = [(*call[:5], text(call.request), text(call.response)) for call in self._rows]
             columns = zip(schema(), zip(*rows, strict=True), strict=True)
             arrays = [pa.array(values, field.type) for field, values in columns]
             self._writer.write_table(pa.table(arrays, schema=schema()), row_group_size=ROWS)
