@@ -77,7 +77,7 @@ def parse(body: bytes) -> Reply | tuple[Any, str]:
     model, logprobs = value.get("model"), choice.get("logprobs")
     tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
     return Reply(
-        content(message),
+        None if (said := content(message)) is None else whole(said),
         line(finish, SHOWN) if isinstance(finish, str) else None,
         bool(message.get("refusal")) or any(part.get("type") == "refusal" for part in _parts(message)),
         tokens if isinstance(tokens, list) else None,
@@ -91,10 +91,10 @@ def content(message: dict[str, Any]) -> str | None:
     """Returns what a message says, a text or all parts of it that are text, without those that are thoughts; None if nothing."""
     said = message.get("content")
     if isinstance(said, str):
-        return whole(said)
+        return said
     texts = [part.get("text") for part in _parts(message) if part.get("type") in TEXTS]
     found = [one for one in texts if isinstance(one, str)]
-    return whole("".join(found)) if found else None
+    return "".join(found) if found else None
 
 
 def glimpse(reply: Reply) -> str:
@@ -115,7 +115,7 @@ def _reasoning(message: dict[str, Any]) -> str | None:
     """The thoughts, as vLLM and others, OpenRouter, and Mistral send them."""
     for said in (message.get("reasoning_content"), message.get("reasoning")):
         if isinstance(said, str) and said.strip():
-            return whole(said)
+            return said
     found = [part for part in _parts(message) if part.get("type") in THOUGHTS]
     return shown([part.get("thinking") or part.get("text") for part in found]) or None
 
