@@ -50,3 +50,4 @@ def command(model: str, as_json: bool) -> None:
             else f"the {value} likeliest"
         )
         click.echo(f"  {said:<40} {shown}")
+    click.echo(f"  {'said, when asked for a sentence':<40} {found.came}{f' ({found.unread})' if found.unread else ''}")

@@ -7,15 +7,13 @@ satisfy the request's schema only after a change, or in two different ways, is n
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, NamedTuple
 
-from stages.llm.reply import Reply
+from stages.llm import thoughts
+from stages.llm.reply import REFUSED, Reply
 
-THOUGHT = re.compile(r"^.*</(think|thinking|thought|reasoning)>", re.DOTALL | re.IGNORECASE)
-"""A preamble up to its last end; some servers leave out its beginning."""
-
-THINKING = re.compile(r"<(think|thinking|thought|reasoning)>", re.IGNORECASE)
 DECODER = json.JSONDecoder(
     object_pairs_hook=lambda pairs: _object(pairs), parse_constant=lambda name: _refuse(f"{name} is no JSON")
 )
@@ -38,19 +36,21 @@ class Read(NamedTuple):
 
 def read(reply: Reply, schema: dict[str, Any] | None, tag: str | None = None) -> Read:
     """Reads a reply as an answer that satisfies ``schema``, or as free text, of which ``tag`` begins the answer, when that is None."""
-    if reply.refused or reply.finish == "content_filter":
+    if reply.refused or reply.finish == REFUSED:
         return Read(reason="the model refused", final=True)
     if reply.failed:
         return Read(reason=f"the server failed on it ({reply.failed})")
+    if reply.garbled:
+        return Read(reason="what the server sent is no answer")
     if reply.finish == "length":
         return Read(reason="the answer was cut off at max_tokens")
     if reply.content is None or not reply.content.strip():
-        return Read(reason="the answer is empty")
-    thought = THOUGHT.match(reply.content)
-    start = thought.end() if thought else 0
-    text = reply.content[start:]
-    if THINKING.search(text) or not text.strip():
+        return Read(reason="the answer is all reasoning" if reply.reasoning else "the answer is empty")
+    place = thoughts.answer(reply.content)
+    if place is None:
         return Read(reason="the answer is all reasoning")
+    start, end = place
+    text = reply.content[start:end]
     if schema is None:
         return _tagged(text, tag) if tag else Read(text.strip())
     found = _objects(text)
@@ -88,7 +88,7 @@ def satisfies(value: Any, schema: dict[str, Any]) -> bool:
         case "integer":
             return type(value) is int
         case "number":
-            return type(value) in (int, float)
+            return type(value) in (int, float) and abs(value) != math.inf  # as which 1e999 is read
         case "null":
             return value is None
     raise ValueError(f"no answer can be checked against {schema}")

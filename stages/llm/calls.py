@@ -114,7 +114,7 @@ class Caller:
                 if is_alone and failed >= fault.most_attempts:
                     return self._keep_failure(fault, keep)
                 others = self._answers
-                if not is_alone and failed + 1 >= fault.most_attempts:
+                if not is_alone and failed + 1 >= fault.most_attempts and garbled < faults.GARBLED_ATTEMPTS:
                     await self._try(others)
             tried += time.monotonic() - begun
             wait = faults.pause(fault, n, self._jitter)
@@ -143,6 +143,8 @@ class Caller:
             call = Call(key, self.name, canonical.CHAT, sample, received.status, body, received.body)
             reply = faults.read(received.status, received.headers, received.body)
         except AttemptError as fault:
+            if call is None and fault.kind == "garbled":  # too long, or no HTTP: nothing of it is kept
+                call = Call(key, self.name, canonical.CHAT, sample, 0, body, b"")
             fault.call = call
             self.journal.fail(attempt, fault.status, fault.reason, fault.billed)
             self.meter.failed += 1

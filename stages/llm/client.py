@@ -18,6 +18,8 @@ from openai import DefaultAioHttpClient
 from stages import __version__
 from stages.llm.canonical import CHAT
 from stages.llm.faults import AttemptError
+from stages.llm.received import text
+from stages.llm.redact import Redactor
 from stages.llm.reply import shown
 from stages.machine.endpoint import Endpoint
 
@@ -25,11 +27,6 @@ MOST_BYTES = 16 * 2**20
 """Bytes of an answer at most."""
 
 CONNECT_SECONDS = 30.0
-
-SHORTEST_KEY = 12
-"""Characters of a key that is looked for in what a server says. Words for servers that need no key, such as ``none``, are shorter,
-and may well be in an answer.
-"""
 
 
 class Received(NamedTuple):
@@ -47,7 +44,7 @@ class Client:
         self._timeout = endpoint.timeout
         self._url = httpx2.URL(endpoint.base_url + CHAT)
         self._turn = asyncio.Lock()
-        self._secret = api_key.encode() if api_key and len(api_key) >= SHORTEST_KEY else None
+        self._redacted = Redactor(api_key)
 
         async def cap(response: httpx2.Response) -> None:
             if response.headers.get("content-encoding", "identity") != "identity":
@@ -94,7 +91,8 @@ class Client:
         except (httpx2.RequestError, aiohttp.ClientError, OSError) as error:
             raise _broken(error) from None
         await self._take_turns()
-        return Received(response.status_code, response.headers, self._without_secret(response.content))
+        # A server may repeat the key, above all when it complains of it.
+        return Received(response.status_code, response.headers, self._redacted(text(response.content)).encode())
 
     async def _take_turns(self) -> None:
         """Lets those whose answers came together go on one by one, each until its next request is written.
@@ -105,10 +103,6 @@ class Client:
         await self._turn.acquire()
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._turn.release)  # a request is written in the next round of the loop
-
-    def _without_secret(self, body: bytes) -> bytes:
-        """A server may repeat the key, above all when it complains of it."""
-        return body.replace(self._secret, b"[key]") if self._secret and self._secret in body else body
 
 
 class _UnaskedError(httpx2.ReadError):

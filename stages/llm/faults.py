@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from stages.llm.call import Call
+from stages.llm.received import text
 from stages.llm.reply import Reply, UnreadableError, parse, shown
 
 Kind = Literal["busy", "down", "garbled", "fatal"]
@@ -19,7 +21,7 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds before the second attempt and, after doublings, before a late one, when the server names no time."""
 
 GARBLED_ATTEMPTS = 5
-"""Answers without sense, one after the other, until a call is given up."""
+"""Answers without sense, one after the other, until a call is given up, or the question if the server answers others."""
 
 FAILED_ATTEMPTS, AWAY_ATTEMPTS = 4, 10
 """Failures on one question, one after the other, until it is looked whether the server answers others: with 500, which is mostly
@@ -35,6 +37,9 @@ HINTS = {
 }
 REFUSED = frozenset({"content_filter", "content_policy_violation"})
 """Codes of a 400 that is about what this one request says, as Azure sends it: an answer, of a kind."""
+
+NO_TEXT = re.compile(r"\\x[0-9a-f]{2}")
+"""A byte that is no text, as ``received.text`` spells it."""
 
 QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 """Codes of a 429 that no waiting will mend."""
@@ -60,12 +65,14 @@ class AttemptError(Exception):
 
     @property
     def is_failure(self) -> bool:
-        """Whether the server says that it failed."""
-        return self.kind == "down" and self.status is not None and self.status >= 500
+        """Whether the server says that it failed, or says nothing that makes sense: either may be about the question."""
+        return self.kind == "garbled" or (self.kind == "down" and self.status is not None and self.status >= 500)
 
     @property
     def most_attempts(self) -> int:
         """How many such failures on one question are one too many."""
+        if self.kind == "garbled":
+            return GARBLED_ATTEMPTS
         return FAILED_ATTEMPTS if self.status == 500 else AWAY_ATTEMPTS
 
 
@@ -100,15 +107,14 @@ def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
 def kept(status: int, body: bytes) -> Reply:
     """Returns what was answered, as it is kept: that a server fails on a question, again and again, is an answer as well.
 
-    Raises:
-        AttemptError: it is no answer.
+    So is whatever else is kept, by which rules ever: one that can't be read, as what ended a stage would end every later one.
     """
     try:
         return read(status, {}, body)
     except AttemptError as fault:
-        if fault.is_failure:
+        if fault.kind == "down" and fault.is_failure:
             return Reply(None, None, failed=fault.status)
-        raise
+        return Reply(None, None, garbled=True)
 
 
 def pause(fault: AttemptError, n: int, generator: random.Random) -> float:
@@ -121,16 +127,16 @@ def pause(fault: AttemptError, n: int, generator: random.Random) -> float:
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Returns the seconds that the server asks to wait, of any length; None if it does not say."""
     for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
-        text = headers.get(name, "").strip()
+        said = headers.get(name, "").strip()
         try:
-            seconds = float(text) / unit
+            seconds = float(said) / unit
         except ValueError:
             continue
         if math.isfinite(seconds) and seconds >= 0:
             return seconds
     try:
         return max(0.0, parsedate_to_datetime(headers.get("retry-after", "")).timestamp() - now)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None
 
 
@@ -149,11 +155,12 @@ def _fault(status: int, headers: Mapping[str, str], message: str, code: Any) -> 
 def _error(body: bytes) -> tuple[Any, str]:
     """The code and the message of an error body in any of the usual forms."""
     try:
-        value = json.loads(body)
+        value = json.loads(NO_TEXT.sub("\ufffd", text(body)))  # an error's own words may have accents of any kind
     except (ValueError, RecursionError):
         return None, ""
     error = value.get("error", value) if isinstance(value, dict) else value
     if not isinstance(error, dict):
         return None, shown(error) if isinstance(error, str) else ""
     message = error.get("message", error.get("detail"))
-    return error.get("code") or error.get("type"), shown(message) if isinstance(message, str) else ""
+    code = error.get("code") or error.get("type")
+    return code if isinstance(code, str | int) else None, shown(message) if isinstance(message, str) else ""

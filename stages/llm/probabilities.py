@@ -29,8 +29,8 @@ def read(content: str, span: tuple[int, int], tokens: list[Any]) -> dict[str, Pr
 
     ``tokens`` is ``logprobs.content`` as a server sent it. A key is left out if its value can't be found there.
     """
-    answer = content[slice(*span)].encode()
     try:
+        answer = content[slice(*span)].encode()
         spelt = [_spelt(token) for token in tokens]
         first = b"".join(spelt).rfind(answer)
         if first < 0:
@@ -44,7 +44,7 @@ def read(content: str, span: tuple[int, int], tokens: list[Any]) -> dict[str, Pr
             if bounds:
                 found[pair.group(1).decode()] = bounds
         return found
-    except (TypeError, KeyError, ValueError, AttributeError):  # not of the form that it should have
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):  # not of the form that it should have
         return {}
 
 
@@ -63,6 +63,8 @@ def tops(token: Any) -> int:
 
 def _spelt(token: dict[str, Any]) -> bytes:
     spelt = token.get("bytes")
+    if not isinstance(spelt, list | None):  # of a number bytes() makes as many bytes
+        raise TypeError("bytes that are no list")
     return token["token"].encode() if spelt is None else bytes(spelt)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stages.errors import GlossaError
 from stages.llm import answers, canonical, probabilities
 from stages.llm.exchange import Question
-from stages.llm.reply import Reply
+from stages.llm.reply import Reply, glimpse
 from stages.llm.request import Message, Request
 from stages.outputs import fingerprint
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stages.llm.calls import Caller
     from stages.llm.openai import Options
 
-VERSION = 1
+VERSION = 2
 
 SHORT = 16
 """Tokens that a story may have."""
@@ -51,6 +51,10 @@ class Found(NamedTuple):
     """The same seed gives the same text; None if another seed does too."""
     repeats: bool | None
     """Temperature 0 gives the same text twice."""
+    came: str
+    """What it answered to the request for a plain sentence, in a few words."""
+    unread: str | None
+    """Why there is nothing in that to be read, if there is not."""
 
 
 def story(options: Options) -> Question:
@@ -66,10 +70,17 @@ async def check(options: Options, caller: Caller) -> None:
         GlossaError: it does not, or it does not answer at all.
     """
     found = await find_out(options, caller)
+    if found.unread:
+        raise GlossaError(
+            f"the model {options.model} at the endpoint {options.endpoint} should answer a request for a plain sentence, but "
+            f"{found.unread}: it sent {found.came}; have it answer in the content of its message, with its reasoning off (see extra "
+            "in params.yaml) or kept apart from the answer by the server"
+        )
     if missing := _missing(options, found):
         what, instead = missing
+        came = f" and answers {found.came}" if found.schema is False else ""
         raise GlossaError(
-            f"the model {options.model} at the endpoint {options.endpoint} should {what}, but the server ignores that; "
+            f"the model {options.model} at the endpoint {options.endpoint} should {what}, but the server ignores that{came}; "
             f"{instead}, or use a server that does"
         )
 
@@ -131,6 +142,8 @@ async def _try(options: Options, caller: Caller) -> Found:
         limit=None if completion is None else completion <= SHORT,
         seed=seed,
         repeats=repeats,
+        came=glimpse(first),
+        unread=answers.read(first, None).reason,
     )
 
 
@@ -139,9 +152,9 @@ async def _ask(options: Options, caller: Caller, request: Request) -> Reply:
     key = canonical.key(options.endpoint, body, number)
     # Not kept: nothing is made of these answers, and a server that has moved has to be tried itself.
     _, reply = await caller.send(key, body, number, options.limit_of(request), keep=False)
-    if reply.failed:
+    if reply.failed or reply.garbled:
         raise GlossaError(
             f"the model {options.model} at the endpoint {options.endpoint} should answer small questions before it is relied on, but the "
-            f"server fails on one of them ({reply.failed}); see its log"
+            f"server fails on one of them ({reply.failed or 'what it sends is no answer'}); see its log"
         )
     return reply

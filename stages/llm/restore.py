@@ -42,7 +42,7 @@ def is_sound(call: Call) -> bool:
     if call.key != canonical.key(call.endpoint, call.request, call.sample, call.path):
         return False
     try:
-        faults.kept(call.status, call.response)
-    except faults.AttemptError:
-        return False
+        faults.read(call.status, {}, call.response)
+    except faults.AttemptError as fault:
+        return fault.is_failure and fault.kind == "down"
     return True

@@ -14,18 +14,28 @@ from functools import lru_cache
 EXPLANATION = 500
 """Characters of an explanation at most."""
 
-NAMES = (
-    "s|bos|eos|pad|unk|sep|cls|mask|think|thinking|tool|image|audio|video|user|assistant|system|human|bot|turn|tool_call|"
-    r"tool_response|end|start|[a-z0-9]+(?:_[a-z0-9]+)+|unused\d+|reserved\w*|0x[0-9a-f]{2}"
+HARMLESS = (
+    "a|abbr|address|article|aside|b|base|bdi|bdo|blockquote|body|br|button|canvas|caption|center|cite|code|col|dd|del|details|dfn|dialog|div|"
+    "dl|dt|em|fieldset|figcaption|figure|font|footer|form|frame|h[1-6]|head|header|hgroup|hr|html|i|iframe|img|input|ins|kbd|label|legend|"
+    "li|link|main|map|mark|menu|meta|nav|noscript|ol|optgroup|option|p|param|picture|pre|samp|script|section|select|small|span|strike|strong|"
+    "style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|tr|tt|u|ul|var|wbr|"  # of pages
+    "bool|boolean|byte|char|double|float|int|long|object|short|str|string|void|[A-RT-Z]"  # of code: List<int>, <T>
 )
+"""What stands between angle brackets in pages and code, and is no tokenizer's token. ``<s>``, ``<audio>`` and ``<video>`` are."""
+
 SPECIAL = re.compile(
-    r"<(?=[|\uff5c])"  # <|im_start|>, <|eot_id|>, <|channel|> and the like; DeepSeek's with a wide bar
-    rf"|<(?=/?(?:{NAMES})>)"  # <s>, </s>, <bos>, <end_of_turn>, <think>, <0x0A>
-    r"|<(?=</?SYS>>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT|PREFIX|SUFFIX|MIDDLE|IMG|THINK)\])",
-    re.IGNORECASE,
+    "<(?=[|\uff5c])"  # <|im_start|>, <|eot_id|>, <|turn>; DeepSeek's with a wide bar
+    rf"|<(?=/?(?!(?:{HARMLESS})/?>)[\w:\u2581-]{{1,64}}/?[|\uff5c]?>)"  # <s>, </s>, <seed:think>, <0x0A>, <SPECIAL_12>, <turn|>
+    r"|<(?=</?[A-Z]+>>)"  # <<SYS>>
+    r"|>(?=>[A-Z_]+<<)"  # Falcon's >>QUESTION<<
+    r"|\[(?=[|@])"  # EXAONE's [|system|], [@BOS@]
+    r"|\[(?=/?[a-z]?[A-Z][A-Z0-9_ ]{1,63}\])"  # [INST], [/INST], [gMASK], [IMG_BREAK], [BEGIN FINAL RESPONSE]
+    r"|\[(?=[a-z]+_\d+\])"  # Mistral's [control_8]
+    r"|\[(?=\w{1,8}~\[)|\](?=~)"  # MiniMax' [e~[, ]~b], ]~!b[
+    "|\u25c1(?=/?\\w+\u25b7)"  # Kimi's
+    r"|\|(?=\|\|[A-Z_]+\|\|\|)"  # OLMo's |||IP_ADDRESS|||
 )
-"""The first character of what servers read as control tokens, even inside of a message."""
+"""The first character of what tokenizers read as control tokens, even inside of a message: by its shape, whatever its name."""
 
 UNSEEN = re.compile(
     # C0 without \t and \n (JSON escapes those anyway), DEL, C1, what has no width, line separators, bidi marks, tags, lone surrogates
@@ -38,7 +48,7 @@ TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 def quoted(text: str) -> str:
     r"""Returns ``text`` as a JSON string on one line, so that whatever it holds stays inside its quotes.
 
-    The first character of a control token is spelt ``\u003c`` or ``\u005b``, which a model reads and a tokenizer does
+    The first character of a control token is spelt ``\u003c`` or the like, which a model reads and a tokenizer does
     not take for the token; so are characters that can't be seen. ``json.loads`` gives the text back.
     """
     spelt = json.dumps(text, ensure_ascii=False)

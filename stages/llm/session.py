@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from stages.errors import GlossaError
 from stages.llm import probe, transcript
 from stages.llm.calls import Caller
 from stages.llm.dispatch import in_order
 from stages.llm.exchange import Asked, exchange
 from stages.llm.journal import Journal
 from stages.llm.meter import Meter
+from stages.llm.reply import REFUSED, Reply, glimpse
 from stages.llm.request import Answer, Request
 from stages.machine.progress import bar
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 WINDOW = 1024
 """Answers that may wait for an earlier one, at least."""
+
+MOST_UNREAD = 20
+"""Questions to which nothing could be read, from the first one on, until a stage ends: all others would be paid for in vain too."""
 
 SHOWN_EVERY = 2.0
 """Seconds between two looks at the counts."""
@@ -55,6 +60,7 @@ class _Session:
         self.progress: tqdm = bar(f"{options.model} at {options.endpoint}", unit="answer")
         self._lock = asyncio.Lock()
         self._probed = False
+        self._read = self._unread = 0
 
     async def open(self) -> None:
         self._showing = asyncio.create_task(self._show())
@@ -77,7 +83,21 @@ class _Session:
             except StopIteration as done:
                 asked: Asked = done.value
                 self.meter.unread += asked.unread
+                self._count(asked.answer, answered[1])
                 return asked
+
+    def _count(self, answer: Answer, last: Reply) -> None:
+        """Ends the stage if no answer at all can be read. That the server refuses, or fails, is for others to count."""
+        if answer.content is not None:
+            self._read += 1
+        elif not (last.refused or last.finish == REFUSED or last.failed or last.garbled):
+            self._unread += 1
+        if not self._read and self._unread >= MOST_UNREAD:
+            raise GlossaError(
+                f"the model {self.options.model} at the endpoint {self.options.endpoint} should answer in the form that is asked for, but "
+                f"of its first {self._unread} answers none can be read ({answer.reason}; the last is {glimpse(last)}); change structured, "
+                "max_tokens or extra of the model in params.yaml, or use another model (what was answered is kept)"
+            )
 
     async def _ready(self) -> None:
         """Finds out, once, whether the server does what the options count on."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.errors import GlossaError, said
 from stages.llm.call import Call
+from stages.llm.received import text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 NAME = "transcript.parquet"
 ROWS = 512
 """Calls in a row group: what is held in memory until it is written. Of every group 6 kB stay there until the file is closed."""
+
+BYTES = 2**27
+"""Of questions and answers in a row group, and one call more: fewer calls than ``ROWS`` where a server says very much."""
 
 
 def schema() -> pa.Schema:
@@ -48,6 +52,7 @@ class Recorder:
     def __init__(self, path: Path):
         self._path = path
         self._rows: list[Call] = []
+        self._bytes = 0
         self._writer: Any = None
         self.calls = 0
 
@@ -55,7 +60,8 @@ class Recorder:
         """Appends one call."""
         self._rows.append(call)
         self.calls += 1
-        if len(self._rows) == ROWS:
+        self._bytes += len(call.request) + len(call.response)
+        if len(self._rows) == ROWS or self._bytes > BYTES:
             self._flush()
 
     def save(self, directory: Path) -> None:
@@ -87,13 +93,12 @@ class Recorder:
                 use_dictionary=["endpoint"],
             )
         if self._rows:
-            columns = zip(schema(), zip(*self._rows, strict=True), strict=True)
-            arrays = [
-                pa.array(values, pa.binary() if isinstance(values[0], bytes) else field.type).cast(field.type)
-                for field, values in columns
-            ]
+            rows = [(*call[:5], text(call.request), text(call.response)) for call in self._rows]
+            columns = zip(schema(), zip(*rows, strict=True), strict=True)
+            arrays = [pa.array(values, field.type) for field, values in columns]
             self._writer.write_table(pa.table(arrays, schema=schema()), row_group_size=ROWS)
             self._rows.clear()
+            self._bytes = 0
 
 
 _current: ContextVar[Recorder | None] = ContextVar("recorder", default=None)
@@ -131,9 +136,24 @@ def read(path: Path) -> Iterator[Call]:
                 raise GlossaError(
                     f"expected a transcript of version 1 in {path}, found other columns; name a {NAME} that Glossa wrote"
                 )
-            for batch in file.iter_batches(1024):
-                for row in batch.to_pylist():
-                    yield Call(**{**row, "request": row["request"].encode(), "response": row["response"].encode()})
-    except (OSError, pa.ArrowInvalid) as error:
+            for batch in file.iter_batches(ROWS):
+                plain = [pa.binary() if field.type == pa.string() else field.type for field in schema()]
+                columns = [column.cast(kind).to_pylist() for column, kind in zip(batch.columns, plain, strict=True)]
+                yield from map(_call, *columns)
+    except (OSError, pa.ArrowException) as error:
         why = said(error, whole=True)
         raise GlossaError(f"expected a transcript in {path}, but it can't be read ({why}); pull it again") from None
+
+
+def _call(
+    key: bytes | None,
+    endpoint: bytes | None,
+    path: bytes | None,
+    sample: int | None,
+    status: int | None,
+    request: bytes | None,
+    response: bytes | None,
+) -> Call:
+    """A row as a call; where it is damaged, one whose key does not stand for it."""
+    named = (text(key or b""), text(endpoint or b""), text(path or b""))
+    return Call(*named, -1 if sample is None else sample, status or 0, request or b"", response or b"")

@@ -16,6 +16,7 @@ from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import table
 from stages.llm import canonical, faults
 from stages.llm.call import Call
+from stages.llm.received import text
 from stages.provenance import bodies, imports, run, sources
 from stages.provenance.answers import Answers
 from stages.provenance.check import DAMAGE
@@ -87,11 +88,9 @@ def _answered(node: Node, call: Call) -> None:
     from stages.llm.journal import Journal
     from stages.machine import runtime
 
-    try:
-        reply = faults.kept(call.status, call.response)
-    except faults.AttemptError as error:
-        node.add("response", call.status, "differs", f"is no answer: {error.reason}")
-        return
+    reply = faults.kept(call.status, call.response)
+    if reply.garbled:
+        node.add("response", call.status, None, "is no answer")
     node.add("model", reply.model)
     node.add("finish", reply.finish)
     for name, n in reply.usage._asdict().items():
@@ -106,7 +105,13 @@ def _answered(node: Node, call: Call) -> None:
     if kept is None:
         node.add("journal", home.name, "unchecked", "this one never had the answer")
     else:
-        node.expect("journal", home.name, kept.response == call.response, "has the same answer", "has another answer")
+        node.expect(
+            "journal",
+            home.name,
+            text(kept.response) == text(call.response),
+            "has the same answer",
+            "has another answer",
+        )
 
 
 def examples(project: Project, coder: str, latent: int, roles: tuple[str, ...]) -> Node:

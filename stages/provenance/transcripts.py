@@ -9,6 +9,7 @@ from pathlib import Path
 from stages import paths
 from stages.llm import canonical, transcript
 from stages.llm.journal import Journal
+from stages.llm.received import text
 from stages.machine import runtime
 from stages.provenance.check import Check
 from stages.provenance.project import Project
@@ -49,5 +50,5 @@ def _read(path: Path, journal: Journal | None, keys: Check, answers: Check) -> N
         if kept is None:
             answers.skip(item, NOT_IN_JOURNAL if journal else NO_JOURNAL)
         else:
-            same = (kept.status, kept.response) == (call.status, call.response)
+            same = (kept.status, text(kept.response)) == (call.status, text(call.response))
             answers.expect(same, item, "is not what the journal keeps of this call")

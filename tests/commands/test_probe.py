@@ -37,6 +37,7 @@ def test_it_says_what_the_server_does_and_tries_it_each_time(server: Server) -> 
         "  keeps to the limit of tokens             yes",
         "  repeats itself for the same seed         not tried",
         "  repeats itself at temperature 0          yes",
+        '  said, when asked for a sentence          "{"a": false, "b": true}"',
     ]
     assert len(server.calls) == 3
     assert json.loads(run("judge", "--json").output)["logprobs"] == 3

@@ -8,12 +8,14 @@ import json
 import random
 import socket
 import time
+import zlib
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm import faults
+from stages.llm import faults, transcript
 from stages.llm.faults import AttemptError
 from stages.llm.journal import Journal
 from tests.llm.asking import ask, judge, question, runtime_yaml
@@ -62,7 +64,7 @@ BROKEN = completion(Asked("0" * 64, {"messages": [], "model": "m"}, 1, {})).body
         (Action(body=BROKEN), "200 with a body that is no whole JSON"),
         (Action(body=b"[" * 100_000), "200 with a body that is no whole JSON"),
         (Action(body=b"[1]"), "200 with JSON that is no object"),
-        (Action(body=b'{"a": "\xff"}'), "200 with a body that is no UTF-8"),
+        (Action(body=b'{"a": "\xff"}'), "200 with a body that is no whole JSON"),
         (Action(body=b'{"error": {"code": 429, "message": "upstream"}}'), "429 (upstream)"),
         (Action(body=b'{"error": {"code": 502, "message": "upstream"}}'), "502 (upstream)"),
         (Action(body=b'{"error": {"message": "what"}}'), "200 with the error what"),
@@ -137,7 +139,72 @@ def test_nonsense_again_and_again_ends_the_stage(serve: Serve) -> None:
     server = serve(lambda _: Action(body=b"<html>"))
     with pytest.raises(GlossaError, match="but 5 times got 200 with an HTML page; check base_url"):
         ask()
-    assert len(server.calls) == 5
+    trial = [call for call in server.calls if "lighthouse" in str(call.body)]
+    assert (len(server.calls), len(trial)) == (6, 1)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        Action(body=b"<html>"),
+        Action(body=b'{"choices": [{"message": {"content": "caf\xe9"}}]}'),
+        Action(body=b'{"error": {"code": ["x"], "message": 5}}'),
+        Action(body=b"x" * (17 * 2**20)),
+        Action(headers={"content-encoding": "gzip"}, body=gzip.compress(b"{}")),
+        Action(headers={"content-length": "many"}),
+    ],
+    ids=lambda action: str(action.body[:20] or action.headers),
+)
+def test_a_question_to_which_the_server_says_nonsense_while_it_answers_others_is_unscored(
+    serve: Serve, action: Action
+) -> None:
+    def script(asked: Asked) -> Action:
+        return action if "Question 3" in asked.body["messages"][-1]["content"] else good(asked)
+
+    server = serve(script, concurrency=4)
+    with transcript.recording(Path("out")) as recorder:
+        answers = ask(6, reasks=1)
+        recorder.save(Path())
+    assert [answer.reason for answer in answers] == [None] * 3 + ["what the server sent is no answer"] + [None] * 2
+    assert sum("Question 3" in str(call.body) for call in server.calls) <= 2 * 6
+    sent = len(server.calls)
+    assert ask(6, reasks=1) == answers
+    assert len(server.calls) == sent
+    assert [call.key for call in transcript.read(Path(transcript.NAME)) if call.key == answers[3].key]
+
+
+def test_an_error_page_in_latin_1_is_kept_and_written_down(serve: Serve) -> None:
+    def script(asked: Asked) -> Action:
+        number = asked.body["messages"][-1]["content"].split("\n")[0]
+        page = "<html>d\u00e9sol\u00e9</html>".encode("latin-1")
+        filtered = '{"error": {"code": "content_filter", "message": "refus\u00e9"}}'.encode("latin-1")
+        return {"Question 1": Action(500, page), "Question 2": Action(400, filtered)}.get(number) or good(asked)
+
+    server = serve(script, concurrency=4)
+    for _ in range(2):
+        with transcript.recording(Path("out")) as recorder:
+            answers = ask(6, reasks=0)
+            recorder.save(Path())
+        reasons = [None, "the server failed on it (500)", "the model refused", None, None, None]
+        assert [answer.reason for answer in answers] == reasons
+    calls = {call.key: call.response for call in transcript.read(Path(transcript.NAME))}
+    assert calls[answers[1].key or ""] == rb"<html>d\xe9sol\xe9</html>"
+    assert sum("Question 2" in str(call.body) for call in server.calls) == 1
+
+
+def test_a_row_that_is_no_answer_by_the_rules_of_today_ends_nothing(serve: Serve) -> None:
+    server = serve()
+    (answer,) = ask()
+    with Journal.at_home() as journal:
+        page = zlib.compress(b"<html>\xe9</html>")
+        journal._db.execute("UPDATE response SET response = ? WHERE key = ?", (page, answer.key))
+    with transcript.recording(Path("out")) as recorder:
+        (again,) = ask()
+        recorder.save(Path())
+    assert again.content
+    assert again.key != answer.key  # asked for again, as what can't be read is
+    assert len(server.calls) == 2
+    assert len(list(transcript.read(Path(transcript.NAME)))) == 2
 
 
 def test_a_server_that_is_not_there_is_not_waited_for_long(serve: Serve) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from stages.llm import session
 from stages.llm.journal import Journal
 from tests.llm.asking import ask, judge, question
 from tests.llm.conftest import Serve
-from tests.llm.scripted_server import Action, Asked, completion, good, schema_of
+from tests.llm.scripted_server import Action, Asked, completion, good, schema_of, verdicts
 
 
 def is_form(asked: Asked) -> bool:
@@ -80,11 +81,13 @@ def test_what_is_not_counted_on_may_be_ignored(serve: Serve, script: Any, option
 def test_what_a_good_server_does_is_found_out_once(serve: Serve) -> None:
     server = serve()
     found = session.find_out(judge(logprobs=3, seed=1, temperature=0.9))
-    assert found == (True, 3, True, True, True, None)
+    assert found[:6] == (True, 3, True, True, True, None)
+    assert found.unread is None
+    assert found.came.startswith('"{')
     assert len(server.calls) == 4
     ask(1, logprobs=3, seed=1, temperature=0.9)
     assert len(server.calls) == 5
-    assert session.find_out(judge()) == (True, None, True, True, None, True)
+    assert session.find_out(judge())[:6] == (True, None, True, True, None, True)
     with Journal.at_home() as journal:
         assert len(journal) == 1  # what the server was tried with is no answer to keep
         (line,) = journal.ledger()
@@ -139,3 +142,70 @@ def test_an_unknown_endpoint_is_named(serve: Serve) -> None:
     serve()
     with pytest.raises(GlossaError, match=r"runtime.yaml has no endpoint lub, .* did you mean lab\?"):
         ask(endpoint="lub")
+
+
+def in_parts(asked: Asked) -> Action:
+    """The content as a list, as Mistral's reasoning models and OpenRouter send it."""
+    said = json.loads(completion(asked).body)
+    message = said["choices"][0]["message"]
+    thoughts = {"type": "thinking", "thinking": [{"type": "text", "text": '{"a": false, "b": false}?'}]}
+    text = message["content"]
+    message["content"] = [thoughts, {"type": "text", "text": text[:5]}, {"type": "text", "text": text[5:]}]
+    return Action(body=json.dumps(said).encode())
+
+
+def reasons_only(asked: Asked) -> Action:
+    """Nothing but thoughts, as vLLM sends an answer behind which thoughts never ended."""
+    said = json.loads(completion(asked).body)
+    message = said["choices"][0]["message"]
+    message["reasoning_content"], message["content"] = message["content"], None
+    return Action(body=json.dumps(said).encode())
+
+
+def test_a_content_in_parts_is_an_answer(serve: Serve) -> None:
+    server = serve(in_parts)
+    assert [json.loads(answer.content or "") for answer in ask(4)] == [
+        verdicts(call) for call in server.calls if "Question" in str(call.body)
+    ]
+    assert session.find_out(judge()).schema is True
+
+
+@pytest.mark.parametrize("structured", ["schema", "object", "none"])
+def test_a_server_that_puts_its_answers_elsewhere_is_shown_as_it_is_and_not_as_ignoring_the_schema(
+    serve: Serve, structured: str
+) -> None:
+    server = serve(reasons_only)
+    said = r"but the answer is all reasoning: it sent no content, and beside it the reasoning \""
+    with pytest.raises(GlossaError, match=said):
+        ask(5, structured=structured)
+    assert not any("Question" in str(call.body) for call in server.calls)
+    assert session.find_out(judge(structured=structured)).unread == "the answer is all reasoning"
+
+
+def test_what_came_in_place_of_the_schema_is_shown(serve: Serve) -> None:
+    serve(ignores_the_schema)
+    with pytest.raises(
+        GlossaError, match=r'but the server ignores that and answers "The sea is blue\."; set structured'
+    ):
+        ask()
+
+
+def test_a_model_of_which_nothing_can_be_read_ends_the_stage_soon_and_every_time(serve: Serve) -> None:
+    server = serve(lambda asked: completion(asked, content="It names files."), concurrency=4)
+    for _ in range(2):
+        with pytest.raises(
+            GlossaError, match=r'of its first 20 answers none can be read \(the answer is no JSON; .*"It names'
+        ):
+            ask(200, structured="none", reasks=1)
+        assert len(server.calls) < 3 + 2 * (20 + 8)
+
+
+def test_a_model_that_is_read_now_and_then_or_refuses_is_used_on(serve: Serve) -> None:
+    def script(asked: Asked) -> Action:
+        number = asked.body["messages"][-1]["content"].split("\n")[0]
+        return completion(asked, content="?") if "Question" in number and number != "Question 10" else good(asked)
+
+    serve(script, concurrency=1)
+    assert [number for number, answer in enumerate(ask(60, reasks=0)) if answer.content] == [10]
+    serve(lambda asked: completion(asked, finish="content_filter" if "Question" in str(asked.body) else "stop"))
+    assert {answer.reason for answer in ask(60, model="n")} == {"the model refused"}

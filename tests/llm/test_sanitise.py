@@ -65,6 +65,42 @@ CONTROL = [
         "<bos>",
     ),
     *("<eos>", "<pad>", "<start_of_turn>", "<end_of_turn>", "[INST]", "[/INST]", "[TOOL_CALLS]", "<think>", "</think>"),
+    *("<|turn>", "<turn|>", "<|channel>", "<channel|>", '<|"|>', "<tool_call|>", "<end_of_image>"),  # Gemma 4
+    *("]~b]", "]~!b[", "[e~[", "<minimax:tool_call>", "</minimax:tool_call>"),  # MiniMax
+    *(
+        "[gMASK]",
+        "[sMASK]",
+        "<sop>",
+        "<eop>",
+        "<|observation|>",
+        "<|begin_of_box|>",
+        "<arg_key>",
+        "</arg_value>",
+    ),  # GLM
+    *("[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[AVAILABLE_TOOLS]", "[ARGS]", "[CALL_ID]", "[MODEL_SETTINGS]"),  # Mistral
+    *("[THINK]", "[/THINK]", "[IMG_BREAK]", "[BEGIN_AUDIO]", "[TRANSCRIBE]", "[REFERENCE_DOC_0]", "[control_8]"),
+    *("[BOS]", "[EOS]", "[EOT]", "[PAD]", "[UNK]", "\u25c1think\u25b7", "\u25c1/think\u25b7", "<|im_middle|>"),  # Kimi
+    *("<seed:bos>", "<seed:eos>", "<seed:think>", "</seed:think>", "<seed:cot_budget_reflect>"),
+    *(
+        "<mask:0>",
+        "<SPECIAL_12>",
+        "<reserved_106>",
+        "<role>",
+        "</role>",
+        "<longcat_s>",
+        "<BOS_TOKEN>",
+        "<EOT>",
+        "<PRE>",
+    ),
+    *("[|system|]", "[|endofturn|]", "[@BOS@]", "[multimodal_1]", "[CLS]", "[SEP]", "[MASK]", "[BEGIN FINAL RESPONSE]"),
+    *(">>QUESTION<<", "|||IP_ADDRESS|||", "<image>", "<video>", "<filename>", "<2mass>", "<think/>", "<<SYS>>"),
+    *(
+        "<\uff5cbegin\u2581of\u2581sentence\uff5c>",
+        "<\uff5cDSML\uff5c>",
+        "<a_name_of_tomorrow>",
+        "<tomorrow>",
+        "[TOMORROW]",
+    ),
     *("<\uff5cUser\uff5c>", "<tool_call>", "</tool_call>", "<unused42>", "<0x0A>", "<fim_prefix>", "<extra_id_3>"),
 ]
 
@@ -84,16 +120,50 @@ def test_a_quoted_text_is_one_visible_line_and_comes_back_whole(text: str) -> No
     quoted.encode()
 
 
+@given(st.lists(st.sampled_from(CONTROL) | ANY, max_size=6).map("".join))
+def test_no_control_token_survives_whatever_stands_beside_it(text: str) -> None:
+    quoted = sanitise.quoted(text)
+    assert json.loads(quoted) == text
+    assert not sanitise.SPECIAL.search(quoted)
+    assert not [token for token in CONTROL if token in quoted]
+
+
 @pytest.mark.parametrize("token", CONTROL)
 def test_no_control_token_of_a_chat_survives_quoting(token: str) -> None:
-    for spelt in (token, token.upper(), f"x{token}{token}y"):
+    for spelt in (token, token.upper() if token[0] == "<" else token, f"x{token}{token}y"):
         quoted = sanitise.quoted(spelt)
         assert token.lower() not in quoted.lower()
         assert json.loads(quoted) == spelt
 
 
 @pytest.mark.parametrize(
-    "text", ["a < b", "if x<y:", "<div class='x'>", "f(x)[0]", "<b>bold</b>", "List<int>", "x << 3 >> y"]
+    "text",
+    [
+        *(
+            "a < b",
+            "if x<y:",
+            "<div class='x'>",
+            "f(x)[0]",
+            "<b>bold</b>",
+            "List<int>",
+            "x << 3 >> y",
+            "<br/>",
+            "Box<T>",
+        ),
+        *(
+            "a[N]",
+            "[1]",
+            "[sic]",
+            "x[i][j]",
+            "x[~mask]",
+            "a || b",
+            ">>> f(x)",
+            "#include <stdio.h>",
+            "<https://a.b/c>",
+            "<me@a.b>",
+        ),
+        *("-> <-", "<!-- -->", "i<n;i++", "a<b, c>d", "[link](x)", "[a-z]"),
+    ],
 )
 def test_code_and_html_are_left_as_they_are(text: str) -> None:
     assert sanitise.quoted(text) == json.dumps(text)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import json
 import logging
 import os
 import signal
@@ -10,12 +12,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
+import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import GlossaError
+from stages.llm import faults
 from stages.llm.journal import Journal
 from stages.llm.request import Message, Request
+from stages.llm.transcript import recording
 from tests.clones import ROOT
 from tests.llm.asking import ask, judge, runtime_yaml
 from tests.llm.conftest import Serve
@@ -181,3 +187,62 @@ def test_a_redirect_is_not_followed(serve: Serve) -> None:
         with pytest.raises(GlossaError, match="307, a redirect"):
             ask()
     assert not other.calls
+
+
+SPELT = {
+    "slash": lambda key: key.replace("/", "\\/"),
+    "json": lambda key: "".join(f"\\u{ord(character):04x}" for character in key),
+    "dash": lambda key: key.replace("-", "\\u002d"),
+    "json in json": lambda key: key.replace("-", "\\\\u002d").replace("/", "\\\\/"),
+    "page": lambda key: key.replace("-", "&#45;").replace("/", "&#x2F;"),
+    "address": lambda key: key.replace("/", "%2F"),
+}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+@pytest.mark.parametrize("spelling", SPELT)
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_it_is_nowhere_however_the_server_spells_it(
+    serve: Serve,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    unprobed: None,
+    status: int,
+    spelling: str,
+    encoding: str,
+) -> None:
+    monkeypatch.setattr(faults, "FIRST_WAIT", 0.01)
+    key = "sk/canary-4f1d/9c27b8"
+    monkeypatch.setenv("LAB_KEY", key)
+
+    def script(asked: Asked) -> Action:
+        if "Question 1" not in str(asked.body):
+            return good(asked)
+        told = f"your key {SPELT[spelling](key)} is bad"
+        said = completion(asked, content="@") if status == 200 else error(status, "@")
+        return said._replace(body=said.body.decode().replace("@", told).encode(encoding))
+
+    serve(script, api_key_env="LAB_KEY", concurrency=2)
+    model = judge(structured="none", reasks=0)
+    requests = [Request((Message("user", f"Question {number}"),)) for number in range(3)]
+    said = ""
+    try:
+        with recording(Path("out")) as transcript:
+            said = str(list(model.answer(requests)))
+            transcript.save(Path())
+        kept = pq.read_table("transcript.parquet")["response"].to_pylist()
+        said += "".join(map(decoded, kept))
+    except GlossaError as caught:
+        said = str(caught)
+    with Journal.at_home() as journal:
+        rows = [journal[key].response.decode() for (key,) in journal._db.execute("SELECT key FROM response")]
+        said += "".join(map(decoded, rows)) + str(journal._db.execute("SELECT error FROM attempt").fetchall())
+    assert "[key]" in said
+    assert key not in said
+    assert "canary" not in said
+    assert b"canary" not in everything(tmp_path)
+
+
+def decoded(body: str) -> str:
+    """A body as whoever reads it sees it."""
+    return html.unescape(unquote(json.dumps(json.loads(body), ensure_ascii=False).encode().decode("unicode_escape")))

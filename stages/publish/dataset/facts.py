@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from stages import __version__, paths
 from stages.errors import GlossaError, said
 from stages.llm import transcript
+from stages.llm.reply import shown
 from stages.params import LATENT, Params
 from stages.publish import imports
 from stages.publish.results import CoderResults, Results, Scores
@@ -119,7 +120,7 @@ def asked(folders: list[Path]) -> dict[str, Any]:
         if path.is_file():
             for row in _first_calls(path):
                 asked, answered = json.loads(row["request"]), _json(row["response"])
-                models[row["endpoint"], str(asked.get("model", "")), str(answered.get("model", ""))] += 1
+                models[row["endpoint"], str(asked.get("model", "")), shown(answered.get("model"))] += 1
                 messages = asked.get("messages") or [{}]
                 if messages[0].get("role") == "system":
                     instructions.add(hashlib.sha256(str(messages[0]["content"]).encode()).hexdigest())
@@ -144,6 +145,6 @@ def _json(text: str) -> dict[str, Any]:
     """An answer, which may be anything."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from stages.errors import GlossaError, said
 from stages.examples.windows import ranges
-from stages.llm import transcript
+from stages.llm import reply, transcript
 from stages.publish.text import lines, visible
 
 Exchange = dict[str, Any]
@@ -98,7 +98,7 @@ def exchange(row: dict[str, Any]) -> Exchange:
     found = {
         "key": visible(row["key"]),
         "endpoint": visible(row["endpoint"]),
-        "model": visible(str(answered.get("model") or asked.get("model") or "")),
+        "model": visible(reply.shown(answered.get("model")) or str(asked.get("model") or "")),
         "messages": said,
         "answer": _answer(answered) or lines(row["response"]),
         "usage": usage(answered),
@@ -108,8 +108,9 @@ def exchange(row: dict[str, Any]) -> Exchange:
 
 def _answer(answered: dict[str, Any]) -> str | None:
     match answered.get("choices"):
-        case [{"message": {"content": str(content)}}, *_]:
-            return lines(content)
+        case [{"message": dict(message)}, *_]:
+            said = reply.content(message)
+            return None if said is None else lines(said)
     return None
 
 
