@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from stages.errors import GlossaError
 from stages.llm import budget, canonical, faults
+from stages.llm.aside import aside
 from stages.llm.call import Call
 from stages.llm.client import Client
 from stages.llm.concurrency import Gate
@@ -187,7 +188,7 @@ class Caller:
         try:
             received = await self._client.send(body)
             call = Call(key, self.name, canonical.CHAT, sample, received.status, body, received.body)
-            reply = faults.read(received.status, received.headers, received.body)
+            reply = await aside(len(received.body), faults.read, received.status, received.headers, received.body)
         except AttemptError as fault:
             fault.call = call
             self.journal.fail(attempt, fault.status, fault.reason, fault.billed)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from stages.llm import probe, transcript
+from stages.llm.aside import aside
 from stages.llm.calls import Caller
 from stages.llm.dispatch import in_order
-from stages.llm.exchange import Asked, exchange
+from stages.llm.exchange import Asked, exchange, proceed
 from stages.llm.journal import Journal
 from stages.llm.meter import Meter
 from stages.llm.request import Answer, Request
@@ -72,12 +73,11 @@ class _Session:
         question = next(asking)
         while True:
             answered = await self.caller.get(question.body, question.number, question.max_tokens, self._ready)
-            try:
-                question = asking.send(answered)
-            except StopIteration as done:
-                asked: Asked = done.value
-                self.meter.unread += asked.unread
-                return asked
+            further = await aside(len(answered[0].response), proceed, asking, answered)
+            if isinstance(further, Asked):
+                self.meter.unread += further.unread
+                return further
+            question = further
 
     async def _ready(self) -> None:
         """Finds out, once, whether the server does what the options count on."""
