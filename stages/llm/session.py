@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from stages.llm import probe, transcript
+from stages.llm import elsewhere, probe, transcript
 from stages.llm.aside import aside
 from stages.llm.calls import Caller
 from stages.llm.dispatch import in_order
@@ -80,9 +81,11 @@ class _Session:
             question = further
 
     async def _ready(self) -> None:
-        """Finds out, once, whether the server does what the options count on."""
+        """Says, once, what need not be asked, and finds out whether the server does what the options count on."""
         async with self._lock:
             if not self._probed:
+                if told := elsewhere.hint(self.caller.journal):
+                    tqdm.write(told, sys.stderr)
                 await probe.check(self.options, self.caller)
                 self._probed = True
 
