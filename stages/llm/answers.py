@@ -131,6 +131,7 @@ def _objects(text: str) -> list[tuple[Any, tuple[int, int]]]:
         except (ValueError, RecursionError) as error:
             reached = base + error.pos if isinstance(error, json.JSONDecodeError) else len(text)
             end = place + 1
+            effort -= (place - base) // 8
         effort -= ATTEMPT + reached - place
         start = BRACE.search(text, end)
     return [] if start else found

@@ -73,7 +73,7 @@ class Caller:
             StoppedError: another call got that error.
         """
         key = canonical.key(self.name, body, sample)
-        if (known := self._known(key)) is not None:
+        if (known := await self._known(key)) is not None:
             return known
         if (other := self._under_way.get(key)) is not None:
             return await asyncio.shield(other)
@@ -90,12 +90,12 @@ class Caller:
         finally:
             del self._under_way[key]
 
-    def _known(self, key: str) -> tuple[Call, Reply] | None:
+    async def _known(self, key: str) -> tuple[Call, Reply] | None:
         known = self.journal.get(key)
         if known is None:
             return None
         self.meter.known += 1
-        return known, faults.kept(known.status, known.response)
+        return known, await aside(len(known.response), faults.kept, known.status, known.response)
 
     async def _once(
         self, key: str, body: bytes, sample: int, max_tokens: int, ready: Callable[[], Awaitable[None]]
@@ -110,7 +110,7 @@ class Caller:
             except BaseException:
                 self.journal.release(key)
                 raise
-            if (known := self._known(key)) is not None:
+            if (known := await self._known(key)) is not None:
                 return known
 
     def claim(self, key: str) -> None:

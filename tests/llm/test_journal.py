@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TypeVar
 import pytest
 
 from stages.errors import GlossaError
+from stages.llm import database
 from stages.llm.call import Call, Usage
 from stages.llm.journal import Cost, Journal, Limits, TakenError
 from stages.machine import runtime
@@ -256,3 +258,59 @@ def test_a_journal_from_before_there_were_claims_goes_on_being_used() -> None:
     with Journal.at_home() as journal:
         assert journal[call(1).key] == call(1)
         journal.claim(call(2).key)
+
+
+def test_a_journal_that_cannot_be_opened_says_so_at_once(tmp_path: Path) -> None:
+    (tmp_path / "folder.sqlite").mkdir()
+    (tmp_path / "file").touch()
+    with sqlite3.connect(tmp_path / "other.sqlite") as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+    (tmp_path / "other.sqlite-wal").mkdir()
+    began = time.monotonic()
+    for path in ("folder.sqlite", "file/journal.sqlite", "other.sqlite"):
+        with pytest.raises(GlossaError, match=r"expected a journal of answers in .* that can be read and written"):
+            Journal(tmp_path / path)
+    assert time.monotonic() - began < database.BUSY_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "endpoint = x'05'",
+        "status = 'good'",
+        "sample = 0.5",
+        "path = x'ff'",
+        "request = 'text'",
+        "response = 7",
+        "response = x''",
+        "endpoint = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_a_damaged_row_is_one_sentence_with_what_to_do(change: str) -> None:
+    with Journal.at_home() as journal:
+        journal.add([call(1)], "x")
+        journal._db.execute(f"UPDATE response SET {change}")
+        with pytest.raises(GlossaError, match=r"(the|a) journal") as told:
+            journal.get(call(1).key)
+        if "CAST" not in change:
+            statement = str(told.value).split('"')[1]
+            journal._db.execute(statement)  # as the sentence says
+            assert journal.get(call(1).key) is None
+
+
+@pytest.mark.parametrize("result", ["'{'", "'[1]'", "7", "x'80'", "CAST(x'ff' AS BLOB)"])
+def test_a_damaged_probe_is_forgotten(result: str) -> None:
+    with Journal.at_home() as journal:
+        journal.keep_probe("k", {})
+        journal._db.execute(f"UPDATE probe SET result = {result}")
+        assert journal.probed("k") is None
+
+
+def test_a_damaged_sum_is_one_sentence() -> None:
+    with Journal.at_home() as journal:
+        journal.begin("k", "lab", "m", Cost(1, 1.0), NO_LIMIT)
+        journal._db.execute("UPDATE ledger SET answers = 'many'")
+        with pytest.raises(GlossaError, match="a row of it is damaged"):
+            list(journal.ledger())
