@@ -32,7 +32,7 @@ class Came(NamedTuple):
 
     questions: int
     calls: int
-    """That the server got for them."""
+    """That the server got for them and did not turn away."""
     twice: int
     """Calls beyond the first for a question that no process had under way when it was killed."""
     cut: int
@@ -86,6 +86,7 @@ def count(processes: int) -> Came:
     assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     cut = Counter(key for (key,) in db.execute("SELECT key FROM attempt WHERE ended IS NULL"))
     answers = Counter(key for (key,) in db.execute("SELECT key FROM attempt WHERE status = 200"))
+    turned_away = Counter(key for (key,) in db.execute("SELECT key FROM attempt WHERE status = 429"))
     keys = [key for (key,) in db.execute("SELECT key FROM response")]
     assert db.execute("SELECT count(*) FROM claim").fetchone() == (0,)
     db.close()
@@ -93,13 +94,14 @@ def count(processes: int) -> Came:
     with Journal.at_home() as journal:
         for key in keys:
             digest = hashlib.sha256(journal[key].request).hexdigest()
-            calls += sent[digest]
-            twice += max(answers[key] - 1, sent.pop(digest) - 1 - cut[key], 0)
+            got = sent.pop(digest) - turned_away.pop(key, 0)
+            calls += got
+            twice += max(answers[key] - 1, got - 1 - cut[key], 0)
     written = {
         tuple(hashlib.sha256(file.read_bytes()).digest() for file in sorted(Path(f"out-{number}").iterdir()))
         for number in range(processes)
     }
-    return Came(len(keys), calls, twice, cut.total(), sent.total(), len(written))
+    return Came(len(keys), calls, twice, cut.total(), sent.total() - turned_away.total(), len(written))
 
 
 def main() -> None:
