@@ -35,10 +35,12 @@ def command(as_json: bool) -> None:
     """
     from stages.foresight import cost, estimate
     from stages.foresight.pending import Pending
+    from stages.llm import elsewhere
     from stages.llm.journal import Journal
 
     p = params.load()
     with Journal.at_home() as journal:
+        hint = elsewhere.hint(journal)
         found, counted = cost.lines(list(estimate.forecasts(p, Pending.from_dvc(p), journal)))
         budgets = list(_budgets(found, journal))
     if as_json:
@@ -56,6 +58,8 @@ def command(as_json: bool) -> None:
         click.echo(f"tokens in, {', '.join(model for model in counted if counted[model] == how)}: {how}")
     for budget in budgets:
         click.echo(_said(budget))
+    if hint:
+        click.echo(hint, err=True)
 
 
 def _total(found: Sequence[Line]) -> dict[str, Any]:

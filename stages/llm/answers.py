@@ -14,6 +14,13 @@ from typing import Any, NamedTuple
 from stages.llm import thoughts
 from stages.llm.reply import REFUSED, Reply
 
+BRACE = re.compile(r"""\{(?=[ \t\n\r]*+["}])""")
+"""Where an object may begin."""
+
+EFFORT, ATTEMPT, STEP = 2**22, 64, 2**12
+"""Characters that are read in the search for an answer, beside once all of the text, before it is given up, a second or so; what to begin
+to read costs, in characters; and how many are at least left behind at once."""
+
 DECODER = json.JSONDecoder(
     object_pairs_hook=lambda pairs: _object(pairs), parse_constant=lambda name: _refuse(f"{name} is no JSON")
 )
@@ -104,17 +111,30 @@ def _tagged(text: str, tag: str) -> Read:
 
 
 def _objects(text: str) -> list[tuple[Any, tuple[int, int]]]:
-    """Every JSON object in ``text`` that is not part of another one, and where it stands."""
+    """Every JSON object in ``text`` that is not part of another one, and where it stands.
+
+    None at all where it takes too long to tell: braces within braces that are never closed begin as many objects as there are
+    braces, each of which fails at the end of the text.
+    """
     found = []
-    place = text.find("{")
-    while place >= 0:
+    effort, step = EFFORT + len(text), max(STEP, len(text) // 256)
+    base, rest = 0, text
+    start = BRACE.search(text)
+    while start and effort > 0:
+        place = start.start()
+        if place - base > step:  # an error counts the lines before it
+            base, rest = place, text[place:]
         try:
-            value, end = DECODER.raw_decode(text, place)
+            value, end = DECODER.raw_decode(rest, place - base)
+            reached = end = base + end
             found.append((value, (place, end)))
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError) as error:
+            reached = base + error.pos if isinstance(error, json.JSONDecodeError) else len(text)
             end = place + 1
-        place = text.find("{", end)
-    return found
+            effort -= (place - base) // 8
+        effort -= ATTEMPT + reached - place
+        start = BRACE.search(text, end)
+    return [] if start else found
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from contextlib import suppress
 
 from stages.errors import GlossaError
 from stages.llm import budget, canonical, faults
+from stages.llm.aside import aside
 from stages.llm.call import Call
 from stages.llm.client import Client
 from stages.llm.concurrency import Gate
 from stages.llm.exchange import Question
 from stages.llm.faults import AttemptError
-from stages.llm.journal import Attempt, Cost, Journal, Limits
+from stages.llm.journal import Attempt, Cost, Journal, Limits, TakenError
 from stages.llm.meter import Meter
 from stages.llm.reply import Reply
 from stages.machine.endpoint import Endpoint
@@ -25,6 +26,10 @@ FIRST_CONTACT_SECONDS = 30.0
 
 MOST_FAILURES = 50
 """Questions on which the server fails, one after the other, until that is taken for a fault of the server."""
+
+
+FIRST_LOOK, LONGEST_LOOK = 0.02, 0.25
+"""Seconds between two looks whether another process has the answer, at first and later."""
 
 
 class StoppedError(Exception):
@@ -68,15 +73,13 @@ class Caller:
             StoppedError: another call got that error.
         """
         key = canonical.key(self.name, body, sample)
-        if (known := self.journal.get(key)) is not None:
-            self.meter.known += 1
-            return known, faults.kept(known.status, known.response)
+        if (known := await self._known(key)) is not None:
+            return known
         if (other := self._under_way.get(key)) is not None:
             return await asyncio.shield(other)
         future = self._under_way[key] = asyncio.get_running_loop().create_future()
         try:
-            await ready()
-            answered = await self.send(key, body, sample, max_tokens)
+            answered = await self._once(key, body, sample, max_tokens, ready)
         except BaseException as error:
             future.set_exception(StoppedError() if isinstance(error, asyncio.CancelledError) else error)
             future.exception()  # it is raised here; nobody else need have waited for it
@@ -87,9 +90,53 @@ class Caller:
         finally:
             del self._under_way[key]
 
+    async def _known(self, key: str) -> tuple[Call, Reply] | None:
+        known = self.journal.get(key)
+        if known is None:
+            return None
+        self.meter.known += 1
+        return known, await aside(len(known.response), faults.kept, known.status, known.response)
+
+    async def _once(
+        self, key: str, body: bytes, sample: int, max_tokens: int, ready: Callable[[], Awaitable[None]]
+    ) -> tuple[Call, Reply]:
+        """Asks the server, or waits for the answer that another process gets from it."""
+        while True:
+            await ready()
+            try:
+                return await self.send(key, body, sample, max_tokens)
+            except TakenError:
+                await self.others(key)
+            except BaseException:
+                self.journal.release(key)
+                raise
+            if (known := await self._known(key)) is not None:
+                return known
+
+    def claim(self, key: str) -> None:
+        """Claims what is asked under ``key``; raises TakenError if another process has."""
+        self.journal.enter(self.endpoint.concurrency)
+        self.journal.claim(key)
+
+    async def others(self, key: str) -> None:
+        """Waits as long as another process that is alive asks the question of ``key``.
+
+        Raises:
+            StoppedError: this one is to end.
+        """
+        self.meter.elsewhere += 1
+        pause = FIRST_LOOK
+        try:
+            while self.journal.holder(key) is not None:
+                await self._sleep(pause)
+                pause = min(LONGEST_LOOK, 2 * pause)
+        finally:
+            self.meter.elsewhere -= 1
+
     async def send(self, key: str, body: bytes, sample: int, max_tokens: int, keep: bool = True) -> tuple[Call, Reply]:
         """Asks the server until it answers, without looking into the journal; raises as ``get`` does."""
         if self._client is None:
+            self.journal.enter(self.endpoint.concurrency)
             self._client = Client(self.endpoint, self.endpoint.api_key(self.name))
         most = budget.most(body, max_tokens, self._price)
         tried = 0.0  # seconds, without those in which others had their turn
@@ -97,7 +144,7 @@ class Caller:
         while True:
             n += 1
             async with self._gate.slot():
-                attempt = await self._begin(key, most)
+                attempt = await self._begin(key, most, keep)
                 begun = time.monotonic()
                 try:
                     answered = await self._attempt(attempt, key, body, sample, keep)
@@ -122,10 +169,10 @@ class Caller:
             await self._sleep(wait)
             tried += wait
 
-    async def _begin(self, key: str, most: Cost) -> Attempt:
+    async def _begin(self, key: str, most: Cost, claim: bool) -> Attempt:
         """Writes down that an attempt is made, as soon as the budget allows it."""
         while not self._stopping.is_set():
-            attempt = self.journal.begin(key, self.name, self.model, most, self._limits)
+            attempt = self.journal.begin(key, self.name, self.model, most, self._limits, claim)
             if attempt is not None:
                 self._attempts += 1
                 return attempt
@@ -141,7 +188,7 @@ class Caller:
         try:
             received = await self._client.send(body)
             call = Call(key, self.name, canonical.CHAT, sample, received.status, body, received.body)
-            reply = faults.read(received.status, received.headers, received.body)
+            reply = await aside(len(received.body), faults.read, received.status, received.headers, received.body)
         except AttemptError as fault:
             if call is None and fault.kind == "garbled":  # too long, or no HTTP: nothing of it is kept
                 call = Call(key, self.name, canonical.CHAT, sample, 0, body, b"")
@@ -173,7 +220,7 @@ class Caller:
                 return
             body, number, max_tokens = self._trial
             key = canonical.key(self.name, body, number)
-            attempt = await self._begin(key, budget.most(body, max_tokens, self._price))
+            attempt = await self._begin(key, budget.most(body, max_tokens, self._price), claim=False)
             with suppress(AttemptError):
                 await self._attempt(attempt, key, body, number, keep=False)
 

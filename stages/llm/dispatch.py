@@ -15,8 +15,12 @@ Result = TypeVar("Result")
 TOGETHER, PAUSE = 64, 0.02
 """Results that are handed over at once, and the seconds that are waited for more of them: leaving the loop has a price."""
 
-GRACE_SECONDS = 10.0
-"""How long Ctrl-C waits for what is under way, which may have been paid for."""
+GRACE_SECONDS, LAST_SECONDS = 10.0, 25.0
+"""How long Ctrl-C waits for what is under way, which may have been paid for, and how long a signal of the system does: Slurm and
+Kubernetes kill after 30 s."""
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""That ask a process to end: of a scheduler, and of a terminal that is closed."""
 
 
 def in_order(
@@ -31,8 +35,9 @@ def in_order(
 
     Items are drawn as they are needed, at most ``window`` ahead of the result that is yielded, so that neither many items
     nor a slow one take more memory. It all happens in this thread, while the caller waits for a result: ``items`` may be
-    a generator that shares state with the caller. The first error, or Ctrl-C, ends it: ``stop`` is called so that the other
-    workers can finish early, and it is raised when they have.
+    a generator that shares state with the caller. The first error, Ctrl-C or SIGTERM ends it: ``stop`` is called so that the other
+    workers can finish early, and it is raised when they have. So they can when the caller is done with it before the last item,
+    as it is when it fails itself.
     """
     pool = _Pool(items, work, window, stop)
     tasks: list[asyncio.Task[None]] = []
@@ -41,6 +46,9 @@ def in_order(
         tasks.extend(asyncio.create_task(pool.worker()) for _ in range(workers))
 
     async def end() -> None:
+        if not pool.has_failed:
+            pool.fail(StopAsyncIteration())
+            await asyncio.wait(tasks, timeout=GRACE_SECONDS)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -69,6 +77,11 @@ class _Pool(Generic[Item, Result]):
         self._error: BaseException | None = None
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether something has ended all work."""
+        return self._error is not None
 
     def fail(self, error: BaseException) -> None:
         """Ends all work because of ``error``, unless another has done so before."""
@@ -108,7 +121,7 @@ class _Pool(Generic[Item, Result]):
         if not self._exhausted and self._error is None and self._given + TOGETHER not in self._done:
             await asyncio.sleep(PAUSE)
         if self._error is not None:
-            await asyncio.wait(tasks, timeout=GRACE_SECONDS if isinstance(self._error, KeyboardInterrupt) else None)
+            await asyncio.wait(tasks, timeout=_patience(self._error))
             raise self._error
         ready = []
         while self._given in self._done:
@@ -121,26 +134,39 @@ class _Pool(Generic[Item, Result]):
         return self._given == self._drawn
 
 
+def _patience(error: BaseException) -> float | None:
+    """Seconds that are waited for what is under way."""
+    if isinstance(error, KeyboardInterrupt):
+        return GRACE_SECONDS
+    return LAST_SECONDS if isinstance(error, SystemExit) else None
+
+
 @contextmanager
 def _interrupts(runner: asyncio.Runner, fail: Callable[[BaseException], None]) -> Iterator[None]:
-    """Lets Ctrl-C end the work between two steps of the event loop; a second one is raised where it comes.
+    """Lets Ctrl-C, or a signal that asks to end, end the work between two steps of the event loop; a second one does at once.
 
-    Raised in the middle of a step it can leave behind a loop that can't be tidied up.
+    Raised in the middle of a step it can leave behind a loop that can't be tidied up. Signals that are ignored, as by ``nohup``,
+    or that somebody else sees to, stay as they are.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
     loop = runner.get_loop()
+    ours: dict[int, Any] = {}
 
-    def interrupt(*_: Any) -> None:
-        signal.signal(signal.SIGINT, before)
-        loop.call_soon_threadsafe(fail, KeyboardInterrupt())
+    def end(number: int, *_: Any) -> None:
+        signal.signal(number, ours.pop(number))
+        error = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        loop.call_soon_threadsafe(fail, error)
 
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, interrupt)
+    for number in (signal.SIGINT, *SIGNALS):
+        before = signal.getsignal(number)
+        if before is (signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL):
+            ours[number] = before
+            signal.signal(number, end)
     try:
         yield
     finally:
-        if signal.getsignal(signal.SIGINT) is interrupt:
-            signal.signal(signal.SIGINT, before)
+        for number, before in list(ours.items()):
+            if signal.getsignal(number) is end:
+                signal.signal(number, before)

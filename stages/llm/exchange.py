@@ -65,6 +65,15 @@ def exchange(options: Options, request: Request) -> Generator[Question, tuple[Ca
     return Asked(Answer(None, reason, key=keys[-1], model=reply.model), keys, len(keys))
 
 
+def proceed(asking: Generator[Question, tuple[Call, Reply], Asked], answered: tuple[Call, Reply]) -> Question | Asked:
+    """Sends a reply into an exchange; returns what to ask next, or what it came to."""
+    try:
+        return asking.send(answered)
+    except StopIteration as end:
+        asked: Asked = end.value
+        return asked
+
+
 def messages(request: Request, again: int, reason: str | None) -> list[dict[str, Any]]:
     """Returns the chat, with a remark at its end when it is not asked for the first time.
 

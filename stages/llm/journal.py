@@ -2,7 +2,8 @@
 
 One SQLite file, outside of what DVC manages, that several processes may write at once. An attempt is written down before
 it is sent and an answer in the moment it arrives, each in a transaction of its own, so a killed process loses at most
-answers that it never read. It has to lie on a local disk: SQLite's write-ahead log does not work on a network file system.
+answers that it never read. With its first attempt a process claims the question: no other asks it, unless that process has
+died, or given up, before there is an answer. It has to lie on a local disk: SQLite's write-ahead log does not work on a network file system.
 """
 
 from __future__ import annotations
@@ -11,61 +12,27 @@ import json
 import os
 import sqlite3
 import time
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from stages.errors import GlossaError
+from stages.llm import database
+from stages.llm.asker import Asker
 from stages.llm.call import Call, Usage
 from stages.machine import runtime
 
-VERSION = 1
-BUSY_SECONDS = 60.0
-MAX_BODY = 64 * 2**20
-"""Bytes of a stored body at most; more is no answer of ours."""
+Result = TypeVar("Result")
 
-TABLES = """
-CREATE TABLE response (
-    key TEXT PRIMARY KEY,       -- canonical.key
-    endpoint TEXT NOT NULL,     -- as params.yaml names it
-    path TEXT NOT NULL,
-    sample INTEGER NOT NULL,
-    status INTEGER NOT NULL,    -- of HTTP
-    source TEXT NOT NULL,       -- call, or what it was imported from
-    created REAL NOT NULL,
-    request BLOB NOT NULL,      -- canonical JSON, zlib
-    response BLOB NOT NULL      -- as received, zlib
-);
-CREATE TABLE attempt (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    endpoint TEXT NOT NULL,
-    model TEXT NOT NULL,
-    started REAL NOT NULL,
-    ended REAL,                 -- null: under way, or its process was killed
-    status INTEGER,
-    error TEXT,
-    tokens INTEGER NOT NULL,    -- while it is under way or if nobody knows whether it was billed, the most it can be
-    dollars REAL NOT NULL
-);
-CREATE TABLE ledger (           -- sums over attempt
-    endpoint TEXT NOT NULL,
-    model TEXT NOT NULL,
-    attempts INTEGER NOT NULL DEFAULT 0,
-    calls INTEGER NOT NULL DEFAULT 0,       -- those that were or may have been billed
-    tokens INTEGER NOT NULL DEFAULT 0,
-    dollars REAL NOT NULL DEFAULT 0,
-    answers INTEGER NOT NULL DEFAULT 0,
-    prompt_tokens INTEGER NOT NULL DEFAULT 0,
-    cached_tokens INTEGER NOT NULL DEFAULT 0,
-    completion_tokens INTEGER NOT NULL DEFAULT 0,
-    failed INTEGER NOT NULL DEFAULT 0,      -- attempts that brought no answer
-    PRIMARY KEY (endpoint, model)
-);
-CREATE TABLE probe (key TEXT PRIMARY KEY, created REAL NOT NULL, result TEXT NOT NULL);
-"""
+
+class TakenError(Exception):
+    """Another process asks the same question, or has just been answered."""
+
+    def __init__(self, process: int | None):
+        super().__init__(process)
+        self.process = process
+        """Its number; None if the answer is there."""
 
 
 class Cost(NamedTuple):
@@ -106,10 +73,10 @@ class Journal:
 
     def __init__(self, path: Path):
         self.path = path
-        try:
-            self._db = _open(path)
-        except (sqlite3.Error, OSError) as error:
-            raise _unusable(path, error) from None
+        self._asker: Asker | None = None
+        self._claims: set[str] = set()
+        self._full: GlossaError | None = None
+        self._db = database.open_at(path)
 
     @classmethod
     def at_home(cls) -> Journal:
@@ -117,7 +84,12 @@ class Journal:
         return cls(runtime.home() / "journal.sqlite")
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file, and gives up all claims."""
+        for key in list(self._claims):
+            self.release(key)
+        if self._asker is not None:
+            self._asker.leave()
+            self._asker = None
         self._db.close()
 
     def __enter__(self) -> Journal:
@@ -127,14 +99,18 @@ class Journal:
         self.close()
 
     def get(self, key: str) -> Call | None:
-        """Returns the call that was answered under ``key``, if any."""
+        """Returns the call that was answered under ``key``, if any; raises GlossaError if it is damaged."""
         with self._errors():
             row = self._db.execute(
                 "SELECT key, endpoint, path, sample, status, request, response FROM response WHERE key = ?", (key,)
             ).fetchone()
         if row is None:
             return None
-        request, response = (_unpack(packed, self.path) for packed in row[5:])
+        if [type(value) for value in row[:5]] != [str, str, str, int, int]:
+            raise database.damaged(self.path, key, "what stands beside it is damaged")
+        request, response = map(database.unpack, row[5:])
+        if request is None or response is None:
+            raise database.damaged(self.path, key, "its body is damaged")
         return Call(row[0], row[1], row[2], row[3], row[4], request, response)
 
     def __getitem__(self, key: str) -> Call:
@@ -146,30 +122,78 @@ class Journal:
         with self._errors():
             return self._db.execute("SELECT 1 FROM response WHERE key = ?", (key,)).fetchone() is not None
 
-    def begin(self, key: str, endpoint: str, model: str, most: Cost, limits: Limits) -> Attempt | None:
+    def enter(self, at_once: int = 1) -> Asker:
+        """Makes this process known to others that ask, once, and holds room for ``at_once`` answers on the disk."""
+        if self._asker is None:
+            try:
+                self._asker = Asker(self.path.with_name(f"{self.path.name}-askers"), at_once)
+            except OSError as error:
+                raise database.unusable(self.path, error) from None
+        return self._asker
+
+    def claim(self, key: str) -> None:
+        """Claims a question that is to be asked.
+
+        Raises:
+            TakenError: it has an answer, or another process that is alive has claimed it.
+        """
+        asker = self.enter()
+        with self._writing():
+            self._claim(key, asker)
+        self._claims.add(key)
+
+    def holder(self, key: str) -> int | None:
+        """Returns the number of another process that asks the question, None if there is none alive."""
+        with self._errors():
+            row = self._db.execute("SELECT asker, process FROM claim WHERE key = ?", (key,)).fetchone()
+        return row[1] if row and self.enter().waits_for(row[0]) else None
+
+    def release(self, key: str) -> None:
+        """Gives up a claim; one that can't be given up, as on a full disk, ends with this process."""
+        if key in self._claims and self._asker is not None:
+            self._claims.discard(key)
+            with suppress(GlossaError), self._writing():
+                self._db.execute("DELETE FROM claim WHERE key = ? AND asker = ?", (key, self._asker.name))
+
+    def begin(
+        self, key: str, endpoint: str, model: str, most: Cost, limits: Limits, claim: bool = False
+    ) -> Attempt | None:
         """Writes down that an attempt is about to be sent, and takes the most it can cost out of the budget.
 
-        Returns None if that is more than ``limits`` leave; then nothing is written.
+        Returns None if that is more than ``limits`` leave; then nothing is written. With ``claim`` the question is claimed, until
+        there is an answer or the claim is released; raises TakenError as ``claim`` does.
         """
+        if self._full is not None:
+            raise self._full
+        asker = self.enter() if claim else None
         with self._writing():
             if any(limit is not None for limit in limits):
                 calls, tokens, dollars = self._spent(endpoint)
                 after = (calls + 1, tokens + most.tokens, dollars + most.dollars)
                 if any(limit is not None and value > limit for value, limit in zip(after, limits, strict=True)):
                     return None
+            if asker is not None:
+                self._claim(key, asker)
             row = self._db.execute(
                 "INSERT INTO attempt (key, endpoint, model, started, tokens, dollars) VALUES (?, ?, ?, ?, ?, ?)",
                 (key, endpoint, model, time.time(), *most),
             )
             self._book(endpoint, model, attempts=1, calls=1, tokens=most.tokens, dollars=most.dollars)
-            return Attempt(row.lastrowid or 0, endpoint, model, most)
+        if asker is not None:
+            self._claims.add(key)
+        return Attempt(row.lastrowid or 0, endpoint, model, most)
 
     def finish(self, attempt: Attempt, call: Call, usage: Usage, cost: Cost | None, keep: bool = True) -> None:
         """Ends an attempt with the answer it brought; ``cost`` None leaves the most it can cost as spent.
 
         With ``keep`` the answer is there for good.
         """
-        packed = (_pack(call.request), _pack(call.response)) if keep else None
+        packed = (database.pack(call.request), database.pack(call.response)) if keep else None
+        self._surely(lambda: self._finish(attempt, call, usage, cost, packed))
+
+    def _finish(
+        self, attempt: Attempt, call: Call, usage: Usage, cost: Cost | None, packed: tuple[bytes, bytes] | None
+    ) -> None:
         with self._writing():
             actual = cost or attempt.most
             self._db.execute(
@@ -191,6 +215,9 @@ class Journal:
 
     def fail(self, attempt: Attempt, status: int | None, error: str, billed: bool) -> None:
         """Ends an attempt that brought no answer; one that may have been ``billed`` stays spent."""
+        self._surely(lambda: self._fail(attempt, status, error, billed))
+
+    def _fail(self, attempt: Attempt, status: int | None, error: str, billed: bool) -> None:
         with self._writing():
             left = attempt.most if billed else Cost(0, 0.0)
             self._db.execute(
@@ -205,16 +232,20 @@ class Journal:
 
     def add(self, calls: list[Call], source: str) -> int:
         """Adds answers that came another way than by a call; returns how many were not known yet."""
-        packed = [(call, _pack(call.request), _pack(call.response)) for call in calls]
-        with self._writing():
-            return sum(self._insert(call, source, request, response) for call, request, response in packed)
+        packed = [(call, database.pack(call.request), database.pack(call.response)) for call in calls]
+
+        def change() -> int:
+            with self._writing():
+                return sum(self._insert(call, source, request, response) for call, request, response in packed)
+
+        return self._surely(change)
 
     def add_paid(self, answers: list[Paid], source: str) -> int:
         """Adds answers that were paid for elsewhere, such as in a batch, and counts as spent those that were not known yet.
 
         Returns how many these are.
         """
-        packed = [(one, _pack(one.call.request), _pack(one.call.response)) for one in answers]
+        packed = [(one, database.pack(one.call.request), database.pack(one.call.response)) for one in answers]
         with self._writing():
             new = [one for one, request, response in packed if self._insert(one.call, source, request, response)]
             for one in new:
@@ -243,10 +274,14 @@ class Journal:
             return self._spent(endpoint)
 
     def probed(self, key: str) -> dict[str, Any] | None:
-        """Returns what was found out about a server under ``key``, if anything."""
+        """Returns what was found out about a server under ``key``; None if nothing was, or the note of it is damaged."""
         with self._errors():
             row = self._db.execute("SELECT result FROM probe WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        try:
+            found = None if row is None else json.loads(row[0])
+        except (ValueError, TypeError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def keep_probe(self, key: str, result: dict[str, Any]) -> None:
         """Writes down what was found out about a server."""
@@ -260,6 +295,14 @@ class Journal:
             names = [column[0] for column in rows.description]
             for row in rows.fetchall():
                 facts = dict(zip(names, row, strict=True))
+                if not all(
+                    isinstance(value, str if name in ("endpoint", "model") else int | float)
+                    for name, value in facts.items()
+                ):
+                    raise GlossaError(
+                        f"expected sums of what was asked in the table ledger of the journal {self.path}, but a row of it is damaged; "
+                        "restore a copy of the file"
+                    )
                 yield {**facts, "unfinished": facts["attempts"] - facts["answers"] - facts["failed"]}
 
     def __len__(self) -> int:
@@ -281,11 +324,36 @@ class Journal:
             (endpoint, model, *change.values()),
         )
 
+    def _claim(self, key: str, asker: Asker) -> None:
+        if self._db.execute("SELECT 1 FROM response WHERE key = ?", (key,)).fetchone():
+            raise TakenError(None)
+        held = self._db.execute("SELECT asker, process FROM claim WHERE key = ?", (key,)).fetchone()
+        if held and held[0] != asker.name and asker.waits_for(held[0]):
+            raise TakenError(held[1])
+        self._db.execute("INSERT OR REPLACE INTO claim VALUES (?, ?, ?)", (key, asker.name, os.getpid()))
+
     def _insert(self, call: Call, source: str, request: bytes, response: bytes) -> int:
+        self._db.execute("DELETE FROM claim WHERE key = ?", (call.key,))
+        self._claims.discard(call.key)
         return self._db.execute(
             "INSERT INTO response VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
             (*call[:5], source, time.time(), request, response),
         ).rowcount
+
+    def _surely(self, change: Callable[[], Result]) -> Result:
+        """Makes a change that an answer hangs on: on a full disk in the room that was held free for it, and no other is asked for."""
+        try:
+            return change()
+        except GlossaError as error:
+            if (
+                self._asker is None
+                or not isinstance(error.__cause__, sqlite3.Error)
+                or not database.is_full(error.__cause__)
+            ):
+                raise
+            self._full = error
+            self._asker.give_room()
+            return change()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -293,75 +361,16 @@ class Journal:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
         except sqlite3.Error as error:
-            raise _unusable(self.path, error) from None
+            raise database.unusable(self.path, error) from error
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise _unusable(self.path, error) from None
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Prompts and answers are nobody else's business; SQLite gives its two other files the same rights.
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-    _use_write_ahead_log(db)
-    db.execute("PRAGMA synchronous = NORMAL")
-    db.execute("BEGIN IMMEDIATE")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        for statement in TABLES.strip().split(";\n"):
-            db.execute(statement)
-        db.execute(f"PRAGMA user_version = {VERSION}")
-    elif version != VERSION:
-        db.close()
-        raise GlossaError(
-            f"expected version {VERSION} of the journal {path}, found {version}; install the Glossa that wrote it"
-        )
-    db.execute("COMMIT")
-    return db
-
-
-def _use_write_ahead_log(db: sqlite3.Connection) -> None:
-    """Changes the mode, which SQLite does not wait for when another process is doing the same."""
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.05)
-
-
-def _unusable(path: Path, error: Exception) -> GlossaError:
-    return GlossaError(
-        f"expected a journal of answers in {path} that can be read and written, but it can't be ({error}); "
-        "free the disk, mend the file, or set GLOSSA_HOME to a folder on a local disk"
-    )
-
-
-def _pack(body: bytes) -> bytes:
-    return zlib.compress(body, 1)
-
-
-def _unpack(packed: bytes, path: Path) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        body = inflater.decompress(packed, MAX_BODY)
-    except zlib.error:
-        body = b""
-    if not inflater.eof:
-        raise GlossaError(
-            f"expected a whole body in the journal {path}, but one is damaged; restore a copy of the file"
-        )
-    return body
+            raise database.unusable(self.path, error) from None

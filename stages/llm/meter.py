@@ -18,6 +18,8 @@ class Meter:
     """Answers that the journal had."""
     failed: int = 0
     """Attempts that brought no answer."""
+    elsewhere: int = 0
+    """Questions that another process asks just now, whose answers are waited for."""
     unread: int = 0
     """Answers that could not be read, each asked again or left unscored."""
     prompt: int = 0
@@ -36,6 +38,7 @@ class Meter:
 
     def __str__(self) -> str:
         parts = [f"{self.known:,} known"] if self.known else []
+        parts += [f"{self.elsewhere:,} asked by another process"] if self.elsewhere else []
         parts += [f"{self.prompt + self.completion:,} tokens"] if self.sent else []
         parts += [f"${self.dollars:,.2f}"] if self.dollars else []
         parts += [f"{self.failed:,} failed attempts"] if self.failed else []

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from stages.errors import GlossaError
 from stages.llm import answers, canonical, probabilities
 from stages.llm.exchange import Question
+from stages.llm.journal import TakenError
 from stages.llm.reply import Reply, glimpse
 from stages.llm.request import Message, Request
 from stages.outputs import fingerprint
@@ -89,12 +90,25 @@ async def find_out(options: Options, caller: Caller, anew: bool = False) -> Foun
     """Returns what the server does, as the journal remembers it or, if it does not or ``anew``, by trying."""
     asked = options.model_dump(exclude={"provider", "reasks"})
     key = fingerprint({"version": VERSION, "base_url": caller.endpoint.base_url, **asked})
-    known = None if anew else caller.journal.probed(key)
-    if known is None:
-        found = await _try(options, caller)
-        caller.journal.keep_probe(key, found._asdict())
-        return found
-    return Found(**known)
+    while anew or (known := _remembered(caller, key)) is None:
+        try:
+            if not anew:
+                caller.claim(key)
+                if _remembered(caller, key) is not None:  # in the meantime
+                    continue
+            found = await _try(options, caller)
+            caller.journal.keep_probe(key, found._asdict())
+            return found
+        except TakenError:
+            await caller.others(key)
+        finally:
+            caller.journal.release(key)
+    return known
+
+
+def _remembered(caller: Caller, key: str) -> Found | None:
+    known = caller.journal.probed(key)
+    return Found(**known) if known is not None and known.keys() == set(Found._fields) else None
 
 
 def _missing(options: Options, found: Found) -> tuple[str, str] | None:

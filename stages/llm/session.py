@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from stages.errors import GlossaError
-from stages.llm import probe, transcript
+from stages.llm import elsewhere, probe, transcript
+from stages.llm.aside import aside
 from stages.llm.calls import Caller
 from stages.llm.dispatch import in_order
-from stages.llm.exchange import Asked, exchange
+from stages.llm.exchange import Asked, exchange, proceed
 from stages.llm.journal import Journal
 from stages.llm.meter import Meter
 from stages.llm.reply import REFUSED, Reply, glimpse
@@ -78,13 +80,12 @@ class _Session:
         question = next(asking)
         while True:
             answered = await self.caller.get(question.body, question.number, question.max_tokens, self._ready)
-            try:
-                question = asking.send(answered)
-            except StopIteration as done:
-                asked: Asked = done.value
-                self.meter.unread += asked.unread
-                self._count(asked.answer, answered[1])
-                return asked
+            further = await aside(len(answered[0].response), proceed, asking, answered)
+            if isinstance(further, Asked):
+                self.meter.unread += further.unread
+                self._count(further.answer, answered[1])
+                return further
+            question = further
 
     def _count(self, answer: Answer, last: Reply) -> None:
         """Ends the stage if no answer at all can be read. That the server refuses, or fails, is for others to count."""
@@ -100,9 +101,11 @@ class _Session:
             )
 
     async def _ready(self) -> None:
-        """Finds out, once, whether the server does what the options count on."""
+        """Says, once, what need not be asked, and finds out whether the server does what the options count on."""
         async with self._lock:
             if not self._probed:
+                if told := elsewhere.hint(self.caller.journal):
+                    tqdm.write(told, sys.stderr)
                 await probe.check(self.options, self.caller)
                 self._probed = True
 

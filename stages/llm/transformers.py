@@ -140,7 +140,7 @@ class Options(Section):
             for number, key in keys.items():
                 call = journal[key]
                 try:
-                    further[number] = exchanges[number].send((call, faults.read(call.status, {}, call.response)))
+                    further[number] = exchanges[number].send((call, faults.kept(call.status, call.response)))
                 except StopIteration as end:
                     answered[number] = end.value
             questions = further

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -228,3 +229,50 @@ def test_a_tagged_answer_is_asked_for_again(serve: Serve) -> None:
         '(An earlier answer could not be used: the answer has no line with "[explanation]:". Now give the line that begins '
         'with "[explanation]:".)'
     )
+
+
+HOSTILE = {
+    "nested": '{"a":' * 200_000,
+    "lists": '{"a":[' * 150_000,
+    "braces": "{" * 2**20,
+    "unfinished": '{"a":1,' * 150_000,
+    "escaped": '{"\\"' * 200_000,
+    "quotes": '{"' * 500_000,
+    "blanks": "{ " * 500_000,
+    "twice": '{"a":1,"a":' * 100_000,
+    "empty": "{}" * 500_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_megabyte_that_looks_like_answers_is_read_in_seconds(name: str) -> None:
+    text = HOSTILE[name]
+    before = time.process_time()
+    assert answers.read(Reply(text, "stop"), TWO).reason == "the answer is no JSON"
+    assert time.process_time() - before < 10  # each once took minutes; now tenths of a second
+
+
+def test_an_answer_behind_much_that_looks_like_one_is_found() -> None:
+    text = '{"x": y} ' * 2_000 + "z" * 800_000 + GOOD
+    found = answers.read(Reply(text, "stop"), TWO)
+    assert found.value == VALUE
+    assert found.span is not None
+    assert text[slice(*found.span)] == GOOD
+
+
+PIECES = st.sampled_from(
+    ["{", "}", '"', "a", ":", "true", ",", " ", "[", "]", "\\", '{"a":true}', '{"b":1,"b":2}', "\n"]
+)
+
+
+@given(st.lists(PIECES, max_size=60).map("".join))
+def test_objects_are_those_that_reading_from_every_brace_finds(text: str) -> None:
+    found, place = [], text.find("{")
+    while place >= 0:
+        try:
+            value, end = answers.DECODER.raw_decode(text, place)
+            found.append((value, (place, end)))
+        except ValueError:
+            end = place + 1
+        place = text.find("{", end)
+    assert answers._objects(text) == found

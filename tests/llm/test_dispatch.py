@@ -113,6 +113,57 @@ def test_ctrl_c_waits_for_what_is_under_way_and_is_raised() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_end_waits_for_what_is_under_way_and_ends_as_the_signal_says(number: signal.Signals) -> None:
+    work = Work()
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        given: list[int] = []
+
+        def ask() -> None:
+            for result in run(work, 1000):
+                if result == 25:
+                    os.kill(os.getpid(), number)
+                given.append(result)
+
+        with pytest.raises(SystemExit) as ended:
+            ask()
+        assert ended.value.code == 128 + number
+        assert len(given) < 100
+        assert work.stopped
+        assert work.now == 0
+        assert signal.getsignal(number) is signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_signal_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        for result in run(Work(), 50):
+            if result == 25:
+                os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_caller_that_fails_lets_what_is_under_way_finish() -> None:
+    work = Work(slow=30)
+    started: list[int] = []
+
+    def ask() -> None:
+        for result in run(work, 1000, drawn=started):
+            if result == 25:
+                raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="the disk is full"):
+        ask()
+    assert work.stopped
+    assert work.now == 0
+    assert work.done == len(started), "what was under way was dropped"
+
+
 def test_a_caller_who_loses_interest_leaves_nothing_behind() -> None:
     work = Work()
     results = run(work, 1000)

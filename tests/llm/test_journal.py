@@ -1,18 +1,26 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sqlite3
 import stat
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from stages.errors import GlossaError
+from stages.llm import database
 from stages.llm.call import Call, Usage
-from stages.llm.journal import Cost, Journal, Limits
+from stages.llm.journal import Cost, Journal, Limits, TakenError
 from stages.machine import runtime
 
 NO_LIMIT = Limits()
+Result = TypeVar("Result")
 
 
 def call(number: int, response: bytes = b'{"choices": []}') -> Call:
@@ -159,7 +167,7 @@ def test_a_damaged_body_is_named_and_not_returned() -> None:
         journal._db.execute("UPDATE response SET response = substr(response, 1, 5) WHERE key = ?", (call(1).key,))
         journal._db.execute("UPDATE response SET request = x'00' WHERE key = ?", (call(2).key,))
         for number in (1, 2):
-            with pytest.raises(GlossaError, match="expected a whole body in the journal"):
+            with pytest.raises(GlossaError, match=r"in the journal .* but its body is damaged; restore"):
                 journal.get(call(number).key)
 
 
@@ -169,3 +177,140 @@ def test_it_lies_in_the_home_of_the_main_repository(monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     with Journal.at_home() as journal:
         assert journal.path.resolve() == tmp_path / "main" / ".glossa" / "journal.sqlite"
+
+
+def elsewhere(work: Callable[[Journal], Result]) -> Result:
+    """What ``work`` makes of a journal that another thread has opened."""
+
+    def run() -> Result:
+        with Journal.at_home() as journal:
+            return work(journal)
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(run).result()
+
+
+def begins(journal: Journal) -> bool:
+    """Whether the question of the first call may be asked."""
+    try:
+        return journal.begin(call(1).key, "lab", "m", Cost(1, 0.0), NO_LIMIT, claim=True) is not None
+    except TakenError:
+        return False
+
+
+def test_a_question_is_asked_by_one_at_a_time_until_it_is_answered_or_given_up() -> None:
+    key = call(1).key
+    with Journal.at_home() as journal:
+        attempt = journal.begin(key, "lab", "m", Cost(1, 0.0), NO_LIMIT, claim=True)
+        assert attempt is not None
+        assert begins(journal)  # again, after a failure
+        assert not elsewhere(begins)
+        assert elsewhere(lambda other: other.holder(key)) == os.getpid()
+        assert journal.holder(key) is None
+        assert elsewhere(lambda other: other.begin("k", "lab", "m", Cost(1, 0.0), NO_LIMIT, claim=True))
+        journal.release(key)
+        assert elsewhere(begins)  # and gives it up when it closes
+        assert begins(journal)
+        journal.finish(attempt, call(1), Usage(), None)
+        assert elsewhere(lambda other: other.holder(key)) is None
+        assert not elsewhere(begins), "an answered question was asked"
+        with pytest.raises(TakenError):
+            journal.claim(key)
+
+
+def test_nothing_is_claimed_where_the_budget_is_spent() -> None:
+    with Journal.at_home() as journal:
+        assert journal.begin(call(1).key, "lab", "m", Cost(1, 0.0), Limits(calls=0), claim=True) is None
+        assert elsewhere(begins)
+
+
+def die_asking() -> None:
+    journal = Journal.at_home()
+    assert begins(journal)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_claim_of_a_dead_process_is_taken_over_and_its_file_removed() -> None:
+    process = multiprocessing.get_context("fork").Process(target=die_asking)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    folder = runtime.home() / "journal.sqlite-askers"
+    assert len(list(folder.iterdir())) == 1
+    with Journal.at_home() as journal:
+        assert journal.holder(call(1).key) is None
+        assert begins(journal)
+        assert len(list(folder.iterdir())) == 1  # its own
+    assert not list(folder.iterdir())
+
+
+def test_one_of_the_same_thread_is_not_waited_for_as_it_would_never_go_on() -> None:
+    with Journal.at_home() as first, Journal.at_home() as second:
+        assert begins(first)
+        assert second.holder(call(1).key) is None
+        assert begins(second)
+
+
+def test_a_journal_from_before_there_were_claims_goes_on_being_used() -> None:
+    with Journal.at_home() as journal:
+        journal.add([call(1)], "x")
+        journal._db.execute("DROP TABLE claim")
+    with Journal.at_home() as journal:
+        assert journal[call(1).key] == call(1)
+        journal.claim(call(2).key)
+
+
+def test_a_journal_that_cannot_be_opened_says_so_at_once(tmp_path: Path) -> None:
+    (tmp_path / "folder.sqlite").mkdir()
+    (tmp_path / "file").touch()
+    with sqlite3.connect(tmp_path / "other.sqlite") as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("CREATE TABLE t (x)")
+    db.close()
+    (tmp_path / "other.sqlite-wal").mkdir()
+    began = time.monotonic()
+    for path in ("folder.sqlite", "file/journal.sqlite", "other.sqlite"):
+        with pytest.raises(GlossaError, match=r"expected a journal of answers in .* that can be read and written"):
+            Journal(tmp_path / path)
+    assert time.monotonic() - began < database.BUSY_SECONDS / 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "endpoint = x'05'",
+        "status = 'good'",
+        "sample = 0.5",
+        "path = x'ff'",
+        "request = 'text'",
+        "response = 7",
+        "response = x''",
+        "endpoint = CAST(x'ff' AS TEXT)",
+    ],
+)
+def test_a_damaged_row_is_one_sentence_with_what_to_do(change: str) -> None:
+    with Journal.at_home() as journal:
+        journal.add([call(1)], "x")
+        journal._db.execute(f"UPDATE response SET {change}")
+        with pytest.raises(GlossaError, match=r"(the|a) journal") as told:
+            journal.get(call(1).key)
+        if "CAST" not in change:
+            statement = str(told.value).split('"')[1]
+            journal._db.execute(statement)  # as the sentence says
+            assert journal.get(call(1).key) is None
+
+
+@pytest.mark.parametrize("result", ["'{'", "'[1]'", "7", "x'80'", "CAST(x'ff' AS BLOB)"])
+def test_a_damaged_probe_is_forgotten(result: str) -> None:
+    with Journal.at_home() as journal:
+        journal.keep_probe("k", {})
+        journal._db.execute(f"UPDATE probe SET result = {result}")
+        assert journal.probed("k") is None
+
+
+def test_a_damaged_sum_is_one_sentence() -> None:
+    with Journal.at_home() as journal:
+        journal.begin("k", "lab", "m", Cost(1, 1.0), NO_LIMIT)
+        journal._db.execute("UPDATE ledger SET answers = 'many'")
+        with pytest.raises(GlossaError, match="a row of it is damaged"):
+            list(journal.ledger())
