@@ -26,6 +26,9 @@ def index(
 ) -> str:
     """Returns the overview; it opens with the latents ``picked``, ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere."""
     pairs, by_decile = plots.similarity_records(results), deciles.records(results)
+    # An explainer of few latents may have none of them matched: a figure of dashes.
+    known = {pair["explainer"] for pair in pairs if pair["explanation_cosine"] is not None}
+    told = [pair for pair in pairs if pair["explainer"] in known]
     return (
         _environment()
         .get_template("overview.html")
@@ -36,7 +39,7 @@ def index(
             picked=picked,
             cards=scorecards.cards(results),
             cards_of_latents=scorecards.cards(results, of_latents=True),
-            similarity=_both_themes(partial(figures.similarity, coders=results.compared), pairs) if pairs else None,
+            similarity=_both_themes(partial(figures.similarity, coders=results.compared), told) if told else None,
             uncompared=similarity.left_out(results.choice),
             controls=_controls(results),
             measures=measures.tables(results),

@@ -224,3 +224,9 @@ def test_coders_stand_in_the_order_of_params(found: Results) -> None:
 def test_a_single_coder_has_nothing_in_common(found: Results) -> None:
     alone = replace(found, pairs=[], lists={}, choice={**found.choice, "of": 0})
     assert "There is a single coder: nothing to compare." in overview.similar_latents(alone)
+
+
+def test_an_explainer_whose_latents_are_not_matched_has_no_figure_of_dashes(found: Results) -> None:
+    bare = [{**pair, "explanation_cosine": None} for pair in found.pairs]
+    drawn = [overview.index(replace(found, pairs=pairs), {}) for pairs in (found.pairs, bare)]
+    assert ["Similarity of sparse coders" in html for html in drawn] == [True, False]
