@@ -48,7 +48,7 @@ def test_explanations_are_of_these_coders_one_by_latent() -> None:
 
 
 def test_every_source_of_the_text_has_its_licence() -> None:
-    sources = {json.loads(line)["source"] for line in (DEMO / "corpus.jsonl").open(encoding="utf-8")}
+    sources = {json.loads(line)["source"] for line in (DEMO / "corpus.jsonl").read_text("utf-8").splitlines()}
     licences = (DEMO / "licenses.txt").read_text()
     assert sources == {"speeches", "manual", "novel", "dictionary"}
     for source in sources:

@@ -12,7 +12,7 @@ from stages.errors import GlossaError
 from stages.llm import answers, canonical, probabilities
 from stages.llm.exchange import Question
 from stages.llm.journal import TakenError
-from stages.llm.reply import Reply, glimpse
+from stages.llm.reply import NOTHING, Reply, glimpse
 from stages.llm.request import Message, Request
 from stages.outputs import fingerprint
 
@@ -71,7 +71,7 @@ async def check(options: Options, caller: Caller) -> None:
         GlossaError: it does not, or it does not answer at all.
     """
     found = await find_out(options, caller)
-    if found.unread:
+    if found.unread and found.came != NOTHING:  # which a model may well say once
         raise GlossaError(
             f"the model {options.model} at the endpoint {options.endpoint} should answer a request for a plain sentence, but "
             f"{found.unread}: it sent {found.came}; have it answer in the content of its message, with its reasoning off (see extra "

@@ -97,13 +97,17 @@ def content(message: dict[str, Any]) -> str | None:
     return "".join(found) if found else None
 
 
+NOTHING = "no content"
+"""What a glimpse of an answer without content and reasoning is."""
+
+
 def glimpse(reply: Reply) -> str:
     """What came, in a few words, for somebody who wants to know why it could not be read."""
     if reply.content and reply.content.strip():
         return f'"{line(reply.content, GLIMPSE)}"'
     if reply.reasoning:
         return f'no content, and beside it the reasoning "{line(reply.reasoning, GLIMPSE)}"'
-    return "no content"
+    return NOTHING
 
 
 def _parts(message: dict[str, Any]) -> list[dict[str, Any]]:

@@ -61,8 +61,9 @@ def test_what_could_not_be_read_is_noted_as_it_would_be_asked_again(serve: Serve
 def test_placeholders_have_the_form_that_was_asked_for_and_tell_each_other_apart() -> None:
     explanation = {"type": "object", "properties": {"why": {"type": "string"}, "level": {"enum": [3, 4]}}}
     text = Request((Message("user", "Explain."),))
-    (verdicts, said, first, second), noted = rehearse(
-        [question(1), Request(text.messages, explanation), text, text], placeholders=True
+    other = Request((Message("user", "Explain another."),))
+    (verdicts, said, first, second, again), noted = rehearse(
+        [question(1), Request(text.messages, explanation), text, other, text], placeholders=True
     )
     assert labels.read(verdicts.content, 2).verdicts == [False, False]
     value = json.loads(said.content or "")
@@ -70,6 +71,7 @@ def test_placeholders_have_the_form_that_was_asked_for_and_tell_each_other_apart
     assert value["level"] == 3
     assert first.content is not None
     assert first.content != second.content
+    assert again.content == first.content, "which is known by then"
     assert not any(one.assumed for one in noted)
     _, noted = rehearse([Request((Message("user", f"Judge: {first.content}"),))], placeholders=True)
     assert noted[0].assumed

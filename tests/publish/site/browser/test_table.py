@@ -119,7 +119,7 @@ def test_a_range_of_a_score_and_explained_only(watch: Watch, small: Path) -> Non
     assert values
     assert all(0.5 <= value <= 0.8 for value in values)
     page.goto("about:blank")
-    page = table(watch, small, "latents.html#coder=resid2&by=llm")
+    page = table(watch, small, "latents.html#coder=resid2&by=llm&sort=latent")
     assert "not explained" in rows(page, 3)
     page.get_by_label("Explained only").check()
     shown(page, f"{KEPT - 6} of {3 * KEPT} latents")  # of resid2 18, 39, 60, 81, 102 and 123 are not
