@@ -15,9 +15,10 @@ from stages.cli import main
 from stages.errors import GlossaError
 from stages.llm import load, session
 from stages.llm.openai import Options
+from stages.scorers import table as scores
 from tests.llm import tiny_chat
 from tests.llm.asking import question, runtime_yaml
-from tests.llm.real_servers import free_port, furnish, glossa, running
+from tests.llm.real_servers import contents, free_port, furnish, glossa, running
 
 for package in ("accelerate", "fastapi", "uvicorn"):
     pytest.importorskip(package, reason="transformers serve needs it; install glossa[test]")
@@ -79,20 +80,25 @@ def test_what_it_ignores_is_not_counted_on(url: str, model: dict[str, Any], opti
         list(asking(model, **options).answer([question(1)]))
 
 
-def test_a_model_without_sense_ends_the_stage_and_nothing_is_made_of_it(
+def test_nothing_is_made_of_texts_without_sense(
     url: str, model: dict[str, Any], finished_workplace: Path, place: Path
 ) -> None:
     plain = {**model, "structured": "none", "reasks": 0}
     furnish(finished_workplace, place, url, {**plain, "temperature": 1.0, "seed": 1}, {**plain, "reasks": 1})
+    result = CliRunner().invoke(main, ["explain", "one", "written"])  # 24 questions
+    assert result.exit_code == 1
+    assert "of its first 20 answers none can be read" in result.output
+    assert not paths.explanations("one", "written").exists()
     glossa("explain", "one", "pattern")
-    for stage, output in (
-        (("explain", "one", "written"), paths.explanations("one", "written")),
-        (("score", "one", "pattern", "detection"), paths.scores("one", "pattern", "detection")),
-    ):
-        result = CliRunner().invoke(main, stage)
-        assert result.exit_code == 1
-        assert "of its first 20 answers none can be read" in result.output
-        assert not output.exists()
-        spent = glossa("journal", "--json")
-        assert CliRunner().invoke(main, stage).exit_code == 1
-        assert glossa("journal", "--json") == spent, "what was answered is kept"
+    glossa("score", "one", "pattern", "detection")  # fewer questions
+    judged = paths.scores("one", "pattern", "detection")
+    verdicts = scores.read_verdicts(judged)
+    assert verdicts["predicted"].null_count == verdicts["value"].null_count == len(verdicts) > 50
+    assert verdicts["reason"].null_count == verdicts["request"].null_count == 0
+    assert set(scores.read(judged)[0]["score"].to_pylist()) == {None}
+    before = contents(judged)
+    assert "transcript.parquet" in str(sorted(before))
+    spent = glossa("journal", "--json")
+    glossa("score", "one", "pattern", "detection")
+    assert contents(judged) == before
+    assert glossa("journal", "--json") == spent
