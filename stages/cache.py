@@ -45,10 +45,9 @@ def command(coder: str) -> None:
 
     knobs = runtime.load()
     devices = ["auto"] if knobs.device_map else workers.devices_of(knobs.device, knobs.workers)
+    # A device that is named is refused if it is not there; those that `auto` found are there, and sleep until they are needed.
     if devices[0] == knobs.device:
-        load.pick_device(
-            knobs.device
-        )  # refused if it is not there; those that `auto` found are, and sleep until they are needed
+        load.pick_device(knobs.device)
     subject = lazy.load(plan.subject_of(p, coder), p.seed, devices[0], knobs.device_map)
     parts = capture.ranges(tokens.rows, tokens.context_length)
     subject.check_fits(

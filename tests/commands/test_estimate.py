@@ -182,13 +182,12 @@ def test_a_question_of_two_stages_is_sent_by_the_first(server: Server, status: d
 
 
 def test_answers_that_could_not_be_read_are_asked_for_again(server: Server) -> None:
-    asked_first: list[str] = []
+    readable: list[str] = []
 
-    def script(asked: Asked) -> Action:
-        if not is_probe(asked) and not asked_first:
-            asked_first.append(str(asked.body))
-        # A stage of whose first answers none can be read would end.
-        return good(asked) if is_probe(asked) or str(asked.body) in asked_first else completion(asked, content="Hm.")
+    def script(asked: Asked) -> Action:  # a stage of whose first 20 answers none can be read would end
+        if not is_probe(asked) and not readable:
+            readable.append(str(asked.body))
+        return good(asked) if is_probe(asked) or str(asked.body) in readable else completion(asked, content="Hm.")
 
     server.script = script
     write_params({**JUDGE, "reasks": 1})

@@ -186,17 +186,22 @@ def test_a_device_that_is_not_there_is_refused_as_ever(shared: Path) -> None:
     assert result.output.startswith("Error: runtime device should be one that torch can use, but cuda:99 is not")
 
 
+def same_bytes_elsewhere(home: Path) -> None:
+    """The store of ``two`` is what a forward pass of its own makes of it, where nothing is kept."""
+    before = tree(paths.latents("two"))
+    shutil.rmtree(paths.latents("two"))
+    with mock.patch.dict(os.environ, GLOSSA_HOME=str(home)):
+        passed(cache("two", share_forward="false"))
+    assert tree(paths.latents("two")) == before
+
+
 def test_random_directions_need_no_subject(tokenized: Path) -> None:
     entry = "  two: {kind: random, hookpoint: layers.1, latents: 20, k: 3}\n"
     edit(tokenized / "params.yaml", TWO, entry)
     assert "left runs of two in scratch" in passed(cache("one")).output
     with unloadable():
         passed(cache("two"))
-    before = tree(paths.latents("two"))
-    shutil.rmtree(paths.latents("two"))
-    with mock.patch.dict(os.environ, GLOSSA_HOME=str(tokenized / "elsewhere")):
-        passed(cache("two", share_forward="false"))
-    assert tree(paths.latents("two")) == before
+    same_bytes_elsewhere(tokenized / "elsewhere")
 
 
 def test_a_file_of_gguf_is_not_unpacked(tokenized: Path, tmp_path: Path, make_coder: Callable[..., Path]) -> None:
@@ -209,8 +214,4 @@ def test_a_file_of_gguf_is_not_unpacked(tokenized: Path, tmp_path: Path, make_co
     assert "left runs of two in scratch" in passed(cache("one")).output
     with unloadable(), mock.patch.object(gguf, "_unpacked", side_effect=AssertionError("the file was unpacked")):
         passed(cache("two"))
-    before = tree(paths.latents("two"))
-    shutil.rmtree(paths.latents("two"))
-    with mock.patch.dict(os.environ, GLOSSA_HOME=str(tmp_path / "elsewhere")):
-        passed(cache("two", share_forward="false"))
-    assert tree(paths.latents("two")) == before
+    same_bytes_elsewhere(tmp_path / "elsewhere")
