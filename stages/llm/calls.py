@@ -15,7 +15,7 @@ from stages.llm.call import Call
 from stages.llm.client import Client
 from stages.llm.concurrency import Gate
 from stages.llm.exchange import Question
-from stages.llm.faults import AttemptError
+from stages.llm.faults import AttemptError, RefusedError
 from stages.llm.journal import Attempt, Cost, Journal, Limits, TakenError
 from stages.llm.meter import Meter
 from stages.llm.reply import Reply
@@ -241,7 +241,7 @@ class Caller:
         asked = f"asked the endpoint {self.name} at {self.endpoint.base_url} for {self.model}"
         kept = "what was answered is kept"
         if fault.kind == "fatal":
-            raise GlossaError(f"{asked}, but got {fault.reason} ({kept})")
+            raise RefusedError(f"{asked}, but got {fault.reason} ({kept})", fault.reason, fault.status)
         if garbled >= faults.GARBLED_ATTEMPTS:
             raise GlossaError(
                 f"{asked}, but {garbled} times got {fault.reason}; check base_url in runtime.yaml and the "

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from stages.errors import GlossaError
 from stages.llm.call import Call
 from stages.llm.received import text
 from stages.llm.reply import Reply, UnreadableError, parse, shown
@@ -74,6 +75,16 @@ class AttemptError(Exception):
         if self.kind == "garbled":
             return GARBLED_ATTEMPTS
         return FAILED_ATTEMPTS if self.status == 500 else AWAY_ATTEMPTS
+
+
+class RefusedError(GlossaError):
+    """The server will not answer a question, however often it is asked."""
+
+    def __init__(self, message: str, reason: str, status: int | None):
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        """Of HTTP; None if what it sends makes no sense."""
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply:

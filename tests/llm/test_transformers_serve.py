@@ -61,6 +61,7 @@ def test_the_probe_finds_out_what_it_ignores(url: str, model: dict[str, Any]) ->
         "limit": True,
         "seed": None,
         "repeats": True,
+        "system": True,
         "came": "no content",
         "unread": "the answer is empty",
     }
