@@ -137,7 +137,7 @@ class Caller:
         """Asks the server until it answers, without looking into the journal; raises as ``get`` does."""
         if self._client is None:
             self.journal.enter(self.endpoint.concurrency)
-            self._client = Client(self.endpoint, self.endpoint.api_key(self.name))
+            self._client = Client(self.endpoint, self.endpoint.filled(self.name), self.endpoint.trusted(self.name))
         most = budget.most(body, max_tokens, self._price)
         tried = 0.0  # seconds, without those in which others had their turn
         n = garbled = failed = others = 0

@@ -30,10 +30,11 @@ about the question, and with any other 5xx, which is mostly about a server that 
 
 HINTS = {
     400: "mend the options of the model in params.yaml",
-    401: "check the key in the environment variable that api_key_env names",
+    401: "check the key in the environment variable that api_key_env names, or a header",
     402: "pay the provider",
     403: "check that the key may use this model",
-    404: "check base_url in runtime.yaml and the model in params.yaml",
+    404: "check base_url in runtime.yaml and the model in params.yaml, and the query where the server wants one, as Azure does",
+    407: "give the proxy its name and password, in the variable that proxy of the endpoint in runtime.yaml names",
     422: "leave the options that this server does not know out of params.yaml",
 }
 REFUSED = frozenset({"content_filter", "content_policy_violation"})

@@ -126,10 +126,12 @@ class Options(Section):
         """Makes sure that the server can be asked, as far as that shows without asking it.
 
         Raises:
-            GlossaError: the endpoint is not in runtime.yaml, its key not in the environment, or the price for its budget missing.
+            GlossaError: the endpoint is not in runtime.yaml, its key or another secret not in the environment, the certificates that
+                vouch for it not where they should be, or the price for its budget missing.
         """
         endpoint = self.at()
-        endpoint.api_key(self.endpoint)
+        endpoint.filled(self.endpoint)
+        endpoint.trusted(self.endpoint)
         budget.limits(endpoint, self.endpoint, self.model)
 
     def at(self) -> Endpoint:

@@ -133,7 +133,8 @@ async def find_out(options: Options, caller: Caller, anew: bool = False) -> Foun
 
 def _key(options: Options, endpoint: Endpoint) -> str:
     asked = options.model_dump(exclude={"provider", "reasks"})
-    return fingerprint({"version": VERSION, "base_url": endpoint.base_url, **asked})
+    there = {"base_url": endpoint.base_url, **({"query": endpoint.query} if endpoint.query else {})}
+    return fingerprint({"version": VERSION, **there, **asked})
 
 
 def _missing(options: Options, found: Found) -> tuple[str, str] | None:

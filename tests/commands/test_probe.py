@@ -58,6 +58,20 @@ def test_it_asks_as_the_stages_do_and_says_where_instructions_stand(server: Serv
     assert json.loads(run("judge", "--json").output)["system"] is False
 
 
+def test_it_reaches_the_server_as_the_stages_do(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime_yaml(server.url, headers={"api-key": "$LAB_KEY"}, query={"api-version": "1"})
+    result = run("judge")
+    assert result.exit_code == 1
+    assert "in the environment variable LAB_KEY, but it is not set" in result.output
+    monkeypatch.setenv("LAB_KEY", "a-canary-of-the-lab")
+    result = run("judge")
+    assert result.exit_code == 0
+    assert "canary" not in result.output
+    assert {(call.headers["api-key"], call.path) for call in server.calls} == {
+        ("a-canary-of-the-lab", "/v1/chat/completions?api-version=1")
+    }
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [("juge", "params.yaml has no model juge; did you mean judge?"), ("built_in", "is built in, there is no server")],
