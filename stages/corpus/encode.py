@@ -13,10 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages import gguf, hub
+from stages.corpus import joining
 from stages.corpus.document import Document
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
-from stages.corpus.vocabulary import token_bytes
 from stages.errors import GlossaError, nearest, said
 from stages.machine.progress import bar
 
@@ -49,12 +49,21 @@ def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenize
     try:
         if file := gguf.find(model):
             with gguf.header(file) as folder:
-                return AutoTokenizer.from_pretrained(folder), None
+                return _fast(AutoTokenizer.from_pretrained(folder), model), None
         commit = None if Path(model).is_dir() else hub.pin(model, revision)
-        return AutoTokenizer.from_pretrained(model, revision=commit), commit
+        return _fast(AutoTokenizer.from_pretrained(model, revision=commit), model), commit
     except (OSError, ValueError, ImportError, RuntimeError, HTTPError) as error:
         why = hub.reason(error, model, revision) or said(error)
         raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {why}") from None
+
+
+def _fast(tokenizer: PreTrainedTokenizerBase, model: str) -> PreTrainedTokenizerBase:
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise GlossaError(
+            f"subject.model {model} should hold a tokenizer of the library tokenizers, found {type(tokenizer).__name__}, which is written "
+            "in Python; convert it to a tokenizer.json"
+        )
+    return tokenizer
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase, bos: str, model: str) -> int | None:
@@ -115,6 +124,7 @@ def encode(
         )
     names: list[str] = []
     lengths: list[int] = []
+    read: list[str] = []
     without = 0
 
     def texts() -> Iterator[Document]:
@@ -131,6 +141,7 @@ def encode(
             while batch := list(islice(stream, BATCH)):
                 # JSON and source code can spell half a surrogate pair, which is no text that a tokenizer takes.
                 plain = [document.text.encode("utf-8", "replace").decode() for document in batch]
+                read.extend(text[: joining.CHARACTERS] for text in plain[: joining.SAMPLE - len(read)])
                 for document, encoding in zip(
                     batch, tokenizer.backend_tokenizer.encode_batch(plain, add_special_tokens=False), strict=True
                 ):
@@ -159,13 +170,16 @@ def encode(
             "n_tokens": pa.array(lengths[:n], pa.int32()),
         }
     )
-    vocabulary = Vocabulary(token_bytes(tokenizer, size), counts, special)
+    spelt = joining.spell(
+        tokenizer, size, set(np.flatnonzero(special).tolist()), joining.samples(tokenizer, read), model
+    )
+    vocabulary = Vocabulary(spelt.tokens, counts, special)
     meta = {
         "bos": front,
         "eos": eos,
         "documents": n,
         "special_positions": int(special[packed.tokens].sum()),
-        "tokenizer": {**_named(model), "revision": commit, "size": len(tokenizer)},
+        "tokenizer": {**_named(model), "revision": commit, "size": len(tokenizer)} | joining.said(spelt),
     }
     found = packed.tokens.size
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
