@@ -292,7 +292,7 @@ def test_an_entry_that_reads_files_of_its_own_depends_on_them(clone: Clone) -> N
 
 
 def test_what_a_lock_file_holds_of_other_stages_is_dropped(clone: Clone) -> None:
-    entry = "  {}:\n    cmd: a\n    outs:\n    - path: data/x\n      md5: 1\n"
+    entry = "  {}:\n    cmd: a\n    outs:\n    - path: data/x\n      md5: 123\n"
     lock = "schema: '2.0'\nstages:\n"
     Path("dvc.lock").write_text(
         lock + "".join(map(entry.format, ("tokenize", "cache@one", "score-fuzzing@one-pattern", "report")))
