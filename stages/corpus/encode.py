@@ -19,6 +19,7 @@ from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError, nearest, said
 from stages.machine.progress import bar
+from stages.wiring.inputs import TOKENIZER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,19 +43,49 @@ def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenize
     Raises:
         GlossaError: there is none.
     """
+    tokenizer, commit = find_tokenizer(model, revision)
+    if tokenizer is None:
+        raise GlossaError(
+            f"subject.model {model} should hold a tokenizer, by which texts are read, but there is none; put one there, or read ready token "
+            "ids (corpus.source: tokens)"
+        )
+    return tokenizer, commit
+
+
+def find_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenizerBase | None, str | None]:
+    """Returns the same, but None for a subject without a tokenizer.
+
+    Raises:
+        GlossaError: the subject or its commit can't be found, or there is a tokenizer that can't be loaded.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from huggingface_hub.errors import HTTPError
     from transformers import AutoTokenizer
 
+    folder, commit = Path(model), None
     try:
         if file := gguf.find(model):
             with gguf.header(file) as folder:
                 return _fast(AutoTokenizer.from_pretrained(folder), model), None
-        commit = None if Path(model).is_dir() else hub.pin(model, revision)
-        return _fast(AutoTokenizer.from_pretrained(model, revision=commit), model), commit
+        if folder.is_dir():
+            if not _has_tokenizer(folder):
+                return None, None
+        else:
+            commit = hub.pin(model, revision)
+        tokenizer = _fast(AutoTokenizer.from_pretrained(model, revision=commit), model)
     except (OSError, ValueError, ImportError, RuntimeError, HTTPError) as error:
-        why = hub.reason(error, model, revision) or said(error)
-        raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {why}") from None
+        why = hub.reason(error, model, revision)
+        if why is None and commit is not None and not _has_tokenizer(hub.snapshot(model, commit)):
+            return None, commit
+        raise GlossaError(
+            f"subject.model {model} should hold a tokenizer, but none can be loaded: {why or said(error)}"
+        ) from None
+    # Of some architectures Transformers makes up a tokenizer without a single token.
+    return (tokenizer if tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False) else None), commit
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(file.name.startswith(TOKENIZER) for file in folder.iterdir())
 
 
 def _fast(tokenizer: PreTrainedTokenizerBase, model: str) -> PreTrainedTokenizerBase:
@@ -179,7 +210,7 @@ def encode(
         "eos": eos,
         "documents": n,
         "special_positions": int(special[packed.tokens].sum()),
-        "tokenizer": {**_named(model), "revision": commit, "size": len(tokenizer)} | joining.said(spelt),
+        "tokenizer": {**named(model), "revision": commit, "size": len(tokenizer)} | joining.said(spelt),
     }
     found = packed.tokens.size
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
@@ -196,7 +227,7 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase, front: int | None) -> lis
     return sorted({token for token in (front, tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None})
 
 
-def _named(model: str) -> dict[str, str]:
-    """What a tokenizer is called in meta.json; one in a GGUF file by the hash of the file, wherever that lies."""
+def named(model: str) -> dict[str, str]:
+    """Returns what a tokenizer is called in meta.json; one in a GGUF file by the hash of the file, wherever that lies."""
     file = gguf.find(model)
     return {"model": model} if file is None else {"model": file.name, "gguf": gguf.sha256(file)}

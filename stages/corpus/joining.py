@@ -73,6 +73,8 @@ def spell(
             spelt = _with_spaces(tokenizer, spelt, special, parts[0].ids[0], joining)
         for part, decoded in zip(parts, due, strict=True):
             joined = b"".join(spelt[token] for token in part.ids).decode("utf-8", "replace")
+            if not part.texts and "\ufffd" in decoded + joined:
+                continue  # cut inside a character, which not all decoders count as one
             if _bare(joined) not in map(_bare, (decoded, *part.texts)):
                 first = first or (joined, decoded)
                 break
