@@ -55,6 +55,19 @@ def test_a_wired_project_stays_as_it_is(clone: Clone) -> None:
     assert clone.glossa("wire", "--check").exit_code == 0
 
 
+def test_ready_token_ids_and_the_size_of_the_vocabulary_are_what_rows_are_made_of(clone: Clone) -> None:
+    clone.params["corpus"] = {"source": "tokens", "path": "data/ids", "context_length": 128, "tokens": 1000}
+    clone.write_params()
+    clone.wire()
+    assert block("tokenize.data") == [
+        "deps:",
+        "- data/ids",
+        "- demo/subject/config.json",
+        "- demo/subject/tokenizer.json",
+        "- demo/subject/tokenizer_config.json",
+    ]
+
+
 def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
     assert block("code.data") == ["- stages"]
     assert block("tokenize.data") == [

@@ -263,6 +263,7 @@ def test_anchors_resolve_so_that_every_entry_holds_all_it_depends_on(load: Load)
         ("{source: jsonl, path: a, field: body, context_length: 32, tokens: 64}", params.LocalText),
         ("{source: parquet, path: a, context_length: 32, tokens: 64}", params.LocalText),
         ("{source: hub, path: a/b, revision: abc, context_length: 32, tokens: 64}", params.HubDataset),
+        ("{source: tokens, path: ids.npy, context_length: 32, tokens: 64}", params.TokenIds),
     ],
 )
 def test_the_source_decides_which_keys_the_corpus_has(load: Load, corpus: str, kind: type) -> None:
