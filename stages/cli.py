@@ -99,10 +99,11 @@ class LazyGroup(click.Group):
 
 
 def _begin(ctx: click.Context, words: list[str]) -> None:
-    """What comes before a stage: it is the code of this project that runs, and what first stages can tell is told by them."""
-    from stages.wiring import running
+    """What comes before a stage: it is the code of this project that runs, its lock file is copied, and what first stages can tell is told by them."""
+    from stages.wiring import copies, running
 
     running.check()
+    copies.keep()
     ctx.meta[WORDS] = words
     if words[0] in ("cache", "sample", "explain", "score", "report"):  # others need pandas for what they compute with
         from stages.machine.imports import spare_pandas

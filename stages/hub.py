@@ -79,9 +79,18 @@ def pin(repository: str, revision: str | None) -> str:
 
     What goes wrong is raised as the client library does; ``reason`` puts it into words.
     """
+    return _with_config(repository, revision).name
+
+
+def snapshot(repository: str, commit: str) -> Path:
+    """Returns the folder of what has been fetched of a commit that ``pin`` returned."""
+    return _with_config(repository, commit)
+
+
+def _with_config(repository: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
 
-    return Path(snapshot_download(repository, revision=revision, allow_patterns=["config.json"])).name
+    return Path(snapshot_download(repository, revision=revision, allow_patterns=["config.json"]))
 
 
 def reason(error: BaseException, repository: str, revision: str | None) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from stages import params, paths
@@ -16,6 +18,9 @@ READS = ("seed", "corpus", "subject.model", "subject.revision")
 def command() -> None:
     """Turn the corpus into rows of tokens, and note the document of every row."""
     p = params.only(params.load(), *READS)
+    if isinstance(p.corpus, params.TokenIds):
+        _ready(p, p.corpus)
+        return
     commit = sources.commit(p.corpus)
     encoded = encode(
         sources.documents(p.corpus, commit),
@@ -28,4 +33,22 @@ def command() -> None:
     )
     meta = encoded.meta if commit is None else {**encoded.meta, "corpus": {"commit": commit}}
     tokens.write(paths.TOKENS, encoded.tokens, encoded.documents, encoded.vocabulary, meta)
+    click.echo(f"tokenize: {encoded.summary}")
+
+
+def _ready(p: params.Params, corpus: params.TokenIds) -> None:
+    """The corpus is tokens already."""
+    from stages.corpus import ready
+
+    encoded = ready.encode(
+        Path(corpus.path),
+        corpus.field,
+        p.subject.model,
+        p.subject.revision,
+        corpus.context_length,
+        corpus.tokens,
+        p.seed,
+        corpus.bos,
+    )
+    tokens.write(paths.TOKENS, encoded.tokens, encoded.documents, encoded.vocabulary, encoded.meta)
     click.echo(f"tokenize: {encoded.summary}")

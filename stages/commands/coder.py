@@ -99,12 +99,12 @@ def _beginnings(
 ) -> Beginnings | None:
     """How the coder fits rows that begin otherwise; None where there is no token to begin with, or nothing to compare."""
     from stages.coders import beginnings
-    from stages.corpus.encode import load_tokenizer
+    from stages.corpus.encode import find_tokenizer
 
     if (bos := tokens.meta["bos"]) is not None:
         return beginnings.compare(subject, coder, ids, special, bos, tokens.vocabulary.strings[bos])
-    tokenizer, _ = load_tokenizer(p.subject.model, p.subject.revision)
-    if (name := beginnings.token(tokenizer)) is None:
+    tokenizer, _ = find_tokenizer(p.subject.model, p.subject.revision)
+    if tokenizer is None or (name := beginnings.token(tokenizer)) is None:
         return None
     return beginnings.compare(subject, coder, ids, special, tokenizer.get_vocab()[name], name, skipped)
 

@@ -9,7 +9,7 @@ import click
 from stages import params, paths
 from stages.errors import GlossaError
 from stages.outputs import write_text
-from stages.wiring import coder, fingerprints, leftovers, locks, made, root, running
+from stages.wiring import coder, copies, fingerprints, leftovers, locks, made, root, running
 
 
 @click.command("wire")
@@ -18,9 +18,12 @@ def command(check: bool) -> None:
     """Write the lists of dvc.yaml, and pipelines/<coder>/dvc.yaml for every coder, as they follow from params.yaml.
 
     Run it after adding, removing or renaming a coder, an explainer or a scorer. Stages of coders that params.yaml names no more are
-    taken away. Outputs that no entry makes any more are named, and stay.
+    taken away. Outputs that no entry makes any more are named, and stay. A lock file that DVC could not finish writing, or git could not merge, is
+    restored as it was before.
     """
     running.check()
+    for restored in _locks(check):
+        click.echo(f"wire: {restored}")
     p = params.load()
     wanted, _ = files(p), fingerprints.current(p)  # so that nothing is written if an entry can't be wired
     changed = [path for path, text in wanted.items() if _read(path) != text]
@@ -68,6 +71,15 @@ def files(p: params.Params) -> dict[Path, str]:
     if not paths.PIPELINE.is_file():
         raise GlossaError(f"expected {paths.PIPELINE} here, but there is no such file; run Glossa in a clone of it")
     return {paths.PIPELINE: root.rewrite(_read(paths.PIPELINE), root.blocks(p)), **coder.pipelines(p)}
+
+
+def _locks(check: bool) -> list[str]:
+    """What was restored; only looks if it is a ``check``."""
+    if not check:
+        return copies.restore()
+    for lock in locks.found():
+        locks.read(lock)
+    return []
 
 
 def _read(path: Path) -> str:

@@ -13,12 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages import gguf, hub
+from stages.corpus import joining
 from stages.corpus.document import Document
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
-from stages.corpus.vocabulary import token_bytes
 from stages.errors import GlossaError, nearest, said
 from stages.machine.progress import bar
+from stages.wiring.inputs import TOKENIZER
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,19 +43,58 @@ def load_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenize
     Raises:
         GlossaError: there is none.
     """
+    tokenizer, commit = find_tokenizer(model, revision)
+    if tokenizer is None:
+        raise GlossaError(
+            f"subject.model {model} should hold a tokenizer, by which texts are read, but there is none; put one there, or read ready token "
+            "ids (corpus.source: tokens)"
+        )
+    return tokenizer, commit
+
+
+def find_tokenizer(model: str, revision: str | None) -> tuple[PreTrainedTokenizerBase | None, str | None]:
+    """Returns the same, but None for a subject without a tokenizer.
+
+    Raises:
+        GlossaError: the subject or its commit can't be found, or there is a tokenizer that can't be loaded.
+    """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     from huggingface_hub.errors import HTTPError
     from transformers import AutoTokenizer
 
+    folder, commit = Path(model), None
     try:
         if file := gguf.find(model):
             with gguf.header(file) as folder:
-                return AutoTokenizer.from_pretrained(folder), None
-        commit = None if Path(model).is_dir() else hub.pin(model, revision)
-        return AutoTokenizer.from_pretrained(model, revision=commit), commit
+                return _fast(AutoTokenizer.from_pretrained(folder), model), None
+        if folder.is_dir():
+            if not _has_tokenizer(folder):
+                return None, None
+        else:
+            commit = hub.pin(model, revision)
+        tokenizer = _fast(AutoTokenizer.from_pretrained(model, revision=commit), model)
     except (OSError, ValueError, ImportError, RuntimeError, HTTPError) as error:
-        why = hub.reason(error, model, revision) or said(error)
-        raise GlossaError(f"subject.model {model} should hold a tokenizer, but none can be loaded: {why}") from None
+        why = hub.reason(error, model, revision)
+        if why is None and commit is not None and not _has_tokenizer(hub.snapshot(model, commit)):
+            return None, commit
+        raise GlossaError(
+            f"subject.model {model} should hold a tokenizer, but none can be loaded: {why or said(error)}"
+        ) from None
+    # Of some architectures Transformers makes up a tokenizer without a single token.
+    return (tokenizer if tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False) else None), commit
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any(file.name.startswith(TOKENIZER) for file in folder.iterdir())
+
+
+def _fast(tokenizer: PreTrainedTokenizerBase, model: str) -> PreTrainedTokenizerBase:
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise GlossaError(
+            f"subject.model {model} should hold a tokenizer of the library tokenizers, found {type(tokenizer).__name__}, which is written "
+            "in Python; convert it to a tokenizer.json"
+        )
+    return tokenizer
 
 
 def beginning(tokenizer: PreTrainedTokenizerBase, bos: str, model: str) -> int | None:
@@ -115,6 +155,7 @@ def encode(
         )
     names: list[str] = []
     lengths: list[int] = []
+    read: list[str] = []
     without = 0
 
     def texts() -> Iterator[Document]:
@@ -131,6 +172,7 @@ def encode(
             while batch := list(islice(stream, BATCH)):
                 # JSON and source code can spell half a surrogate pair, which is no text that a tokenizer takes.
                 plain = [document.text.encode("utf-8", "replace").decode() for document in batch]
+                read.extend(text[: joining.CHARACTERS] for text in plain[: joining.SAMPLE - len(read)])
                 for document, encoding in zip(
                     batch, tokenizer.backend_tokenizer.encode_batch(plain, add_special_tokens=False), strict=True
                 ):
@@ -159,13 +201,16 @@ def encode(
             "n_tokens": pa.array(lengths[:n], pa.int32()),
         }
     )
-    vocabulary = Vocabulary(token_bytes(tokenizer, size), counts, special)
+    spelt = joining.spell(
+        tokenizer, size, set(np.flatnonzero(special).tolist()), joining.samples(tokenizer, read), model
+    )
+    vocabulary = Vocabulary(spelt.tokens, counts, special)
     meta = {
         "bos": front,
         "eos": eos,
         "documents": n,
         "special_positions": int(special[packed.tokens].sum()),
-        "tokenizer": {**_named(model), "revision": commit, "size": len(tokenizer)},
+        "tokenizer": {**named(model), "revision": commit, "size": len(tokenizer)} | joining.said(spelt),
     }
     found = packed.tokens.size
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
@@ -182,7 +227,7 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase, front: int | None) -> lis
     return sorted({token for token in (front, tokenizer.bos_token_id, tokenizer.eos_token_id) if token is not None})
 
 
-def _named(model: str) -> dict[str, str]:
-    """What a tokenizer is called in meta.json; one in a GGUF file by the hash of the file, wherever that lies."""
+def named(model: str) -> dict[str, str]:
+    """Returns what a tokenizer is called in meta.json; one in a GGUF file by the hash of the file, wherever that lies."""
     file = gguf.find(model)
     return {"model": model} if file is None else {"model": file.name, "gguf": gguf.sha256(file)}

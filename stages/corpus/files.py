@@ -6,10 +6,15 @@ import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.corpus.document import Document
 from stages.corpus.field import text
 from stages.errors import GlossaError, nearest, said
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 SUFFIXES = {"text": (".txt", ".md", ".rst"), "jsonl": (".jsonl", ".ndjson"), "parquet": (".parquet",)}
 COMPRESSED = (".gz", ".bz2", ".zst")
@@ -96,7 +101,18 @@ def _parquet(file: Path, name: str, field: str) -> Iterator[Document]:
     if column not in names:
         raise GlossaError(f"corpus file {file} has no column {field}; {nearest(field, names)}")
     number = 0
-    for batch in opened.iter_batches(columns=[column]):
+    for batch in _batches(opened, column, file):
         for row in batch.to_pylist():
             yield Document(f"{name}:{number}", text(row, field, f"corpus file {file} row {number}"))
             number += 1
+
+
+def _batches(opened: pq.ParquetFile, column: str, file: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+
+    try:
+        yield from opened.iter_batches(columns=[column])
+    except (pa.ArrowException, OSError) as error:
+        raise GlossaError(
+            f"corpus file {file} should be Parquet, but it can't be read: {said(error, whole=True)}"
+        ) from None

@@ -40,7 +40,11 @@ def shuffled(items: Iterable[T], seed: int, buffer_size: int = SHUFFLE_BUFFER) -
 
 
 def pack(
-    documents: Iterable[list[int]], context_length: int, bos: int | None, eos: int | None, max_rows: int | None = None
+    documents: Iterable[list[int] | NDArray[np.int64]],
+    context_length: int,
+    bos: int | None,
+    eos: int | None,
+    max_rows: int | None = None,
 ) -> Packed:
     """Lays documents end to end, EOS after each, and cuts the stream into rows that begin with BOS.
 

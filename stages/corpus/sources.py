@@ -10,12 +10,12 @@ from stages.corpus import files, hub, installed_docs
 from stages.corpus.document import Document
 
 
-def commit(corpus: params.Corpus) -> str | None:
+def commit(corpus: params.Texts) -> str | None:
     """Returns the commit of a data set on the Hub, None for any other corpus; raises GlossaError as ``hub.pin`` does."""
     return hub.pin(corpus.path, corpus.revision) if isinstance(corpus, params.HubDataset) else None
 
 
-def documents(corpus: params.Corpus, commit: str | None = None) -> Iterator[Document]:
+def documents(corpus: params.Texts, commit: str | None = None) -> Iterator[Document]:
     """Yields the documents of the corpus that params.yaml names, in an order that never changes.
 
     A data set of the Hub is read at ``commit``, or at the revision that params.yaml names.

@@ -6,11 +6,11 @@ Rows are appended and never changed. Every row has ``schema``, ``version`` and t
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages import given
 from stages.errors import GlossaError
 
 SEEN: dict[str, tuple[type, ...]] = {
@@ -55,16 +55,13 @@ def is_of(row: Row, coder: str, sha256: str, coders: Collection[str]) -> bool:
     return row.coder_sha256 == sha256 and (row.coder == coder or row.coder not in coders)
 
 
-def read(path: Path, schema: str, version: int, rating: range | None = None) -> list[Row]:
+def read(path: Path, schema: str, version: int, rating: range | None = None, inside: Path | None = None) -> list[Row]:
     """Returns the rows of a file in their order; rows have a ``rating`` if there is a range for it.
 
     Raises:
-        GlossaError: there is no such file, or a line of it is no row of this schema and version.
+        GlossaError: there is no such file, a link leads from there out of ``inside``, or a line of it is no row of this schema and version.
     """
-    try:
-        content = path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        raise GlossaError(f"expected a file of {schema} at {path}, but there is none; correct the path") from None
+    content = given.content(path, f"a file of {schema}", "correct the path", inside)
     return [_row(line, place, schema, version, rating) for place, line in _lines(content, path)]
 
 
@@ -76,9 +73,9 @@ def _lines(content: bytes, path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _row(line: bytes, place: str, schema: str, version: int, rating: range | None) -> Row:
     try:
-        found = json.loads(line.decode())
-    except ValueError:  # of JSON and of UTF-8
-        raise GlossaError(f"expected a row of {schema} in {place}, but it is damaged; correct or delete it") from None
+        found = given.shallow(given.parsed(line))
+    except ValueError as error:  # of JSON and of UTF-8
+        raise GlossaError(f"expected a row of {schema} in {place}, but {error}; correct or delete it") from None
     of = (found.get("schema"), found.get("version")) if isinstance(found, Mapping) else ("another value", None)
     if of != (schema, version):
         raise GlossaError(

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stages import given
+from stages.cells import text_of
 from stages.errors import GlossaError, said
 from stages.outputs import file_sha256
 
 UNPARSED = "Explanation could not be parsed."
 """What delphi writes where it finds no explanation in the answer of a model."""
+
+LONG = 20
+"""Digits of what is no number of a latent any more."""
 
 BETWEEN, SUFFIX = "_latent", ".txt"
 
@@ -59,7 +63,7 @@ class Source:
         if self.texts is not None:
             return Found(self.texts[latent], name, self.files[name])
         path = self.folder / name
-        return Found(_text(_json(_read(path), path), str(path)), name, file_sha256(path))
+        return Found(_text(_json(_read(path, self.folder), path), str(path)), name, file_sha256(path))
 
 
 def read(kind: str, path: str, name: str) -> Source:
@@ -73,17 +77,18 @@ def read(kind: str, path: str, name: str) -> Source:
         raise GlossaError(
             f"expected a folder of explanations at {path}, but there is none; correct the explainer's path"
         )
+    given.stays(folder, "a folder of explanations", given.project(path))
     if kind == "delphi":
         return _delphi(folder, name)
     file = folder / name
-    if not file.is_file() or not file.resolve().is_relative_to(folder.resolve()):
-        raise GlossaError(f"expected a file {name} in {path}, but there is none; correct the explainer's coders")
-    content = _read(file)
+    if ".." in Path(name).parts or Path(name).is_absolute():
+        raise GlossaError(f"expected a file {name} in {path}, but that is outside; correct the explainer's coders")
+    content = _read(file, folder)
     texts: dict[int, str | None] = {}
     for place, latent, text in {"json": _object, "jsonl": _lines, "csv": _rows}[kind](content, file):
         number = latent if isinstance(latent, str) else str(latent) if type(latent) is int else ""
-        if not (number.isascii() and number.isdecimal()):
-            raise GlossaError(f"{place} should name a latent, a number from 0 up, found {latent!r}; correct it")
+        if not (number.isascii() and number.isdecimal() and len(number) < LONG):
+            raise GlossaError(f"{place} should name a latent, a number from 0 up, found {_shown(latent)}; correct it")
         if int(number) in texts:
             raise GlossaError(f"{place} has latent {int(number)} again; leave one of the two")
         texts[int(number)] = _text(text, place)
@@ -127,7 +132,8 @@ def _lines(content: str, file: Path) -> Iterator[tuple[str, Any, Any]]:
 def _rows(content: str, file: Path) -> Iterator[tuple[str, Any, Any]]:
     try:
         for row in (rows := csv.DictReader(io.StringIO(content), strict=True)):
-            yield _fields(row, f"{file}, line {rows.line_num},")
+            place, latent, text = _fields(row, f"{file}, line {rows.line_num},")
+            yield place, latent, text_of(text) if isinstance(text, str) else text
     except csv.Error as error:
         raise GlossaError(f"expected CSV in {file}, but it can't be read ({said(error)}); correct it") from None
 
@@ -144,18 +150,19 @@ def _text(value: Any, place: str) -> str | None:
     return value
 
 
-def _read(file: Path) -> str:
+def _read(file: Path, folder: Path) -> str:
+    content = given.content(file, "a file of explanations", "correct the explainer's coders", folder)
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise GlossaError(f"expected UTF-8 in {file}, but byte {error.start} is none; convert it") from None
 
 
 def _json(content: str, place: Path | str, pairs: type[list] | None = None) -> Any:
     try:
-        return json.loads(content, object_pairs_hook=pairs)
-    except ValueError:
-        raise GlossaError(f"expected JSON in {place}, found {_shown(content)}; correct it") from None
+        return given.shallow(given.parsed(content, pairs))
+    except ValueError as error:
+        raise GlossaError(f"expected JSON in {place}, found {_shown(content)}: {error}; correct it") from None
 
 
 def _shown(value: Any, most: int = 60) -> str:

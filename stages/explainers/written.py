@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages import given
 from stages.errors import GlossaError
 from stages.examples.table import Examples, LatentExamples
 from stages.explainers import rows, seen
@@ -83,7 +84,7 @@ def read(path: str, coder: str, sha256: str, coders: Collection[str], by: str | 
     """
     found: dict[int, Row] = {}
     strange: set[int] = set()
-    for row in rows.read(Path(path), SCHEMA, VERSION):
+    for row in rows.read(Path(path), SCHEMA, VERSION, inside=given.project(path)):
         if by is not None and row.by != by:
             continue
         if rows.is_of(row, coder, sha256, coders):

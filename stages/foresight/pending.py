@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from stages import plan
 from stages.errors import GlossaError
 from stages.params import LATENT, Params
-from stages.wiring import fingerprints
+from stages.wiring import fingerprints, locks
 from stages.wiring.coder import address, stage_of
 
 
@@ -57,6 +57,8 @@ class Pending:
         except ValueError:
             status = None
         if done.returncode or not isinstance(status, dict):
+            for lock in locks.found():
+                locks.read(lock)  # says it better
             said = " ".join(done.stderr.split()) or "it says nothing"
             raise GlossaError(
                 f"expected dvc status to tell which stages would run, but it fails: {said.rstrip('.')}; mend that"

@@ -16,7 +16,7 @@ import torch
 from stages import coders, paths, plan
 from stages.coders import beginnings
 from stages.coders.sparse_coder import SparseCoder
-from stages.corpus.encode import load_tokenizer
+from stages.corpus.encode import find_tokenizer
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.latents import kept, spec
@@ -81,9 +81,11 @@ def _check_beginning(p: Params, name: str, coder: SparseCoder, tokens: Tokens) -
     bos = tokens.meta["bos"]
     if coder.prepend_bos in (None, bos is not None):
         return
-    tokenizer, _ = load_tokenizer(p.subject.model, p.subject.revision)
+    tokenizer, _ = find_tokenizer(p.subject.model, p.subject.revision)
     first = None if bos is None else tokens.vocabulary.strings[bos]
-    wrong = beginnings.said(coder.source, coder.prepend_bos, first, beginnings.token(tokenizer))
+    wrong = beginnings.said(
+        coder.source, coder.prepend_bos, first, None if tokenizer is None else beginnings.token(tokenizer)
+    )
     raise GlossaError(f"coders.{name}: {wrong}, or, if its files are wrong in that, correct them there")
 
 

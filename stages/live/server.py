@@ -9,10 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +17,7 @@ from aiohttp import web
 
 from stages import paths
 from stages.errors import GlossaError
+from stages.given import dvc_cache
 from stages.live.answer import Known, answer, check_wanted
 from stages.machine.runtime import Runtime
 from stages.params import Params
@@ -218,14 +216,6 @@ def _inside(wanted: str) -> Path | None:
         return None
     if not file.is_file():
         return None
-    if file.is_relative_to(root) or ((cached := _dvc_cache()) is not None and file.is_relative_to(cached)):
+    if file.is_relative_to(root) or ((cached := dvc_cache()) is not None and file.is_relative_to(cached)):
         return file
     return None
-
-
-@cache
-def _dvc_cache() -> Path | None:
-    """Where DVC keeps what it may have linked the report to."""
-    command = [sys.executable, "-m", "dvc", "cache", "dir"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return Path(done.stdout.strip()).resolve() if done.returncode == 0 and done.stdout.strip() else None

@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import params, plan
+from stages.corpus import joining
 from stages.corpus.encode import beginning, load_tokenizer, special_tokens
 from stages.corpus.tokens import Vocabulary
-from stages.corpus.vocabulary import token_bytes
 from stages.errors import GlossaError
 from stages.publish.text import visible
 
 NOTHING = "⟨⟩"
 """How a token without any text is shown."""
+TRIED = "It says what the cats, the dogs and the mice were doing."
+"""A text by which it is told how tokens are joined; words that a tokenizer does not know do as well."""
 
 
 class Row(NamedTuple):
@@ -50,10 +52,10 @@ class Tokenizer:
         self._bos = [] if front is None else [front]
         self._skipped = plan.skipped(p.sampling, front)
         special = np.zeros(len(tokenizer), bool)
-        special[special_tokens(tokenizer, front)] = True
-        self._vocabulary = Vocabulary(
-            token_bytes(tokenizer, len(tokenizer)), np.zeros(len(tokenizer), np.int64), special
-        )
+        special[own := special_tokens(tokenizer, front)] = True
+        tried = joining.samples(tokenizer, [TRIED])
+        spelt = joining.spell(tokenizer, len(tokenizer), own, tried, p.subject.model)
+        self._vocabulary = Vocabulary(spelt.tokens, np.zeros(len(tokenizer), np.int64), special)
         self._room = p.corpus.context_length - len(self._bos)
 
     def row(self, text: str) -> Row:

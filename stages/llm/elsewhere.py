@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages import params, paths
 from stages.errors import GlossaError
 from stages.llm import transcript
 from stages.llm.journal import Journal
+from stages.wiring import locks
 
 DATA = Path("data")
 STAGE = "DVC_STAGE"
@@ -35,10 +35,9 @@ def _transcripts() -> Iterator[tuple[Path, Path]]:
     """Yields, with their places, the transcripts that are here, and that of the running stage, which DVC has removed."""
     for path in sorted(DATA.rglob(transcript.NAME)):
         yield path, path
-    pipeline, _, stage = os.environ.get(STAGE, "").rpartition(":")
-    lock = Path(pipeline or paths.PIPELINE).with_suffix(".lock")
+    stage = os.environ.get(STAGE, "")
     try:
-        for out in params.read_yaml(lock)["stages"][stage]["outs"]:
+        for out in locks.read(locks.file_of(stage))[stage.rpartition(":")[2]]["outs"]:
             place = Path(out["path"]) / transcript.NAME
             manifest: Any = json.loads(_cached(out["md5"]).read_bytes())
             files = {one["relpath"]: _cached(one["md5"]) for one in manifest}

@@ -17,7 +17,7 @@ from stages.errors import GlossaError, nearest
 from stages.params.base import Section, parse, read_yaml
 from stages.params.coders import AnyCoder, Coder, Neurons, RandomCoder
 from stages.params.compare import Compare, Other
-from stages.params.corpus import Corpus, HubDataset, InstalledDocs, LocalText
+from stages.params.corpus import Corpus, HubDataset, InstalledDocs, LocalText, Texts, TokenIds
 from stages.params.report import Report
 from stages.params.sampling import Choice, Sampling, Test, Train, Validation
 from stages.params.subject import Cache, Subject
@@ -43,6 +43,8 @@ __all__ = [
     "Section",
     "Subject",
     "Test",
+    "Texts",
+    "TokenIds",
     "Train",
     "Validation",
     "load",

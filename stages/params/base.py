@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from stages import paths
+from stages import given, paths
 from stages.errors import GlossaError, nearest, said
 
 S = TypeVar("S", bound="Section")
@@ -40,20 +40,20 @@ def only_known(value: Any, known: Collection[str]) -> Any:
 
 def read_yaml(path: Path) -> Any:
     """Reads a YAML 1.2 file, as DVC does."""
+    if not path.exists():
+        raise GlossaError(f"expected {path} in {Path.cwd()}, but there is no such file; run Glossa in a clone of it")
+    content = given.content(path, "a file of YAML", "correct it")
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise GlossaError(
-            f"expected {path} in {Path.cwd()}, but there is no such file; run Glossa in a clone of it"
-        ) from None
+        return given.shallow(YAML(typ="safe", pure=True).load(content.decode()), given.MOST)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise GlossaError(
             f"{path} should be YAML, but it can't be read: {error.problem or error.context}{where}"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise GlossaError(f"{path} should be YAML, but it can't be read: {said(error, whole=True)}") from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        why = given.limit(error) or said(error, whole=True)
+        raise GlossaError(f"{path} should be YAML, but it can't be read: {why}") from None
 
 
 def parse(section: type[S], value: Any, key: str, path: Path = paths.PARAMS) -> S:

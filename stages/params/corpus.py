@@ -46,4 +46,15 @@ class HubDataset(Rows):
     field: str = "text"
 
 
-Corpus = Annotated[InstalledDocs | LocalText | HubDataset, Field(discriminator="source")]
+class TokenIds(Rows):
+    """A file or a folder of ready token ids: NumPy, Parquet, Arrow or JSON Lines. The subject need not have a tokenizer."""
+
+    source: Literal["tokens"]
+    path: str
+    field: str = "input_ids"
+
+
+Texts = InstalledDocs | LocalText | HubDataset
+"""What is read by the tokenizer of the subject."""
+
+Corpus = Annotated[Texts | TokenIds, Field(discriminator="source")]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.provenance import git
-from stages.wiring import inputs
+from stages.wiring import git, inputs
 from stages.wiring.source import parse
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stages import paths
 from stages.errors import GlossaError
 from stages.provenance import lock
-from stages.wiring import matrix
+from stages.wiring import locks, matrix
 
 VARIABLE = re.compile(r"(?<!\\)\$\{")
 """Where DVC fills in what only DVC knows."""
@@ -38,15 +38,13 @@ class Declared:
         files = (paths.PIPELINE, *map(paths.pipeline, coders))
         found = {}
         for file in files:
-            stages = lock.read(file) if file.is_file() else {}
-            if not all(isinstance(stage, dict) for stage in stages.values()):
-                raise GlossaError(f"expected {file} to say of every stage what it does; restore it from git")
+            stages = _stages(file) if file.is_file() else {}
             found[file] = matrix.filled(stages)
         return cls(found)
 
     def get(self, name: str) -> Told | None:
         """Returns a stage by what DVC calls it; None if there is none."""
-        file = lock.file_of(name).with_suffix(".yaml")
+        file = locks.file_of(name).with_suffix(".yaml")
         stage = matrix.find(self._files.get(file, {}), name.rpartition(":")[2])
         if stage is None:
             return None
@@ -54,6 +52,19 @@ class Declared:
         deps = [*map(_known, _paths(stage, "deps"))]
         cmd = lock.command(stage.get("cmd", ""))
         return Told(file, _known(cmd), _all(deps), _all(outs))
+
+
+def _stages(file: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = locks.yaml(file.read_bytes())
+    except ValueError as error:
+        raise GlossaError(f"expected stages in {file}, but it is damaged ({error}); restore it from git") from None
+    stages = content.get("stages") or {} if isinstance(content, dict) else None
+    if not isinstance(stages, dict) or not all(
+        isinstance(name, str) and isinstance(stage, dict) for name, stage in stages.items()
+    ):
+        raise GlossaError(f"expected {file} to say of every stage what it does; restore it from git")
+    return stages
 
 
 def _paths(stage: Mapping[str, Any], key: str) -> list[str]:

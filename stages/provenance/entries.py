@@ -8,9 +8,10 @@ from pathlib import Path
 from stages.errors import GlossaError
 from stages.provenance import lock
 from stages.provenance.check import Check
-from stages.provenance.lock import LOCK, Entry, Locked, file_of
+from stages.provenance.lock import Entry, Locked
 from stages.provenance.project import Project
-from stages.wiring import leftovers
+from stages.wiring import leftovers, locks
+from stages.wiring.locks import LOCK, file_of
 
 NOT_COMMITTED = "is not as committed; commit it after dvc repro, so that somebody vouches for it"
 IN_NO_COMMIT = "no commit has one to compare with"
@@ -23,7 +24,7 @@ def check(project: Project) -> tuple[list[Locked], Check]:
     for due in project.due:
         name = project.maker(due.output)
         if name is None:
-            item = lock.of_coder(due.words[1]) if len(due.words) > 1 else LOCK
+            item = locks.of_coder(due.words[1]) if len(due.words) > 1 else LOCK
             check.fail(f"{item}, {due.output}", "params.yaml describes it, but no stage has written it; run dvc repro")
             continue
         try:

@@ -6,12 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-from stages import paths
 from stages.errors import GlossaError, said
-from stages.wiring.locks import LOCK
+from stages.wiring.locks import LOCK, file_of, found, of_coder, read
 
 
 class Entry(NamedTuple):
@@ -35,25 +31,9 @@ class Locked(NamedTuple):
     """{file: {dotted key: value}}."""
 
 
-def of_coder(coder: str) -> Path:
-    """Returns the lock file of a coder's stages."""
-    return paths.pipeline(coder).with_suffix(".lock")
-
-
-def file_of(stage: str) -> Path:
-    """Returns the lock file that holds a stage."""
-    pipeline, _, name = stage.rpartition(":")
-    return Path(pipeline).with_suffix(".lock") if name != stage else LOCK
-
-
 def place(stage: str) -> str:
     """Returns where a stage's entry stands, such as ``pipelines/resid2/dvc.lock, explain@llm``."""
     return f"{file_of(stage)}, {stage.rpartition(':')[2]}"
-
-
-def found() -> list[Path]:
-    """Returns all lock files that are here, the root's first."""
-    return [file for file in (LOCK, *sorted(paths.PIPELINES.glob(f"*/{LOCK}"))) if file.is_file()]
 
 
 class Lock(Mapping[str, Locked]):
@@ -116,31 +96,11 @@ class Lock(Mapping[str, Locked]):
         return len(self._entries)
 
 
-def read(file: Path) -> dict[str, Any]:
-    """Returns what a lock file, or a dvc.yaml, says of every stage it names; raises GlossaError if it is damaged."""
-    try:
-        content = YAML(typ="safe").load(file.read_text(encoding="utf-8"))  # by the parser in C, where it is installed
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f" at line {mark.line + 1}" if mark else ""
-        raise _damaged(file, f"{error.problem or error.context}{where}") from None
-    except (YAMLError, ValueError) as error:  # a ValueError is bytes that are no text
-        raise _damaged(file, str(error)) from None
-    stages = content.get("stages") or {} if isinstance(content, dict) else None
-    if not isinstance(stages, dict) or not all(isinstance(name, str) for name in stages):
-        raise _damaged(file, "it does not map their names to what they are")
-    return stages
-
-
 def command(value: Any) -> str:
     """Returns a command of dvc.yaml or a lock file, of which there may be several in a list, as one text."""
     if isinstance(value, str):
         return value
     return " && ".join(map(str, value))
-
-
-def _damaged(file: Path, why: str) -> GlossaError:
-    return GlossaError(f"expected stages in {file}, but it is damaged ({' '.join(why.split())}); restore it from git")
 
 
 def _outs(value: Any) -> list[str]:

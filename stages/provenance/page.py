@@ -13,12 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stages import __version__
-from stages.provenance import git, ran
+from stages.provenance import ran
 from stages.provenance.check import KEPT, Check
 from stages.provenance.outcome import outcome
 from stages.provenance.project import Project
 from stages.publish.text import sentence, visible
-from stages.wiring import made
+from stages.wiring import git, made
 
 HERE = Path(__file__).parent
 LOOK = HERE.parent / "publish/site/assets/site.css"

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
 from stages.params import LATENT, Params
-from stages.provenance import code, git
+from stages.provenance import code
 from stages.provenance.declared import Declared
 from stages.provenance.hashes import Disk
-from stages.provenance.lock import LOCK, Lock, of_coder
-from stages.wiring import made, running
+from stages.provenance.lock import Lock
+from stages.wiring import git, made, running
+from stages.wiring.locks import LOCK, of_coder
 
 
 class Result(NamedTuple):

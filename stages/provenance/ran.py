@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from stages import paths
 from stages.errors import GlossaError
-from stages.provenance.lock import file_of
 from stages.provenance.node import Status
 from stages.provenance.project import Due, Project
 from stages.provenance.values import MISSING, differences
 from stages.wiring import fingerprints, made, reach
+from stages.wiring.locks import file_of
 
 FINGERPRINT = re.compile(r"code ([0-9a-f]+) params ([0-9a-f]+)")
 SECTIONS = {"explain": "explainers", "score": "scorers"}

@@ -7,11 +7,11 @@ from importlib.metadata import PackageNotFoundError, version
 from stages import __version__, paths
 from stages.errors import GlossaError
 from stages.outputs import file_sha256
-from stages.provenance import git, lock, ran
+from stages.provenance import lock, ran
 from stages.provenance.node import Node
 from stages.provenance.project import Project
 from stages.provenance.values import shown
-from stages.wiring import made, reach
+from stages.wiring import git, locks, made, reach
 
 PACKAGES = (
     "torch",
@@ -37,7 +37,7 @@ def params_and_code(project: Project, stage: str | None) -> list[Node]:
     params, code = Node("params", stage), Node("code", stage)
     locked, told, by = project.lock[stage], project.declared.get(stage), lock.place(stage)
     if told is None:
-        params.add("command", locked.cmd, "differs", f"{lock.file_of(stage).with_suffix('.yaml')} has no such stage")
+        params.add("command", locked.cmd, "differs", f"{locks.file_of(stage).with_suffix('.yaml')} has no such stage")
     elif told.cmd is None:
         params.add("command", locked.cmd, "unchecked", f"{told.file} gives it by variables")
     else:
@@ -96,8 +96,8 @@ def prompts(project: Project, stage: str | None) -> list[Node]:
             node.add("sha256", file_sha256(file), "ok", f"part of the code in {lock.place(stage)}")
         elif name in changed:
             node.add("sha256", file_sha256(file), "differs", f"changed since {lock.place(stage)}")
-        elif project.changed_code(lock.file_of(stage)) is not None:
-            node.add("sha256", file_sha256(file), "ok", f"as in the commit of {lock.file_of(stage)}")
+        elif project.changed_code(locks.file_of(stage)) is not None:
+            node.add("sha256", file_sha256(file), "ok", f"as in the commit of {locks.file_of(stage)}")
         else:
             node.add("sha256", file_sha256(file), "unchecked", "the code is another, and this may be why")
         if change := git.last_change(name):
@@ -112,7 +112,7 @@ def environment(project: Project, coder: str) -> Node:
     node.add("glossa", __version__)
     if commit := git.head():
         node.add("commit", commit)
-        for locked in (lock.LOCK, lock.of_coder(coder)):
+        for locked in (locks.LOCK, locks.of_coder(coder)):
             for file in (locked, locked.with_name(made.NAME)):
                 if str(file) in project.vouched:
                     _committed(node, str(file), git.last_change(file) or "", project.vouched[str(file)])

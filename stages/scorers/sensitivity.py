@@ -68,9 +68,14 @@ class Options(Section):
         Raises:
             GlossaError: the subject or the coder can't be loaded, or is another than the examples were taken from.
         """
+        backend = (
+            _tokenizer(context) if context.p is not None else None
+        )  # what it lacks is told before anything is paid for
         answers = self.ask(items, context)
         written = [list(self._texts(answer)) for answer in answers]
-        peaks = iter(_peaks([(item, text) for item, own in zip(items, written, strict=True) for text in own], context))
+        peaks = iter(
+            _peaks([(item, text) for item, own in zip(items, written, strict=True) for text in own], context, backend)
+        )
         verdicts: list[dict[str, Any]] = []
         scores: list[dict[str, Any]] = []
         measures: list[dict[str, Any]] = []
@@ -139,10 +144,22 @@ def _usual(item: Item) -> float | None:
     return float(np.median(item.examples.test.activations.max(axis=1))) if len(item.examples.test) else None
 
 
-def _peaks(written: Sequence[tuple[Item, Text]], context: Context) -> list[float]:
+def _tokenizer(context: Context) -> Any:
+    """What reads texts as the corpus was read; raises GlossaError if the subject has no tokenizer."""
+    from stages.corpus.encode import load_tokenizer
+
+    assert context.p is not None
+    tokenizer, _ = load_tokenizer(context.p.subject.model, context.p.subject.revision)
+    backend = tokenizer.backend_tokenizer
+    backend.encode_special_tokens = True
+    backend.no_truncation()
+    backend.no_padding()
+    return backend
+
+
+def _peaks(written: Sequence[tuple[Item, Text]], context: Context, backend: Any) -> list[float]:
     """The most that every item's latent fires on the text, in columns that count; of the texts that there are."""
     from stages.coders.firing import firing
-    from stages.corpus.encode import load_tokenizer
     from stages.examples import origin
 
     there = [(item, text) for item, text in written if text.reason is None]
@@ -150,11 +167,6 @@ def _peaks(written: Sequence[tuple[Item, Text]], context: Context) -> list[float
         return []
     assert context.p is not None
     found = origin.load(context.p, context.coder)
-    tokenizer, _ = load_tokenizer(context.p.subject.model, context.p.subject.revision)
-    backend = tokenizer.backend_tokenizer
-    backend.encode_special_tokens = True  # as the corpus is read
-    backend.no_truncation()
-    backend.no_padding()
     room = context.p.corpus.context_length - len(found.beginning)
     texts = [
         [*found.beginning, *encoding.ids[:room]]

@@ -8,9 +8,10 @@ from typing import Any
 
 from stages import gguf, paths, plan
 from stages.errors import GlossaError
-from stages.params import Coder, InstalledDocs, LocalText, Params, Subject
+from stages.params import Coder, InstalledDocs, LocalText, Params, Subject, TokenIds
 
-TOKENIZER = ("added_tokens", "merges", "special_tokens", "tokenizer", "vocab")
+TOKENIZER = ("added_tokens", "merges", "sentencepiece", "special_tokens", "spiece", "tekken", "tokenizer", "vocab")
+CONFIG = "config.json"
 CODE = Path("stages")
 
 
@@ -29,13 +30,14 @@ def corpus(p: Params) -> Iterator[Path]:
     match p.corpus:
         case InstalledDocs():
             yield paths.CONSTRAINTS
-        case LocalText(path=path):
+        case LocalText(path=path) | TokenIds(path=path):
             yield Path(path)
     for folder in subject(p.subject):
         if file := gguf.find(str(folder)):
             yield file
             continue
-        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(TOKENIZER))
+        begins = (*TOKENIZER, CONFIG) if isinstance(p.corpus, TokenIds) else TOKENIZER
+        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(begins))
 
 
 def weights(p: Params, coder: str) -> list[Path]:

@@ -21,9 +21,9 @@ from stages.wiring.source import Definition, Source, parse
 ROOT = "stages"
 FOLDER = Path(stages.__file__).parent
 
-LEFT_OUT = ("cli", "__main__", "commands", "machine", "params", "registry", "wiring")
+LEFT_OUT = ("cli", "__main__", "commands", "given", "machine", "params", "registry", "wiring")
 """Of this package; with what lies below them. They start stages, decide how fast and where they run, or say which values and units
-they get, and fingerprints hold those values and name those units."""
+they get, and fingerprints hold those values and name those units; or they refuse what can't be read."""
 
 
 class Reached(NamedTuple):

@@ -150,7 +150,7 @@ def test_damaged_lock_files_are_told_in_one_sentence(project: Path) -> None:
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 1
         assert result.stderr.startswith("Error: expected stages in pipelines/two/dvc.lock, but it is damaged (")
-        assert result.stderr.endswith("; restore it from git\n")
+        assert result.stderr.endswith("; run glossa wire, which restores it\n")
 
 
 @pytest.mark.parametrize("gone", ["dvc.lock", "params.yaml"])

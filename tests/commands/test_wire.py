@@ -55,6 +55,19 @@ def test_a_wired_project_stays_as_it_is(clone: Clone) -> None:
     assert clone.glossa("wire", "--check").exit_code == 0
 
 
+def test_ready_token_ids_and_the_size_of_the_vocabulary_are_what_rows_are_made_of(clone: Clone) -> None:
+    clone.params["corpus"] = {"source": "tokens", "path": "data/ids", "context_length": 128, "tokens": 1000}
+    clone.write_params()
+    clone.wire()
+    assert block("tokenize.data") == [
+        "deps:",
+        "- data/ids",
+        "- demo/subject/config.json",
+        "- demo/subject/tokenizer.json",
+        "- demo/subject/tokenizer_config.json",
+    ]
+
+
 def test_what_two_coders_and_two_scorers_give(clone: Clone) -> None:
     assert block("code.data") == ["- stages"]
     assert block("tokenize.data") == [
@@ -292,7 +305,7 @@ def test_an_entry_that_reads_files_of_its_own_depends_on_them(clone: Clone) -> N
 
 
 def test_what_a_lock_file_holds_of_other_stages_is_dropped(clone: Clone) -> None:
-    entry = "  {}:\n    cmd: a\n    outs:\n    - path: data/x\n      md5: 1\n"
+    entry = "  {}:\n    cmd: a\n    outs:\n    - path: data/x\n      md5: 123\n"
     lock = "schema: '2.0'\nstages:\n"
     Path("dvc.lock").write_text(
         lock + "".join(map(entry.format, ("tokenize", "cache@one", "score-fuzzing@one-pattern", "report")))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
+from transformers import ByT5Tokenizer
 
 from stages.corpus import tokens
 from stages.corpus.document import Document
@@ -130,20 +131,23 @@ def test_too_little_text_is_a_mistake(
     assert str(caught.value).startswith(expected)
 
 
-@pytest.mark.parametrize("damage", ["no folder", "no tokenizer", "cut"])
+@pytest.mark.parametrize("damage", ["no folder", "cut"])
 def test_a_tokenizer_that_can_t_be_loaded_is_a_mistake(folder: Path, damage: str) -> None:
     match damage:
         case "no folder":
             shutil.rmtree(folder)
-        case "no tokenizer":
-            (folder / "tokenizer.json").unlink()
-            (folder / "tokenizer_config.json").unlink()
         case "cut":
             (folder / "tokenizer.json").write_text((folder / "tokenizer.json").read_text()[:500])
     with pytest.raises(GlossaError) as caught:
         load_tokenizer(str(folder), None)
     assert str(caught.value).startswith(f"subject.model {folder} should hold a tokenizer, but none can be loaded: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_written_in_python_is_a_mistake(tmp_path: Path) -> None:
+    ByT5Tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(GlossaError, match="should hold a tokenizer of the library tokenizers, found ByT5Tokenizer"):
+        load_tokenizer(str(tmp_path), None)
 
 
 def test_a_tokenizer_from_the_hub_is_pinned(hub: Hub, subject_folder: Path) -> None:

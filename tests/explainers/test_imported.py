@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import explainers, params, paths
+from stages.cells import cell
 from stages.cli import main
 from stages.errors import GlossaError
 from stages.examples.table import Examples
-from stages.explainers import source, table
+from stages.explainers import source, table, written
 from stages.llm.sanitise import line
 from stages.publish.exports import delphi, paper
 from tests.publish.dataset.conftest import shared
@@ -122,6 +124,8 @@ def test_any_text_survives_as_json(texts: dict[int, str]) -> None:
     assert pairs == texts
 
 
+JSONL = {"format": "jsonl", "coders": {"one": "x"}}
+
 BAD = [
     ({}, {}, "expected files layers.0_latent<number>.txt in theirs, but there are none: it has none of any"),
     ({"layers.1_latent2.txt": "a"}, {}, "it has those of layers.1; correct"),
@@ -134,8 +138,11 @@ BAD = [
     ({"layers.0_latent2.txt": b'"\xff"'}, {}, "expected UTF-8 in theirs/layers.0_latent2.txt, but byte 1"),
     ({"layers.0_latent12.txt": "a"}, {}, "latents 0 to 9 of one in theirs, but layers.0 has one of latent 12"),
     ({}, {"path": "nowhere"}, "expected a folder of explanations at nowhere"),
-    ({}, {"format": "csv", "coders": {"one": "x.csv"}}, "expected a file x.csv in theirs"),
-    ({}, {"format": "json", "coders": {"one": "../params.yaml"}}, "expected a file ../params.yaml in theirs"),
+    (
+        {},
+        {"format": "csv", "coders": {"one": "x.csv"}},
+        "expected a file of explanations at theirs/x.csv, but there is none",
+    ),
     ({"x": [1]}, {"format": "json", "coders": {"one": "x"}}, "expected a JSON object {latent: explanation}"),
     ({"x": {"a": "b"}}, {"format": "json", "coders": {"one": "x"}}, "should name a latent, .* found 'a'"),
     ({"x": {"-1": "b"}}, {"format": "json", "coders": {"one": "x"}}, "should name a latent, .* found '-1'"),
@@ -151,6 +158,29 @@ BAD = [
     ({"x": b"{"}, {"format": "jsonl", "coders": {"one": "x"}}, "expected JSON in line 1 of theirs/x"),
     ({"x": b"latent,text\n1,a\n"}, {"format": "csv", "coders": {"one": "x"}}, "should have latent and explanation"),
     ({"x": b'latent,explanation\n1,"a\n'}, {"format": "csv", "coders": {"one": "x"}}, "expected CSV in theirs/x"),
+    (
+        {"x": b'{"latent": 1, "explanation": ' + b"[" * 200 + b"]" * 200 + b"}"},
+        JSONL,
+        "in line 1 of .*: it is nested too deeply",
+    ),
+    (
+        {"x": b"[" * 100_000},
+        {"format": "json", "coders": {"one": "x"}},
+        "theirs/x, found '\\[.*: it is nested too deeply; correct",
+    ),
+    ({"layers.0_latent2.txt": b"[" * 100_000}, {}, "latent2.txt, found '\\[.*: it is nested too deeply; correct"),
+    (
+        {"x": b'{"latent": ' + b"9" * 5000 + b', "explanation": "a"}'},
+        JSONL,
+        "a number in it has more than 4,300 digits",
+    ),
+    ({"x": b'{"latent": ' + b"9" * 99 + b', "explanation": "a"}'}, JSONL, "should name a latent, .* found 9{59}…;"),
+    (
+        {"x": b"latent,explanation\n" + b"9" * 5000 + b",a\n"},
+        {"format": "csv", "coders": {"one": "x"}},
+        "x, line 2, should name a latent, .* found '9{58}…;",
+    ),
+    ({"x": b"latent,explanation\n1," + b"a" * 140_000}, {"format": "csv", "coders": {"one": "x"}}, "field larger than"),
     ({}, {"coders": {"three": "x"}}, "names the coder three"),
     ({}, {"coders": {"one": "x", "two": "x"}}, "should give the same to no two coders"),
     ({}, {"coders": {}}, "should not be empty"),
@@ -163,6 +193,37 @@ def test_what_can_not_be_read_is_one_sentence(files: dict, options: dict, said: 
     for name, value in files.items():
         wrote(name, value)
     assert re.search(said, refused(**options))
+
+
+def test_what_is_no_file_is_one_sentence(place: Path) -> None:
+    Path("theirs/x").mkdir()
+    assert refused(**JSONL).endswith("but that is a folder; correct the explainer's coders")
+    Path("theirs/layers.0_latent2.txt").symlink_to("/dev/null")
+    assert "expected a file of explanations at theirs/layers.0_latent2.txt, but that is a device" in refused()
+    os.mkfifo("theirs/pipe")
+    assert "but that is a pipe" in refused(format="jsonl", coders={"one": "pipe"})
+    assert "but that is outside" in refused(format="csv", coders={"one": "../params.yaml"})
+
+
+def test_no_link_leads_out(place: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "x").write_text("{}")
+    Path("theirs/x").symlink_to(outside / "x")
+    Path("theirs/layers.0_latent2.txt").symlink_to(outside / "x")
+    Path("linked").symlink_to(outside)
+    Path("rows.jsonl").symlink_to(outside / "x")
+    for options in (JSONL, {}, {**JSONL, "path": "linked"}):
+        assert f"but a link leads from there out of {place}" in refused(**options)
+    with pytest.raises(GlossaError, match=f"but a link leads from there out of {place}"):
+        written.read("rows.jsonl", "one", "", ["one"])
+
+
+def test_what_a_spreadsheet_would_compute_comes_back_from_csv(place: Path) -> None:
+    texts = {2: "=1+1", 7: "'-x"}
+    rows = [["latent", "explanation"], *([latent, cell(text)] for latent, text in texts.items())]
+    with Path("theirs/x").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    assert source.read("csv", "theirs", "x").texts == texts
 
 
 def test_the_folder_above_is_told_from_the_right_one(place: Path) -> None:

@@ -56,8 +56,18 @@ def test_what_is_wrong_is_named(change: dict[str, Any], said: str, tmp_path: Pat
 def test_damage_is_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(json.dumps(GOOD).encode() + b"\n" + content)
     with pytest.raises(
-        GlossaError, match=r"expected a row of s in line 2 of .*x, but it is damaged; correct or delete it"
+        GlossaError, match=r"expected a row of s in line 2 of .*x, but it is no JSON; correct or delete it"
     ):
+        rows.read(tmp_path / "x", "s", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("[" * 200 + "]" * 200, "nested too deeply"), (f'{{"latent": {"9" * 5000}}}', "more than 4,300 digits")],
+)
+def test_what_no_parser_likes_is_named(content: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(content)
+    with pytest.raises(GlossaError, match=rf"in line 1 of .*x, but .*{said}; correct or delete it$"):
         rows.read(tmp_path / "x", "s", 1)
 
 
@@ -68,8 +78,8 @@ def test_no_row_and_no_file(tmp_path: Path) -> None:
     (tmp_path / "x").write_text('{"latent": 2, "explanation": "of others"}')
     with pytest.raises(GlossaError, match=r"found a row without a schema"):
         rows.read(tmp_path / "x", "s", 1)
-    for name in ("y", "."):
-        with pytest.raises(GlossaError, match=re.escape("but there is none; correct the path")):
+    for name, said in (("y", "but there is none"), (".", "but that is a folder")):
+        with pytest.raises(GlossaError, match=re.escape(f"{said}; correct the path")):
             rows.read(tmp_path / name, "s", 1)
     without = {name: value for name, value in GOOD.items() if name != "by"}
     (tmp_path / "x").write_text(json.dumps(without))

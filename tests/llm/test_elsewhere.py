@@ -76,7 +76,7 @@ def test_it_comes_where_dvc_has_removed_the_transcript_of_the_stage_that_it_runs
     path.unlink()
     lock = Path("pipelines/one/dvc.lock")
     lock.parent.mkdir(parents=True)
-    lock.write_text(json.dumps({"schema": "2.0", "stages": {"score@llm-detection": {"outs": [out]}}}))
+    lock.write_text(json.dumps({"schema": "2.0", "stages": {"score@llm-detection": {"cmd": "glossa", "outs": [out]}}}))
     assert hint() is None
     monkeypatch.setenv(elsewhere.STAGE, "pipelines/one/dvc.yaml:explain@llm")
     assert hint() is None

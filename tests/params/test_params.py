@@ -215,6 +215,30 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         params.load(tmp_path / "nowhere.yaml")
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 300 + "]" * 300, "nested too deeply"),
+        ("a: &a [*a]", "nested too deeply"),
+        ("seed: " + "9" * 5000, "a number in it has more than 4,300 digits"),
+        (
+            "a0: &a0 [1, 1]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 25)),
+            "it stands for more than 1,000,000 values",
+        ),
+    ],
+    ids=["deep", "circle", "digits", "anchors"],
+)
+def test_what_no_parser_likes_is_one_sentence(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(GlossaError, match=f"params.yaml should be YAML, but it can't be read: .*{said}$"):
+        params.load(tmp_path / "params.yaml")
+
+
+def test_a_folder_is_no_file_of_params(tmp_path: Path) -> None:
+    with pytest.raises(GlossaError, match=r"expected a file of YAML at .*, but that is a folder; correct it"):
+        params.load(tmp_path)
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(b"seed: \xff\xfe")
@@ -239,6 +263,7 @@ def test_anchors_resolve_so_that_every_entry_holds_all_it_depends_on(load: Load)
         ("{source: jsonl, path: a, field: body, context_length: 32, tokens: 64}", params.LocalText),
         ("{source: parquet, path: a, context_length: 32, tokens: 64}", params.LocalText),
         ("{source: hub, path: a/b, revision: abc, context_length: 32, tokens: 64}", params.HubDataset),
+        ("{source: tokens, path: ids.npy, context_length: 32, tokens: 64}", params.TokenIds),
     ],
 )
 def test_the_source_decides_which_keys_the_corpus_has(load: Load, corpus: str, kind: type) -> None:

@@ -6,9 +6,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.errors import GlossaError
-from stages.provenance import lock as lock_files
-from stages.provenance.lock import LOCK, Entry, Lock, file_of
+from stages.provenance.lock import Entry, Lock
 from stages.provenance.project import Project
+from stages.wiring.locks import LOCK, file_of, of_coder
 
 ROOT = """\
 schema: '2.0'
@@ -59,7 +59,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write(text: str, coder: str = "one") -> None:
-    file = lock_files.of_coder(coder)
+    file = of_coder(coder)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
 
@@ -80,9 +80,7 @@ def test_stages_are_read_as_dvc_wrote_them_and_named_from_the_root(folder: Path)
 
 
 def test_an_output_is_of_all_that_say_they_wrote_it_in_their_order(folder: Path) -> None:
-    text = (
-        "  {}:\n    cmd: a\n    deps:\n    - path: data/x\n      md5: 1\n    outs:\n    - path: data/y\n      md5: 2\n"
-    )
+    text = "  {}:\n    cmd: a\n    deps:\n    - path: data/x\n      md5: 123\n    outs:\n    - path: data/y\n      md5: 456\n"
     write("schema: '2.0'\nstages:\n" + text.format("old@one") + text.format("new@one"))
     lock = Lock.read()
     assert lock.makers(Path("data/y")) == ["pipelines/one/dvc.yaml:old@one", "pipelines/one/dvc.yaml:new@one"]
@@ -102,7 +100,7 @@ def test_a_coder_that_is_not_asked_for_makes_nothing(folder: Path) -> None:
 
 def test_of_several_stages_one_that_there_still_is_made_an_output(project: Path) -> None:
     out = Path("data/explanations/one/llm")
-    file = lock_files.of_coder("one")
+    file = of_coder("one")
     entry = file.read_text().partition("  explain@llm:\n")[2].partition("  explain@pattern:\n")[0]
     file.write_text(f"{file.read_text()}  explain-llm:\n{entry}")
     assert Project.here().lock.makers(out)[-1] == "pipelines/one/dvc.yaml:explain-llm"
@@ -112,7 +110,7 @@ def test_of_several_stages_one_that_there_still_is_made_an_output(project: Path)
 def test_all_of_real_lock_files_is_read(project: Path) -> None:
     lock = Lock.read()
     whole = {}
-    for file, before in ((LOCK, ""), *((lock_files.of_coder(c), f"pipelines/{c}/dvc.yaml:") for c in ("one", "two"))):
+    for file, before in ((LOCK, ""), *((of_coder(c), f"pipelines/{c}/dvc.yaml:") for c in ("one", "two"))):
         stages = YAML(typ="safe", pure=True).load(file.read_text())["stages"]
         whole |= {f"{before}{name}": value for name, value in stages.items()}
     assert list(lock) == list(whole)
@@ -123,15 +121,34 @@ def test_all_of_real_lock_files_is_read(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["deps: [{}]", "cmd: 3", "cmd: a\n    outs: 5", "cmd: a\n    params: [1]", "deps: []"]
+    "entry",
+    [
+        "deps: [{}]",
+        "cmd: 3",
+        "cmd: a\n    outs: 5",
+        "cmd: a\n    params: [1]",
+        "deps: []",
+        "cmd: a\n    deps:",
+        "cmd: a\n    dep: []",
+    ],
 )
 def test_a_damaged_entry_is_named_with_its_file(entry: str, folder: Path) -> None:
     write(f"schema: '2.0'\nstages:\n  explain@llm:\n    {entry}\n")
+    with pytest.raises(GlossaError) as raised:
+        Lock.read()
+    assert str(raised.value) == (
+        "expected stages in pipelines/one/dvc.lock, but it is damaged (the entry of explain@llm is cut short or is none); run glossa wire, "
+        "which restores it"
+    )
+
+
+def test_a_hash_that_is_no_text_is_damage_that_dvc_takes(folder: Path) -> None:
+    write(CODER + "      hash: md5\n      md5: 1234\n".replace("      hash: md5\n", "    - path: x\n      hash: md5\n"))
     lock = Lock.read()
     with pytest.raises(
-        GlossaError, match=r"^pipelines/one/dvc.lock: the entry of explain@llm is damaged .*; restore it from git$"
+        GlossaError, match=r"^pipelines/one/dvc.lock: the entry of score@llm-detection is damaged .* git$"
     ):
-        lock["pipelines/one/dvc.yaml:explain@llm"]
+        lock["pipelines/one/dvc.yaml:score@llm-detection"]
     assert lock["tokenize"]
 
 
@@ -140,20 +157,20 @@ def test_a_damaged_entry_is_named_with_its_file(entry: str, folder: Path) -> Non
     [
         (b"stages:\n  one:\n    cmd: [\n", "at line 4"),
         (b"stages:\n  one: {cmd: a}\n  one: {cmd: b}\n", "duplicate key"),
-        (b"stages: 3\n", "does not map their names"),
-        (b"[1, 2]\n", "does not map their names"),
-        (b"stages:\n  1: {}\n", "does not map their names"),
+        (b"schema: '2.0'\nstages: 3\n", "does not map the names"),
+        (b"[1, 2]\n", "does not say that its schema is 2.0"),
+        (b"schema: '2.0'\nstages:\n  1: {}\n", "does not map the names"),
         (b"stages: \xff\xfe\n", "can't decode"),
         (b"<<<<<<< HEAD\nstages: {}\n=======\n", ""),
     ],
 )
 def test_a_damaged_file_is_named(content: bytes, why: str, folder: Path) -> None:
-    lock_files.of_coder("one").write_bytes(content)
+    of_coder("one").write_bytes(content)
     with pytest.raises(GlossaError) as raised:
         Lock.read()
     said = str(raised.value)
     assert said.startswith("expected stages in pipelines/one/dvc.lock, but it is damaged (")
-    assert said.endswith("); restore it from git")
+    assert said.endswith("); run glossa wire, which restores it")
     assert why in said
     assert "\n" not in said
 

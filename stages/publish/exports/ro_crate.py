@@ -16,10 +16,11 @@ from stages import __version__, paths
 from stages.errors import GlossaError
 from stages.outputs import file_sha256
 from stages.params import Coder, Params
-from stages.provenance import git, lock, ran
-from stages.provenance.lock import LOCK, Entry
+from stages.provenance import ran
+from stages.provenance.lock import Entry
 from stages.provenance.project import Project
-from stages.wiring import fingerprints, reach
+from stages.wiring import fingerprints, git, reach
+from stages.wiring.locks import LOCK, of_coder
 
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": "Process Run Crate",
@@ -60,7 +61,7 @@ def write(p: Params, folder: Path) -> str:
     except ImportError:
         raise GlossaError("the export ro-crate needs the package rocrate; run pip install 'glossa[export]'") from None
 
-    project, locks = Project(p, 0), [LOCK, *map(lock.of_coder, p.coders)]
+    project, locks = Project(p, 0), [LOCK, *map(of_coder, p.coders)]
     _, when = project.lock, _when(locks)  # says first what is missing or damaged
     crate = ROCrate(version="1.1")
     crate.metadata.extra_contexts.append(TERMS)

@@ -21,15 +21,15 @@ from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.outputs import fingerprint
 from stages.params import Params
-from stages.provenance import git, lock
 from stages.scorers import table as scores_table
+from stages.wiring import git, locks
 
 KIND = "detection"
 
 
 def write(p: Params, folder: Path) -> str:
     """Writes ``<release>_<coder>_eval_results.json``, the release being explainer and scorer; see ``exports.Export``."""
-    change = git.last_change(lock.LOCK, *map(lock.of_coder, p.coders))
+    change = git.last_change(locks.LOCK, *map(locks.of_coder, p.coders))
     when = int(datetime.fromisoformat(change.split()[1]).timestamp() * 1000) if change else 0
     n = 0
     for coder in p.coders:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from stages.cells import text_of
 from tests.publish.furnished import HOSTILE
 
 Export = Callable[..., Path]
@@ -45,7 +46,7 @@ def test_csv_says_the_same(export: Export) -> None:
         rows = list(csv.DictReader(file))
     lines = (export("jsonl") / "explanations.jsonl").read_text("utf-8").split("\n")[:-1]
     for row, record in zip(rows, map(json.loads, lines), strict=True):
-        assert row["explanation"] == (record["explanation"] or "")
+        assert text_of(row["explanation"]) == (record["explanation"] or "")
         assert (row["coder"], row["explainer"], row["latent"]) == (
             record["coder"],
             record["explainer"],

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.provenance import files, git
-from stages.provenance.project import Project
+from stages.wiring import git
 
 
 def run(*arguments: str) -> None:
@@ -79,23 +78,3 @@ def test_what_changed_since_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert git.content(commit, "stages/a.py") == b"1"
     assert git.content(commit, "stages/new.py") is None
     assert git.changed_since("0" * 40, "stages") is None
-
-
-NOTES = ["dvc.lock", "made.json", *(f"pipelines/{c}/{f}" for c in ("one", "two") for f in ("dvc.lock", "made.json"))]
-
-
-def test_every_lock_file_and_what_is_noted_beside_it_count_when_they_are_as_committed(project: Path) -> None:
-    def found() -> tuple[int, dict[str, list[str]]]:
-        check = next(files.checks(Project.here()))
-        assert not check.failed
-        return check.checked, check.unknown
-
-    before, unknown = found()
-    assert {why: sorted(items) for why, items in unknown.items()} == {"no commit has one to compare with": NOTES}
-    run("init")
-    run("add", *NOTES)
-    run("commit", "-m", "run")
-    assert found() == (before + len(NOTES), {})
-    Path("pipelines/two/dvc.lock").write_text(Path("pipelines/two/dvc.lock").read_text() + "\n")
-    why = "is not as committed; commit it after dvc repro, so that somebody vouches for it"
-    assert found() == (before + len(NOTES) - 1, {why: ["pipelines/two/dvc.lock"]})
