@@ -11,6 +11,8 @@ from stages.errors import GlossaError
 from stages.params import Coder, InstalledDocs, LocalText, Params, Subject
 
 TOKENIZER = ("added_tokens", "merges", "special_tokens", "tokenizer", "vocab")
+TEMPLATE = "chat_template"
+"""How the files of a tokenizer begin, and that of its chat template."""
 CODE = Path("stages")
 
 
@@ -31,11 +33,15 @@ def corpus(p: Params) -> Iterator[Path]:
             yield paths.CONSTRAINTS
         case LocalText(path=path):
             yield Path(path)
+    chat = getattr(p.corpus, "chat", None)
+    if isinstance(chat, str):
+        yield Path(chat)
+    names = (*TOKENIZER, TEMPLATE) if chat is True else TOKENIZER
     for folder in subject(p.subject):
         if file := gguf.find(str(folder)):
             yield file
             continue
-        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(TOKENIZER))
+        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(names))
 
 
 def weights(p: Params, coder: str) -> list[Path]:
