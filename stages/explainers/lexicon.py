@@ -133,12 +133,17 @@ def _look(tokens: Tokens, window: int) -> Seen:
 def _texts(block: list[int], vocabulary: Vocabulary) -> tuple[list[str], list[bool]]:
     """What each token of a window shows, and whether something is seen there.
 
-    A character that several tokens spell stands at the first of them and nowhere else. Nobody sees what one was that the window's edge cuts.
+    A character that several tokens spell stands at the first of them and nowhere else. Nobody sees what one was that the window's edge
+    cuts, so it is left out; one that the corpus itself lost stays U+FFFD.
     """
     texts, shows = [""] * len(block), [False] * len(block)
     for unit in units(block, vocabulary):
-        texts[unit.begin] = unit.text if not unit.special else "\n" if unit.begin else ""
-        shows[unit.begin] = unit.text.strip("\ufffd") != "" or unit.text == ""
+        text = unit.text if not unit.special else "\n" if unit.begin else ""
+        is_cut = "\ufffd" in text and text.encode() != b"".join(
+            vocabulary.spellings[token] for token in block[unit.begin : unit.end]
+        )
+        texts[unit.begin] = text.replace("\ufffd", "") if is_cut else text
+        shows[unit.begin] = not is_cut or texts[unit.begin] != ""
     return texts, shows
 
 

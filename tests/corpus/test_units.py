@@ -23,6 +23,7 @@ from stages.corpus.tokens import Tokens, Vocabulary
 from stages.corpus.units import Unit, at_first, joined, largest, units
 from stages.examples import marks
 from stages.examples.table import LatentExamples, Windows
+from stages.explainers import lexicon
 from stages.explainers.shown import output
 from stages.live import text as live
 from stages.llm import strengths
@@ -209,12 +210,20 @@ def test_pattern_names_characters(tmp_path: Path, text: str, character: str) -> 
     meta = {"bos": None, "special_positions": 0}
     writing.write(tmp_path / "tokens", corpus.tokens, documents, corpus.vocabulary, meta)
     latent = latent_of(corpus, character)
-    (found,) = explainers.load("pattern", {"kind": "pattern"}).explain([latent], Tokens.open(tmp_path / "tokens"))
+    opened = Tokens.open(tmp_path / "tokens")
+    seen = lexicon.build(opened, WINDOW).columns
+    assert not [name for column in seen.values() for name in column.names if "\ufffd" in name]
+    (found,) = explainers.load("pattern", {"kind": "pattern"}).explain([latent], opened)
     assert found.text is not None
     assert character in found.text
     assert "\ufffd" not in found.text
     assert found.evidence["coverage"] > 0.9
     assert found.evidence["precision"] > 0.9, "a character is met once, however many tokens spell it"
+
+
+def test_what_the_corpus_itself_lost_is_seen_and_what_the_window_cuts_is_not() -> None:
+    vocabulary = small([NI[1:2], "\ufffd".encode(), NI[2:] + b"a", NI[:1]])
+    assert lexicon._texts([0, 1, 2, 3], vocabulary) == (["", "\ufffd", "a", ""], [False, True, True, False])
 
 
 def test_parts_of_characters_are_not_named_among_what_a_latent_promotes() -> None:
