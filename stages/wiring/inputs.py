@@ -37,7 +37,7 @@ def corpus(p: Params) -> Iterator[Path]:
     chat = getattr(p.corpus, "chat", None)
     if isinstance(chat, str):
         yield Path(chat)
-    names = TOKENIZER
+    names: tuple[str, ...] = TOKENIZER
     if chat is True:
         names += (TEMPLATE,)
     if isinstance(p.corpus, TokenIds):
