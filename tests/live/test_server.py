@@ -250,7 +250,7 @@ def test_a_link_leads_into_the_cache_of_dvc_alone(
     cached.mkdir()
     (cached / "0123").write_text("cached")
     (tmp_path / "secret").write_text("secret")
-    monkeypatch.setattr(server, "_dvc_cache", lambda: cached)
+    monkeypatch.setattr(server, "dvc_cache", lambda: cached)
     (paths.REPORT / "linked.js").symlink_to(cached / "0123")
     (paths.REPORT / "secret.js").symlink_to(tmp_path / "secret")
     (paths.REPORT / "folder").symlink_to(tmp_path)
