@@ -30,6 +30,7 @@ def command() -> None:
         p.corpus.tokens,
         p.seed,
         p.corpus.bos,
+        getattr(p.corpus, "chat", None),
     )
     meta = encoded.meta if commit is None else {**encoded.meta, "corpus": {"commit": commit}}
     tokens.write(paths.TOKENS, encoded.tokens, encoded.documents, encoded.vocabulary, meta)

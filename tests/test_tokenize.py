@@ -9,6 +9,7 @@ from click.testing import CliRunner, Result
 from stages.cli import main
 from stages.corpus import sources
 from stages.corpus.tokens import Tokens
+from tests.corpus.chats import CHATML, START, STOP, tokenizer, turns
 from tests.folders import tree
 
 
@@ -60,6 +61,61 @@ def test_the_commit_of_a_data_set_is_noted(workplace: Path, monkeypatch: pytest.
     monkeypatch.setattr(sources, "commit", lambda corpus: "c" * 40)
     assert tokenize().exit_code == 0
     assert Tokens.open().meta["corpus"] == {"commit": "c" * 40}
+
+
+def chatting(workplace: Path, chat: str = "true", template: str | None = CHATML) -> None:
+    """Makes the subject a chat model and the corpus a file of conversations."""
+    tokenizer(workplace / "subject", template)
+    rows = [{"messages": turns(file.read_text(), f"Yes {STOP}.")} for file in sorted((workplace / "texts").iterdir())]
+    (workplace / "chats.jsonl").write_text("\n".join(map(json.dumps, [*rows, {"messages": None}])))
+    edit(
+        workplace / "params.yaml",
+        "{source: text, path: texts, context_length: 32, tokens: 3_200, bos: <|end|>}",
+        f"{{source: jsonl, path: chats.jsonl, field: messages, chat: {chat}, context_length: 32, tokens: 3_200}}",
+    )
+
+
+def test_conversations_become_rows_of_tokens_with_turn_tokens(workplace: Path) -> None:
+    chatting(workplace)
+    result = tokenize()
+    assert result.exit_code == 0, result.output
+    tokens = Tokens.open()
+    assert {tokens.vocabulary.strings[token] for token in tokens.meta["turn_tokens"]} == {START, STOP}
+    assert not tokens.vocabulary.special.any()
+    text = tokens.vocabulary.text(tokens.matrix.ravel())
+    assert text.startswith(f"{START}user\n")
+    ids = tokens.matrix.ravel()
+    marks = [(ids == token).sum() for token in tokens.meta["turn_tokens"]]
+    assert marks[1] < text.count(STOP), "those in answers are spelt out"
+    assert abs(int(marks[0]) - int(marks[1])) <= 1
+
+
+def test_a_template_of_ones_own_decides(workplace: Path) -> None:
+    (workplace / "own.jinja").write_text("{% for m in messages %}<|im_end|>{{ m['content'] }}{% endfor %}")
+    chatting(workplace, "own.jinja", template=None)
+    assert tokenize().exit_code == 0
+    tokens = Tokens.open()
+    assert [tokens.vocabulary.strings[token] for token in tokens.meta["turn_tokens"]] == [STOP]
+
+
+@pytest.mark.parametrize(
+    ("chat", "template", "expected"),
+    [
+        ("true", None, "corpus.chat should find a chat template in the tokenizer of subject, which has none"),
+        ("own.jinja", CHATML, "corpus.chat should be true or name a file with a chat template, but own.jinja can't"),
+        ("false", CHATML, "corpus file chats.jsonl line 1 should have a string in messages, found list"),
+        ("true", "{{ raise_exception('no') }}", "the chat template of corpus.chat should write the conversation chats"),
+    ],
+)
+def test_a_mistake_with_conversations_is_one_sentence(
+    workplace: Path, chat: str, template: str | None, expected: str
+) -> None:
+    chatting(workplace, chat, template)
+    result = tokenize()
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {expected}"), result.output
+    assert result.output.count("\n") == 1
+    assert not (workplace / "data").exists()
 
 
 @pytest.mark.parametrize(

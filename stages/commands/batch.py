@@ -126,8 +126,10 @@ def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
     from stages.examples.table import Examples
     from stages.explainers.table import texts
     from stages.foresight import rehearse
+    from stages.llm import probe
     from stages.llm.openai import Options as Server
     from stages.llm.rehearsal import Noted, NothingAskedError, Rehearsal
+    from stages.llm.turns import Shape
 
     seen: dict[str, bool] = {}
 
@@ -141,7 +143,18 @@ def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
             if noted.call is None:
                 writer.add(noted)
 
-    examples, tokens, rehearsal = Examples.open(paths.examples(stage.coder)), Tokens.open(), Rehearsal(journal, note)
+    def shape(options: Server) -> Shape:
+        found = probe.remembered(options, options.at(), journal)
+        if found is None:
+            raise GlossaError(
+                f"the model {options.model} at the endpoint {options.endpoint} should say in params.yaml where its instructions stand, as "
+                "nobody has found out what its server takes; set system: turn, or system: user for a model whose chat template knows no "
+                "turn of the system (Gemma 2), or run glossa probe where the server can be reached"
+            )
+        return found.shape
+
+    examples, tokens = Examples.open(paths.examples(stage.coder)), Tokens.open()
+    rehearsal = Rehearsal(journal, note, shape=shape)
     try:
         if stage.scorer is None:
             kept = examples.latents.filter(examples.latents["dropped"].is_null())["latent"].to_pylist()

@@ -31,7 +31,7 @@ def command(as_json: bool) -> None:
     """Count what ``dvc repro`` would ask of language models, and what that costs, before anything is sent.
 
     Known are the questions that the journal has an answer to. Not counted are questions that are asked again because an answer
-    can't be read, and up to four small ones to every model before its first.
+    can't be read, and up to five small ones to every model before its first.
     """
     from stages.foresight import cost, estimate
     from stages.foresight.pending import Pending

@@ -10,6 +10,7 @@ from stages import llm, params
 from stages.errors import GlossaError, nearest
 
 SAID = {
+    "system": "takes instructions as a system turn",
     "schema": "answers in the form of a JSON schema",
     "logprobs": "reports log-probabilities",
     "usage": "counts tokens",
@@ -39,15 +40,13 @@ def command(model: str, as_json: bool) -> None:
         return
     click.echo(f"{options.model} at {options.endpoint}, {options.at().base_url}")
     for name, said in SAID.items():
-        value = getattr(found, name)
-        shown = (
-            "not tried"
-            if value is None
-            else "no"
-            if not value
-            else "yes"
-            if value is True
-            else f"the {value} likeliest"
-        )
-        click.echo(f"  {said:<40} {shown}")
+        click.echo(f"  {said:<40} {_shown(name, getattr(found, name))}")
     click.echo(f"  {'said, when asked for a sentence':<40} {found.came}{f' ({found.unread})' if found.unread else ''}")
+
+
+def _shown(name: str, value: bool | int | None) -> str:
+    if value is None:
+        return "not tried"
+    if not value:
+        return "no, so they begin the user's first turn" if name == "system" else "no"
+    return "yes" if value is True else f"the {value} likeliest"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stages import gguf, hub
 from stages.corpus import joining
+from stages.corpus.chat import Chat, front
 from stages.corpus.document import Document
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
@@ -115,15 +116,14 @@ def beginning(tokenizer: PreTrainedTokenizerBase, bos: str, model: str) -> int |
                 f"corpus.bos should be auto, none or a token of the vocabulary of {model}, found {bos}; {nearest(bos, known)}"
             )
         return token
-    whole, bare = tokenizer("a")["input_ids"], tokenizer("a", add_special_tokens=False)["input_ids"]
-    front = whole[: next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)]
-    if len(front) > 1:
-        names = " ".join(tokenizer.convert_ids_to_tokens(front))
+    found = front(tokenizer)
+    if len(found) > 1:
+        names = " ".join(tokenizer.convert_ids_to_tokens(found))
         raise GlossaError(
             f"corpus.bos should name the token that rows begin with, as the tokenizer of {model} puts several in front of a text "
             f"({names}); name one, or none"
         )
-    return front[0] if front else None
+    return found[0] if found else None
 
 
 def encode(
@@ -134,17 +134,20 @@ def encode(
     n_tokens: int,
     seed: int,
     bos: str = "auto",
+    chat: bool | str | None = None,
 ) -> Encoded:
     """Shuffles, tokenizes and packs ``documents`` into at most ``n_tokens`` tokens; every row begins as ``beginning`` says.
 
     The text of a special token that occurs in a document is read as ordinary text, so only what we put in front and EOS are
-    special; the BOS that the tokenizer names counts as special, too.
+    special; the BOS that the tokenizer names counts as special, too. If there is a ``chat`` (``corpus.chat``), the documents are
+    conversations; the tokens with which its template marks turns are ordinary tokens then, EOS among them if it ends turns.
 
     Raises:
-        GlossaError: the corpus is empty or too short for one row, or ``bos`` is no token.
+        GlossaError: the corpus is empty or too short for one row, ``bos`` is no token, there is no template, or it refuses a conversation.
     """
     tokenizer, commit = load_tokenizer(model, revision)
-    front, eos = beginning(tokenizer, bos, model), tokenizer.eos_token_id
+    first, eos = beginning(tokenizer, bos, model), tokenizer.eos_token_id
+    reader = Chat(tokenizer, model, chat) if chat else None
     tokenizer.backend_tokenizer.encode_special_tokens = True
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
@@ -155,33 +158,35 @@ def encode(
         )
     names: list[str] = []
     lengths: list[int] = []
-    read: list[str] = []
+    tried: list[str] = []
     without = 0
 
     def texts() -> Iterator[Document]:
         nonlocal without
         for document in bar("read documents", unit="document", iterable=documents):
-            if document.text.strip():
-                yield document
-            else:
+            if document.is_empty:
                 without += 1
+            else:
+                yield document
+
+    def read(batch: list[Document]) -> list[list[int]]:
+        if reader is not None:
+            return reader.encode(batch)
+        plain = list(map(_said, batch))
+        return [one.ids for one in tokenizer.backend_tokenizer.encode_batch(plain, add_special_tokens=False)]
 
     def encoded() -> Iterator[list[int]]:
         stream = iter(shuffled(texts(), seed))
         with bar("tokenize", total=n_tokens, unit="token") as progress:
             while batch := list(islice(stream, BATCH)):
-                # JSON and source code can spell half a surrogate pair, which is no text that a tokenizer takes.
-                plain = [document.text.encode("utf-8", "replace").decode() for document in batch]
-                read.extend(text[: joining.CHARACTERS] for text in plain[: joining.SAMPLE - len(read)])
-                for document, encoding in zip(
-                    batch, tokenizer.backend_tokenizer.encode_batch(plain, add_special_tokens=False), strict=True
-                ):
+                tried.extend(map(_said, batch[: joining.SAMPLE - len(tried)]))
+                for document, ids in zip(batch, read(batch), strict=True):
                     names.append(document.name)
-                    lengths.append(len(encoding.ids))
-                    progress.update(len(encoding.ids))
-                    yield encoding.ids
+                    lengths.append(len(ids))
+                    progress.update(len(ids))
+                    yield ids
 
-    packed = pack(encoded(), context_length, front, eos, rows)
+    packed = pack(encoded(), context_length, first, eos, rows)
     if not names:
         raise GlossaError("the corpus is empty: corpus names a source without a single document that holds text")
     if not len(packed.tokens):
@@ -191,7 +196,9 @@ def encode(
         )
     size = max(len(tokenizer), int(packed.tokens.max()) + 1)
     special = np.zeros(size, bool)
-    special[special_tokens(tokenizer, front)] = True
+    special[special_tokens(tokenizer, first)] = True
+    if reader is not None:
+        special[sorted(reader.written - {first})] = False
     counts = np.bincount(packed.tokens.ravel(), minlength=size)
     n = len(packed.starts)
     table = pa.table(
@@ -202,11 +209,11 @@ def encode(
         }
     )
     spelt = joining.spell(
-        tokenizer, size, set(np.flatnonzero(special).tolist()), joining.samples(tokenizer, read), model
+        tokenizer, size, set(np.flatnonzero(special).tolist()), joining.samples(tokenizer, tried), model
     )
     vocabulary = Vocabulary(spelt.tokens, counts, special)
     meta = {
-        "bos": front,
+        "bos": first,
         "eos": eos,
         "documents": n,
         "special_positions": int(special[packed.tokens].sum()),
@@ -216,10 +223,20 @@ def encode(
     summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
     if found < rows * context_length:
         summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
+    if reader is not None:
+        meta |= {"chat_template": reader.template_sha256, "turn_tokens": sorted(reader.written)}
     if without:
         meta["documents_without_text"] = without
         summary += f"; {without:,} documents read have no text"
     return Encoded(packed.tokens, table, vocabulary, meta, summary)
+
+
+def _said(document: Document) -> str:
+    """The text of a document, or what is said in its conversation."""
+    contents = (turn.get("content") for turn in document.turns)
+    text = document.text or "\n".join(content for content in contents if isinstance(content, str))
+    # JSON and source code can spell half a surrogate pair, which is no text that a tokenizer takes.
+    return text.encode("utf-8", "replace").decode()
 
 
 def special_tokens(tokenizer: PreTrainedTokenizerBase, front: int | None) -> list[int]:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.corpus.conversation import document
 from stages.corpus.document import Document
-from stages.corpus.field import text
 from stages.errors import GlossaError, nearest, said
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ COMPRESSED = (".gz", ".bz2", ".zst")
 """What may stand behind the suffix of JSON Lines."""
 
 
-def read(source: str, path: Path, field: str) -> Iterator[Document]:
+def read(source: str, path: Path, field: str, is_chat: bool = False) -> Iterator[Document]:
     """Yields the documents of a file, or of all files of its kind below a folder in the order of their names.
 
-    A text file is one document; a JSON Lines or Parquet file holds one a row, in ``field`` (``field.text``).
+    A text file is one document; a JSON Lines or Parquet file holds one a row, in ``field`` (``field.text``), which is a conversation
+    if the corpus ``is_chat``.
 
     Raises:
         GlossaError: nothing is there, or a row has no such field; the message names file and row.
@@ -32,7 +33,7 @@ def read(source: str, path: Path, field: str) -> Iterator[Document]:
     reader = {"text": _text, "jsonl": _jsonl, "parquet": _parquet}[source]
     for file in _files(source, path):
         name = file.relative_to(path).as_posix() if path.is_dir() else file.name
-        yield from reader(file, name, field)
+        yield from reader(file, name, field, is_chat)
 
 
 def _files(source: str, path: Path) -> list[Path]:
@@ -51,7 +52,7 @@ def _kind(file: Path, source: str) -> str:
     return Path(file.stem).suffix if source == "jsonl" and file.suffix in COMPRESSED else file.suffix
 
 
-def _text(file: Path, name: str, field: str) -> Iterator[Document]:
+def _text(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Document]:
     try:
         yield Document(name, file.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
@@ -60,7 +61,7 @@ def _text(file: Path, name: str, field: str) -> Iterator[Document]:
         ) from None
 
 
-def _jsonl(file: Path, name: str, field: str) -> Iterator[Document]:
+def _jsonl(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Document]:
     for number, line in enumerate(_lines(file), start=1):
         if not line.strip():
             continue
@@ -68,7 +69,7 @@ def _jsonl(file: Path, name: str, field: str) -> Iterator[Document]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             raise GlossaError(f"corpus file {file} should hold JSON on every line, but line {number} is none") from None
-        yield Document(f"{name}:{number}", text(row, field, f"corpus file {file} line {number}"))
+        yield document(f"{name}:{number}", row, field, f"corpus file {file} line {number}", is_chat)
 
 
 def _lines(file: Path) -> Iterator[bytes]:
@@ -88,7 +89,7 @@ def _lines(file: Path) -> Iterator[bytes]:
         ) from None
 
 
-def _parquet(file: Path, name: str, field: str) -> Iterator[Document]:
+def _parquet(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Document]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -103,7 +104,7 @@ def _parquet(file: Path, name: str, field: str) -> Iterator[Document]:
     number = 0
     for batch in _batches(opened, column, file):
         for row in batch.to_pylist():
-            yield Document(f"{name}:{number}", text(row, field, f"corpus file {file} row {number}"))
+            yield document(f"{name}:{number}", row, field, f"corpus file {file} row {number}", is_chat)
             number += 1
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages import hub
+from stages.corpus.conversation import document
 from stages.corpus.document import Document
-from stages.corpus.field import text
 from stages.errors import GlossaError, said
 
 
@@ -31,8 +31,10 @@ def pin(path: str, revision: str) -> str | None:
         raise GlossaError(f"the data set {path} at revision {revision} can't be read: {why}") from None
 
 
-def read(path: str, name: str | None, split: str, revision: str, field: str) -> Iterator[Document]:
-    """Yields the rows of one split without downloading more of it than is read.
+def read(
+    path: str, name: str | None, split: str, revision: str, field: str, is_chat: bool = False
+) -> Iterator[Document]:
+    """Yields the rows of one split without downloading more of it than is read; ``field`` is a conversation if the corpus ``is_chat``.
 
     Raises:
         GlossaError: the data set, its split or its field is not there.
@@ -43,6 +45,6 @@ def read(path: str, name: str | None, split: str, revision: str, field: str) -> 
     try:
         rows = load_dataset(path, name, split=split, revision=revision, streaming=True)
         for number, row in enumerate(rows):
-            yield Document(f"{split}:{number}", text(row, field, f"{where} row {number}"))
+            yield document(f"{split}:{number}", row, field, f"{where} row {number}", is_chat)
     except (OSError, ValueError) as error:
         raise GlossaError(f"{where} can't be read: {said(error, whole=True)}") from error

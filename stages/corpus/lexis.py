@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-UNIT = re.compile(r"[^\W_]+|_+|[^\w\s]+|\s+")
+UNIT = re.compile(r"<[|\uff5c]\w+[|\uff5c]>|[^\W_]+|_+|[^\w\s]+|\s+")
+"""A turn mark such as ``<|im_start|>``, a word, a run of symbols or of white space."""
 PLACES = {
     "code examples": re.compile(r"^[ \t]*(?:>>>|\.\.\. ).*$", re.MULTILINE),
     "formulas": re.compile(r":math:`[^`]*`?|\$[^$\n]+\$?|\\[a-zA-Z]+\S*"),

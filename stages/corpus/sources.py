@@ -24,6 +24,7 @@ def documents(corpus: params.Texts, commit: str | None = None) -> Iterator[Docum
         case params.InstalledDocs():
             return installed_docs.read(corpus.packages, corpus.split, paths.CONSTRAINTS)
         case params.LocalText():
-            return files.read(corpus.source, Path(corpus.path), corpus.field)
+            return files.read(corpus.source, Path(corpus.path), corpus.field, corpus.chat is not None)
         case params.HubDataset():
-            return hub.read(corpus.path, corpus.name, corpus.split, commit or corpus.revision, corpus.field)
+            revision, is_chat = commit or corpus.revision, corpus.chat is not None
+            return hub.read(corpus.path, corpus.name, corpus.split, revision, corpus.field, is_chat)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.corpus import units as displayed
 from stages.corpus.tokens import Vocabulary
 from stages.llm.sanitise import neutralised
 
@@ -15,7 +16,7 @@ OPEN, CLOSE = "\u00ab", "\u00bb"
 
 
 class Unit(NamedTuple):
-    """One token, or several that make up a character together."""
+    """What a prompt shows of one token, or of several that make up a character together; see ``corpus.units``."""
 
     text: str
     """What it shows, without our marks."""
@@ -33,21 +34,13 @@ def units(tokens: NDArray[np.int32], activations: NDArray[np.float32], vocabular
     Tokens that hold parts of one character are one unit, so that a mark never breaks a character; one that the window's
     edge cuts is U+FFFD. Special tokens, on which nothing fires, are line breaks, or nothing at the window's beginning.
     """
-    found: list[tuple[bytes, float, bool]] = []
-    is_open = False  # whether the last unit is of an ordinary token
-    for piece, activation, token in zip(vocabulary.pieces(tokens), activations.tolist(), tokens, strict=True):
-        if not piece:
-            continue
-        if is_open and piece[0] & 0xC0 == 0x80:  # goes on with a character in UTF-8
-            before, largest, _ = found.pop()
-            piece, activation = before + piece, max(largest, activation)
-        is_special = bool(vocabulary.special[token])
-        found.append((piece, activation, is_special))
-        is_open = not is_special
-    return [
-        Unit(neutralised(piece.decode("utf-8", "replace"), OPEN, CLOSE), activation, is_special)
-        for piece, activation, is_special in found
-    ]
+    found = displayed.units(tokens.tolist(), vocabulary)
+    shown = []
+    for unit, activation in zip(found, displayed.largest(found, activations).tolist(), strict=True):
+        text = unit.text if not unit.special else "\n" if unit.begin else ""
+        if text:
+            shown.append(Unit(neutralised(text, OPEN, CLOSE), activation, unit.special))
+    return shown
 
 
 def marked(units: Sequence[Unit], marks: Iterable[bool]) -> str:

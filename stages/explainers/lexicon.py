@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.corpus.lexis import PLACES, look
-from stages.corpus.tokens import Tokens, identity_of
+from stages.corpus.tokens import Tokens, Vocabulary, identity_of
+from stages.corpus.units import units
 from stages.machine import runtime
 from stages.machine.kept import Kept
 from stages.machine.progress import bar
@@ -118,13 +119,32 @@ def _look(tokens: Tokens, window: int) -> Seen:
     columns = [(names[kind], codes[kind]) for kind in KINDS]  # in the order of a sight's first fields
     position = 0
     for block in bar("read corpus", unit="window", iterable=blocks.tolist()):
-        for sight in look([piece.decode("utf-8", errors="replace") for piece in vocabulary.pieces(block)]):
-            for (known, found), value in zip(columns, sight[:4], strict=True):
-                found[position] = known.setdefault(value, len(known))
-            if sight.places:
-                places[position] = sum(bit[name] for name in sight.places)
+        texts, shows = _texts(block, vocabulary)
+        for sight, is_shown in zip(look(texts), shows, strict=True):
+            if is_shown:
+                for (known, found), value in zip(columns, sight[:4], strict=True):
+                    found[position] = known.setdefault(value, len(known))
+                if sight.places:
+                    places[position] = sum(bit[name] for name in sight.places)
             position += 1
     return {kind: list(names[kind]) for kind in KINDS}, codes, places
+
+
+def _texts(block: list[int], vocabulary: Vocabulary) -> tuple[list[str], list[bool]]:
+    """What each token of a window shows, and whether something is seen there.
+
+    A character that several tokens spell stands at the first of them and nowhere else. Nobody sees what one was that the window's edge
+    cuts, so it is left out; one that the corpus itself lost stays U+FFFD.
+    """
+    texts, shows = [""] * len(block), [False] * len(block)
+    for unit in units(block, vocabulary):
+        text = unit.text if not unit.special else "\n" if unit.begin else ""
+        is_cut = "\ufffd" in text and text.encode() != b"".join(
+            vocabulary.spellings[token] for token in block[unit.begin : unit.end]
+        )
+        texts[unit.begin] = text.replace("\ufffd", "") if is_cut else text
+        shows[unit.begin] = not is_cut or texts[unit.begin] != ""
+    return texts, shows
 
 
 def _key(tokens: Tokens, window: int) -> str:

@@ -10,10 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.corpus.lexis import spelt
-from stages.corpus.tokens import Tokens
-from stages.examples.table import LatentExamples
+from stages.corpus.tokens import Tokens, Vocabulary
+from stages.corpus.units import largest, units
+from stages.examples.table import LatentExamples, Windows
 from stages.explainers import lexicon
 from stages.explainers.rules import Evidence, Rule, best_rule
 from stages.explainers.table import Explanation
@@ -44,8 +46,9 @@ class Options(Section):
 def explain(latent: LatentExamples, table: lexicon.Lexicon, tokens: Tokens) -> Explanation:
     """Returns the explanation of one latent, or the reason why there is none."""
     train, facts = latent.train, latent.facts
-    strong = train.activations >= STRONG * train.activations.max(axis=1, keepdims=True)
-    strong &= train.activations > 0
+    activations = _at_first(train, tokens.vocabulary)
+    strong = activations >= STRONG * activations.max(axis=1, keepdims=True)
+    strong &= activations > 0
     rows, columns = np.nonzero(strong)
     fires = np.sort(train.starts[rows] + columns)
     share_strong = strong.sum() / max(1, (train.activations > 0).sum())
@@ -91,8 +94,17 @@ def _either(values: Iterable[str]) -> str:
 
 
 def _promoted(latent: LatentExamples, tokens: Tokens) -> list[str]:
-    """The three output tokens that the latent promotes most, if they stand out from the ones that follow."""
+    """The three output tokens that the latent promotes most, if they stand out from the ones that follow; no parts of characters."""
     ids, values = latent.facts["top_tokens"], latent.facts["top_values"]
     if not ids or len(ids) < 10 or values[2] < PEAKED * values[9]:
         return []
-    return [tokens.vocabulary.strings[token] for token in ids[:3]]
+    return [text for token in ids[:3] if "\ufffd" not in (text := tokens.vocabulary.strings[token])]
+
+
+def _at_first(windows: Windows, vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """[windows, window] how the latent fires on what stands at each token: on a character of several tokens, at the first of them."""
+    found = np.zeros_like(windows.activations)
+    for row, (ids, values) in enumerate(zip(windows.tokens.tolist(), windows.activations, strict=True)):
+        shown = units(ids, vocabulary)
+        found[row, [unit.begin for unit in shown]] = largest(shown, values)
+    return found

@@ -46,18 +46,20 @@ def silent(windows: Windows, places: Sequence[int], vocabulary: Vocabulary) -> l
 def output(facts: dict[str, Any], vocabulary: Vocabulary) -> list[str]:
     """Returns a line for what the latent promotes, for what it suppresses, and for what raising it boosts, as far as is known.
 
-    Each holds tokens, the one with the largest effect first, and for every token the share of that effect, 0 to 10.
+    Each holds tokens, the one with the largest effect first, and for every token the share of that effect, 0 to 10. Tokens that are
+    parts of characters, which nobody could read on their own, are left out.
     """
 
     def listed(name: str) -> str:
-        tokens, values = facts[f"{name}_tokens"], facts[f"{name}_values"]
+        values: Sequence[float] = facts.get(f"{name}_values") or []
+        texts = [vocabulary.strings[token] for token in facts.get(f"{name}_tokens") or ()]
         shares = (strength(abs(value), abs(values[0])) for value in values)
         return ", ".join(
-            f"{quoted(vocabulary.strings[token])} {share}" for token, share in zip(tokens, shares, strict=True)
+            f"{quoted(text)} {share}" for text, share in zip(texts, shares, strict=True) if "\ufffd" not in text
         )
 
     lines = {"top": "Promoted: ", "bottom": "Suppressed: ", "boosted": BOOSTED}
-    return [f"{begin}{listed(name)}" for name, begin in lines.items() if facts.get(f"{name}_tokens")]
+    return [f"{begin}{found}" for name, begin in lines.items() if (found := listed(name))]
 
 
 def strength(activation: float, peak: float) -> int:

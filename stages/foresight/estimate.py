@@ -18,8 +18,11 @@ from stages.foresight import rehearse
 from stages.foresight.count import Count
 from stages.foresight.imagined import Imagined, tokens
 from stages.foresight.pending import Pending, Stage, stages_of
+from stages.llm import probe
 from stages.llm.journal import Journal
+from stages.llm.openai import Options as Server
 from stages.llm.rehearsal import TEXT, Noted, NothingAskedError, Rehearsal
+from stages.llm.turns import Shape
 from stages.machine.progress import bar
 from stages.params import LATENT, Params
 from stages.similarity import ceiling
@@ -124,7 +127,7 @@ class _Foresight:
                 self._asked.add(noted.key)
 
         try:
-            factor = run(Rehearsal(self.journal, note, placeholders=True))
+            factor = run(Rehearsal(self.journal, note, placeholders=True, shape=self._shape))
         except NothingAskedError:
             return [Forecast(words, None, basis="computes with its model in this process, without calls")]
         except GlossaError as error:
@@ -132,6 +135,14 @@ class _Foresight:
         is_per_latent = sampled.of is None
         found = [Forecast(words, count, factor, sampled.basis, is_per_latent) for count in counts.values()]
         return found or [Forecast(words, None, basis="asks nothing")]
+
+    def _shape(self, options: Server) -> Shape:
+        """Where a server gets its instructions; as most take them, where nobody has asked yet."""
+        try:
+            found = probe.remembered(options, options.at(), self.journal)
+        except GlossaError:  # runtime.yaml does not name it
+            found = None
+        return found.shape if found else "turn"
 
     def _run(self, stage: Stage, rehearsal: Rehearsal, sampled: Sampled) -> float:
         """Rehearses a stage; returns what its counts have to be multiplied by."""

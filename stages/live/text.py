@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +11,7 @@ from stages import params, plan
 from stages.corpus import joining
 from stages.corpus.encode import beginning, load_tokenizer, special_tokens
 from stages.corpus.tokens import Vocabulary
+from stages.corpus.units import at_first, units
 from stages.errors import GlossaError
 from stages.publish.text import visible
 
@@ -72,19 +72,5 @@ class Tokenizer:
 
 def shown(ids: NDArray[np.int64], vocabulary: Vocabulary) -> list[str]:
     """Returns what each token shows; joined, the visible text. A character of several tokens stands at the first of them."""
-    texts = [""] * len(ids)
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    first, text = 0, ""
-    for place, token in enumerate(ids.tolist()):
-        if vocabulary.special[token]:
-            if first < place:
-                texts[first] = visible(text + decoder.decode(b"", final=True)) or NOTHING
-            decoder.reset()
-            texts[place], text, first = visible(vocabulary.strings[token]), "", place + 1
-            continue
-        text += decoder.decode(vocabulary.spellings[token])
-        if not decoder.getstate()[0]:
-            texts[first], text, first = visible(text) or NOTHING, "", place + 1
-    if first < len(texts):
-        texts[first] = visible(text + decoder.decode(b"", final=True)) or NOTHING
-    return texts
+    found = units(ids.tolist(), vocabulary)
+    return at_first([unit._replace(text=visible(unit.text) or NOTHING) for unit in found], len(ids))

@@ -15,7 +15,7 @@ from stages.llm.call import Call
 from stages.llm.client import Client
 from stages.llm.concurrency import Gate
 from stages.llm.exchange import Question
-from stages.llm.faults import AttemptError
+from stages.llm.faults import AttemptError, RefusedError
 from stages.llm.journal import Attempt, Cost, Journal, Limits, TakenError
 from stages.llm.meter import Meter
 from stages.llm.reply import Reply
@@ -137,7 +137,7 @@ class Caller:
         """Asks the server until it answers, without looking into the journal; raises as ``get`` does."""
         if self._client is None:
             self.journal.enter(self.endpoint.concurrency)
-            self._client = Client(self.endpoint, self.endpoint.api_key(self.name))
+            self._client = Client(self.endpoint, self.endpoint.filled(self.name), self.endpoint.trusted(self.name))
         most = budget.most(body, max_tokens, self._price)
         tried = 0.0  # seconds, without those in which others had their turn
         n = garbled = failed = others = 0
@@ -241,7 +241,7 @@ class Caller:
         asked = f"asked the endpoint {self.name} at {self.endpoint.base_url} for {self.model}"
         kept = "what was answered is kept"
         if fault.kind == "fatal":
-            raise GlossaError(f"{asked}, but got {fault.reason} ({kept})")
+            raise RefusedError(f"{asked}, but got {fault.reason} ({kept})", fault.reason, fault.status)
         if garbled >= faults.GARBLED_ATTEMPTS:
             raise GlossaError(
                 f"{asked}, but {garbled} times got {fault.reason}; check base_url in runtime.yaml and the "

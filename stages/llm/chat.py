@@ -8,6 +8,7 @@ from typing import Any
 
 from stages import gguf
 from stages.errors import GlossaError
+from stages.llm import turns
 
 
 def tokenizer(model: str, revision: str | None) -> Any:
@@ -36,20 +37,11 @@ def text(tokenizer: Any, name: str, messages: Sequence[dict[str, Any]], variable
     from jinja2 import TemplateError
 
     if not tokenizer.chat_template:
-        turns = "".join(f"{message['role']}: {message['content']}\n\n" for message in messages)
-        return f"{tokenizer.bos_token or ''}{turns}assistant:"
-    for turned in (messages, _without_system(messages)):
+        plain = "".join(f"{message['role']}: {message['content']}\n\n" for message in messages)
+        return f"{tokenizer.bos_token or ''}{plain}assistant:"
+    for turned in (messages, turns.folded(messages)):
         with suppress(TemplateError):
             return tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True, **variables)
     raise GlossaError(
         f"the chat template of {name} should take a user's message behind a system's, but refuses it; use another model"
     )
-
-
-def _without_system(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The chat with what the system says at the beginning of the user's first message, for templates without a system."""
-    said = [message["content"] for message in messages if message["role"] == "system"]
-    others = [dict(message) for message in messages if message["role"] != "system"]
-    if others:
-        others[0]["content"] = "\n\n".join([*said, others[0]["content"]])
-    return others

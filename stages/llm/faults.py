@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+from stages.errors import GlossaError
 from stages.llm.call import Call
 from stages.llm.received import text
 from stages.llm.reply import Reply, UnreadableError, parse, shown
@@ -29,10 +30,11 @@ about the question, and with any other 5xx, which is mostly about a server that 
 
 HINTS = {
     400: "mend the options of the model in params.yaml",
-    401: "check the key in the environment variable that api_key_env names",
+    401: "check the key in the environment variable that api_key_env names, or a header",
     402: "pay the provider",
     403: "check that the key may use this model",
-    404: "check base_url in runtime.yaml and the model in params.yaml",
+    404: "check base_url in runtime.yaml and the model in params.yaml, and the query where the server wants one, as Azure does",
+    407: "give the proxy its name and password, in the variable that proxy of the endpoint in runtime.yaml names",
     422: "leave the options that this server does not know out of params.yaml",
 }
 REFUSED = frozenset({"content_filter", "content_policy_violation"})
@@ -74,6 +76,16 @@ class AttemptError(Exception):
         if self.kind == "garbled":
             return GARBLED_ATTEMPTS
         return FAILED_ATTEMPTS if self.status == 500 else AWAY_ATTEMPTS
+
+
+class RefusedError(GlossaError):
+    """The server will not answer a question, however often it is asked."""
+
+    def __init__(self, message: str, reason: str, status: int | None):
+        super().__init__(message)
+        self.reason = reason
+        self.status = status
+        """Of HTTP; None if what it sends makes no sense."""
 
 
 def read(status: int, headers: Mapping[str, str], body: bytes) -> Reply:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
 from stages.errors import GlossaError, nearest
-from stages.llm import budget, canonical
+from stages.llm import budget, canonical, turns
 from stages.llm.exchange import messages
 from stages.llm.request import SAMPLES, Answer, Request
 from stages.machine import runtime
@@ -53,6 +53,10 @@ class Options(Section):
     """How the server is made to answer in the form that is asked for: by JSON schema, as JSON of any form, or not at all;
     the prompt asks for it in any case."""
 
+    system: Literal["auto", "turn", "user"] = "auto"
+    """Where the instructions stand: in a turn of the system (``turn``) or, for models whose chat template knows none, such as Gemma 2's,
+    at the head of the user's first (``user``). ``auto`` is ``turn`` unless the server refuses that."""
+
     reasks: Annotated[int, Field(ge=0, le=5)] = 2
     """How often an answer that can't be read is asked for again."""
 
@@ -82,7 +86,10 @@ class Options(Section):
 
     def body(self, request: Request, again: int = 0, reason: str | None = None) -> bytes:
         """Returns what is sent for ``request``, the ``again``-th time after an answer that had to be refused."""
-        body: dict[str, Any] = {**self.extra, "model": self.model, "messages": messages(request, again, reason)}
+        chat = messages(request, again, reason)
+        if self.system == "user":
+            chat = turns.folded(chat)
+        body: dict[str, Any] = {**self.extra, "model": self.model, "messages": chat}
         body[self.limit] = self.limit_of(request)
         if self.temperature is not None:
             body["temperature"] = self.temperature
@@ -98,6 +105,10 @@ class Options(Section):
         if request.logprobs and self.logprobs:
             body |= {"logprobs": True, "top_logprobs": self.logprobs}
         return canonical.encode(body)
+
+    def settled(self, system: turns.Shape) -> Options:
+        """Returns these options with ``system`` as it was found out, which is what ``body`` goes by."""
+        return self.model_copy(update={"system": system})
 
     def limit_of(self, request: Request) -> int:
         """Returns the most tokens that the answer to ``request`` may have."""
@@ -115,10 +126,12 @@ class Options(Section):
         """Makes sure that the server can be asked, as far as that shows without asking it.
 
         Raises:
-            GlossaError: the endpoint is not in runtime.yaml, its key not in the environment, or the price for its budget missing.
+            GlossaError: the endpoint is not in runtime.yaml, its key or another secret not in the environment, the certificates that
+                vouch for it not where they should be, or the price for its budget missing.
         """
         endpoint = self.at()
-        endpoint.api_key(self.endpoint)
+        endpoint.filled(self.endpoint)
+        endpoint.trusted(self.endpoint)
         budget.limits(endpoint, self.endpoint, self.model)
 
     def at(self) -> Endpoint:

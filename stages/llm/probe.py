@@ -1,7 +1,8 @@
 """What a server really does: servers ignore what they do not know and answer 200, so it is tried before it is relied on.
 
-Two to four small calls, made before the first real one and then remembered in the journal for the endpoint, its address, the
-model and the options. What the options count on and the server ignores ends the stage; nothing falls back by itself.
+Two to five small calls of the shape that the stages' questions have, made before the first of these and then remembered in the
+journal for the endpoint, its address, the model and the options. What the options count on and the server ignores ends the stage;
+nothing falls back by itself, but that instructions stand where the server takes them, unless the options say where.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stages.errors import GlossaError
-from stages.llm import answers, canonical, probabilities
+from stages.llm import answers, canonical, probabilities, turns
 from stages.llm.exchange import Question
+from stages.llm.faults import RefusedError
 from stages.llm.journal import TakenError
 from stages.llm.reply import NOTHING, Reply, glimpse
 from stages.llm.request import Message, Request
@@ -18,9 +20,11 @@ from stages.outputs import fingerprint
 
 if TYPE_CHECKING:
     from stages.llm.calls import Caller
+    from stages.llm.journal import Journal
     from stages.llm.openai import Options
+    from stages.machine.endpoint import Endpoint
 
-VERSION = 2
+VERSION = 3
 
 SHORT = 16
 """Tokens that a story may have."""
@@ -31,10 +35,18 @@ FORM = {
     "required": ["a", "b"],
     "additionalProperties": False,
 }
-SENTENCE = (Message("user", "Write one plain sentence about the sea. Do not write JSON."),)
+INSTRUCTIONS = Message(turns.SYSTEM, "You do exactly what you are asked to, in plain words.")
+
+SENTENCE = (INSTRUCTIONS, Message("user", "Write one plain sentence about the sea. Do not write JSON."))
 """To be answered in ``FORM``, which no model does unless it is made to."""
 
-STORY = (Message("user", "Tell a long story about a lighthouse, without a plan or a preamble. Begin at once."),)
+STORY = (
+    INSTRUCTIONS,
+    Message("user", "Tell a long story about a lighthouse, without a plan or a preamble. Begin at once."),
+)
+
+REFUSALS = frozenset({400, 422})
+"""Statuses with which servers refuse a chat that a model's template can't take; some fail instead."""
 
 
 class Found(NamedTuple):
@@ -52,20 +64,27 @@ class Found(NamedTuple):
     """The same seed gives the same text; None if another seed does too."""
     repeats: bool | None
     """Temperature 0 gives the same text twice."""
+    system: bool | None
+    """Takes a turn of the system; None if the options say that it is to get none."""
     came: str
     """What it answered to the request for a plain sentence, in a few words."""
     unread: str | None
     """Why there is nothing in that to be read, if there is not."""
 
+    @property
+    def shape(self) -> turns.Shape:
+        """Where instructions stand."""
+        return "turn" if self.system else "user"
+
 
 def story(options: Options) -> Question:
-    """Returns a question that is answered fast."""
+    """Returns a question that is answered fast, by any server: it has no turn of the system."""
     asked = Request(STORY, max_tokens=SHORT)
-    return Question(options.body(asked), options.number(asked), SHORT)
+    return Question(options.settled("user").body(asked), options.number(asked), SHORT)
 
 
-async def check(options: Options, caller: Caller) -> None:
-    """Makes sure that the server does all that ``options`` count on.
+async def check(options: Options, caller: Caller) -> Found:
+    """Makes sure that the server does all that ``options`` count on; returns what it does.
 
     Raises:
         GlossaError: it does not, or it does not answer at all.
@@ -84,17 +103,23 @@ async def check(options: Options, caller: Caller) -> None:
             f"the model {options.model} at the endpoint {options.endpoint} should {what}, but the server ignores that{came}; "
             f"{instead}, or use a server that does"
         )
+    return found
+
+
+def remembered(options: Options, endpoint: Endpoint, journal: Journal) -> Found | None:
+    """Returns what the journal remembers of the server at the address of ``endpoint``, None if it was not tried."""
+    known = journal.probed(_key(options, endpoint))
+    return Found(**known) if known is not None and known.keys() == set(Found._fields) else None
 
 
 async def find_out(options: Options, caller: Caller, anew: bool = False) -> Found:
     """Returns what the server does, as the journal remembers it or, if it does not or ``anew``, by trying."""
-    asked = options.model_dump(exclude={"provider", "reasks"})
-    key = fingerprint({"version": VERSION, "base_url": caller.endpoint.base_url, **asked})
-    while anew or (known := _remembered(caller, key)) is None:
+    key = _key(options, caller.endpoint)
+    while anew or (known := remembered(options, caller.endpoint, caller.journal)) is None:
         try:
             if not anew:
                 caller.claim(key)
-                if _remembered(caller, key) is not None:  # in the meantime
+                if remembered(options, caller.endpoint, caller.journal) is not None:  # in the meantime
                     continue
             found = await _try(options, caller)
             caller.journal.keep_probe(key, found._asdict())
@@ -106,9 +131,10 @@ async def find_out(options: Options, caller: Caller, anew: bool = False) -> Foun
     return known
 
 
-def _remembered(caller: Caller, key: str) -> Found | None:
-    known = caller.journal.probed(key)
-    return Found(**known) if known is not None and known.keys() == set(Found._fields) else None
+def _key(options: Options, endpoint: Endpoint) -> str:
+    asked = options.model_dump(exclude={"provider", "reasks"})
+    there = {"base_url": endpoint.base_url, **({"query": endpoint.query} if endpoint.query else {})}
+    return fingerprint({"version": VERSION, **there, **asked})
 
 
 def _missing(options: Options, found: Found) -> tuple[str, str] | None:
@@ -128,7 +154,8 @@ def _missing(options: Options, found: Found) -> tuple[str, str] | None:
 async def _try(options: Options, caller: Caller) -> Found:
     form = Request(SENTENCE, FORM, logprobs=True)
     story = Request(STORY, max_tokens=SHORT, logprobs=True)
-    first = await _ask(options, caller, form)
+    system, first = await _first(options, caller, form)
+    options = options.settled("turn" if system else "user")
     if first.finish == "length":
         raise GlossaError(
             f"the model {options.model} at the endpoint {options.endpoint} should answer within max_tokens: "
@@ -156,9 +183,32 @@ async def _try(options: Options, caller: Caller) -> Found:
         limit=None if completion is None else completion <= SHORT,
         seed=seed,
         repeats=repeats,
+        system=system,
         came=glimpse(first),
         unread=answers.read(first, None).reason,
     )
+
+
+async def _first(options: Options, caller: Caller, request: Request) -> tuple[bool | None, Reply]:
+    """Asks a request with instructions; returns whether the server takes them in a turn of their own, and the reply."""
+    if options.system == "user":
+        return None, await _ask(options, caller, request)
+    try:
+        return True, await _ask(options.settled("turn"), caller, request)
+    except RefusedError as error:
+        refusal = error
+    if refusal.status is None or not (refusal.status in REFUSALS or refusal.status >= 500):
+        raise refusal
+    try:
+        reply = await _ask(options.settled("user"), caller, request)
+    except RefusedError:
+        raise refusal from None  # it is about something else
+    if options.system == "turn":
+        raise GlossaError(
+            f"the model {options.model} at the endpoint {options.endpoint} should take instructions in a turn of the system, as system: turn "
+            f"in params.yaml has it, but the server refuses that ({refusal.reason}) and takes them in the user's turn; set system: user"
+        )
+    return False, reply
 
 
 async def _ask(options: Options, caller: Caller, request: Request) -> Reply:
@@ -167,8 +217,11 @@ async def _ask(options: Options, caller: Caller, request: Request) -> Reply:
     # Not kept: nothing is made of these answers, and a server that has moved has to be tried itself.
     _, reply = await caller.send(key, body, number, options.limit_of(request), keep=False)
     if reply.failed or reply.garbled:
-        raise GlossaError(
+        reason = str(reply.failed or "what it sends is no answer")
+        raise RefusedError(
             f"the model {options.model} at the endpoint {options.endpoint} should answer small questions before it is relied on, but the "
-            f"server fails on one of them ({reply.failed or 'what it sends is no answer'}); see its log"
+            f"server fails on one of them ({reason}); see its log",
+            reason,
+            reply.failed,
         )
     return reply

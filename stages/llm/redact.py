@@ -1,13 +1,14 @@
-"""A key out of what a server says, in whatever spelling the server repeats it."""
+"""Secrets out of what a server says, in whatever spelling the server repeats them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from stages.llm.sanitise import TERMINAL
 
 SHORTEST = 12
-"""Characters of a key that is looked for. Words for servers that need no key, such as ``none``, are shorter, and may well be in an answer."""
+"""Characters of a secret that is looked for. Words for servers that need no key, such as ``none``, are shorter, and may well be in an answer."""
 
 INSTEAD = "[key]"
 
@@ -23,25 +24,36 @@ OTHER = re.compile(r"\\u(?!00)[0-9a-fA-F]{4}")
 
 
 class Redactor:
-    """Looks for one key."""
+    """Looks for the key and whatever else is secret."""
 
-    def __init__(self, key: str | None):
-        self._plain = plain(key or "")
-        self._key = key if len(self._plain) >= SHORTEST else None
-        self._spelt = re.compile("".join(map(_spellings, self._key or "")), re.IGNORECASE)
+    def __init__(self, secrets: Iterable[str]):
+        found = [_Secret(one) for one in sorted(set(secrets), key=len, reverse=True)]  # one may be part of another
+        self._secrets = [one for one in found if len(one.plain) >= SHORTEST]
 
     def __call__(self, text: str) -> str:
-        """Returns ``text`` without the key, however it is escaped there.
+        """Returns ``text`` without the secrets, however they are escaped there.
 
-        Nothing is left of a text in which the key is hidden in another way, behind characters that are removed before a text is shown.
+        Nothing is left of a text in which one is hidden in another way, behind characters that are removed before a text is shown.
         """
-        if self._key is None:
+        if not self._secrets:
             return text
-        text = text.replace(self._key, INSTEAD)
-        if self._plain not in plain(text):
-            return text
-        text = self._spelt.sub(lambda found: INSTEAD if plain(found[0]) == self._plain else found[0], text)
-        return INSTEAD if self._plain in plain(text) else text
+        for secret in self._secrets:
+            text = text.replace(secret.said, INSTEAD)
+        said = plain(text)
+        for secret in self._secrets:
+            if secret.plain in said:
+                text = secret.out_of(text)
+        return text
+
+
+class _Secret:
+    def __init__(self, said: str):
+        self.said, self.plain = said, plain(said)
+        self._spelt = re.compile("".join(map(_spellings, said)), re.IGNORECASE)
+
+    def out_of(self, text: str) -> str:
+        text = self._spelt.sub(lambda found: INSTEAD if plain(found[0]) == self.plain else found[0], text)
+        return INSTEAD if self.plain in plain(text) else text
 
 
 def plain(text: str) -> bytes:

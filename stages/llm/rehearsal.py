@@ -4,26 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-from stages.llm import Model, canonical, faults
+from stages.llm import Model, canonical, faults, turns
 from stages.llm.call import Call
 from stages.llm.exchange import Question, exchange
 from stages.llm.openai import Options as Server
 from stages.llm.request import Answer, Request
 from stages.llm.transformers import Options as Local
+from stages.llm.turns import Known, Shape
 
 UNANSWERED = "not answered yet"
 
 TEXT = "a placeholder for what a model will say, of about the length that explanations have, which is a sentence or two, number"
 """What is assumed to be said where nothing has been: 120 characters and a number that tells it from others."""
-
-
-class Known(Protocol):
-    """Answers that were received, such as a journal's."""
-
-    def get(self, key: str) -> Call | None:
-        """Returns the call that was answered under ``key``, if any."""
 
 
 class Noted(NamedTuple):
@@ -45,12 +39,19 @@ class Noted(NamedTuple):
 class Rehearsal:
     """Makes, of a model, one that asks nobody; the built-in one stays as it is."""
 
-    def __init__(self, journal: Known, note: Callable[[Noted], Any], placeholders: bool = False):
+    def __init__(
+        self,
+        journal: Known,
+        note: Callable[[Noted], Any],
+        placeholders: bool = False,
+        shape: Callable[[Server], Shape] = lambda _: "turn",
+    ):
         """``note`` is told of every question; with ``placeholders`` those that nobody has answered are answered by one.
 
-        Without, they are unanswered, and whatever depends on them is not asked.
+        Without, they are unanswered, and whatever depends on them is not asked. ``shape`` says where the instructions for a server stand
+        that its options leave open, where ``journal`` does not know the first question in any.
         """
-        self.journal, self.note, self.placeholders = journal, note, placeholders
+        self.journal, self.note, self.placeholders, self.shape = journal, note, placeholders, shape
 
     def __call__(self, model: Model) -> Model:
         """Returns what stands in for ``model``."""
@@ -66,7 +67,13 @@ class _Rehearsed:
 
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Yields what the journal knows, at once."""
-        return map(self._answer, requests)
+        settled = None
+        for request in requests:
+            options = self._options
+            if isinstance(options, Server) and turns.is_open(options, request):
+                settled = settled or self._settled(options, request)
+                options = settled
+            yield self._answer(options, request)
 
     def log_probabilities(self, prompts: Any, continuations: Any) -> Any:
         raise NothingAskedError
@@ -74,8 +81,13 @@ class _Rehearsed:
     def local(self) -> Any:
         raise NothingAskedError
 
-    def _answer(self, request: Request) -> Answer:
-        options, rehearsal = self._options, self._rehearsal
+    def _settled(self, options: Server, request: Request) -> Server:
+        """The options as a session would settle them by its first request, without asking anybody."""
+        known = turns.as_asked(options, request, self._rehearsal.journal)
+        return known or options.settled(self._rehearsal.shape(options))
+
+    def _answer(self, options: Server | Local, request: Request) -> Answer:
+        rehearsal = self._rehearsal
         asking = exchange(options, request)
         question = next(asking)
         while True:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from stages.errors import GlossaError
-from stages.llm import elsewhere, probe, transcript
+from stages.llm import elsewhere, probe, transcript, turns
 from stages.llm.aside import aside
 from stages.llm.calls import Caller
 from stages.llm.dispatch import in_order
@@ -60,8 +60,9 @@ class _Session:
     def __init__(self, options: Options, caller: Caller, meter: Meter):
         self.options, self.caller, self.meter = options, caller, meter
         self.progress: tqdm = bar(f"{options.model} at {options.endpoint}", unit="answer")
-        self._lock = asyncio.Lock()
-        self._probed = False
+        self._probing, self._settling = asyncio.Lock(), asyncio.Lock()
+        self._found: probe.Found | None = None
+        self._settled: Options | None = None
         self._read = self._unread = 0
 
     async def open(self) -> None:
@@ -76,7 +77,7 @@ class _Session:
 
     async def ask(self, request: Request) -> Asked:
         """Asks until an answer can be read, but no more often than the options say."""
-        asking = exchange(self.options, request)
+        asking = exchange(await self._options_for(request), request)
         question = next(asking)
         while True:
             answered = await self.caller.get(question.body, question.number, question.max_tokens, self._ready)
@@ -100,14 +101,34 @@ class _Session:
                 "max_tokens or extra of the model in params.yaml, or use another model (what was answered is kept)"
             )
 
+    async def _options_for(self, request: Request) -> Options:
+        """The options by which a request is asked: in the shape of the first that was known, else in the one that the server takes."""
+        if not turns.is_open(self.options, request):
+            return self.options
+        async with self._settling:
+            if self._settled is None:
+                known = turns.as_asked(self.options, request, self.caller.journal)
+                self._settled = known or self.options.settled((await self._probe()).shape)
+        return self._settled
+
     async def _ready(self) -> None:
-        """Says, once, what need not be asked, and finds out whether the server does what the options count on."""
-        async with self._lock:
-            if not self._probed:
+        """Makes sure, once, that the server does what the options count on."""
+        found = await self._probe()
+        if self._settled is not None and self._settled.system == "turn" and found.system is False:
+            raise GlossaError(
+                f"the model {self.options.model} at the endpoint {self.options.endpoint} should take a turn of the system, as it did when it "
+                "answered before, but its server refuses that now; set system: user of the model in params.yaml to ask everything anew, "
+                "or use the server that took it"
+            )
+
+    async def _probe(self) -> probe.Found:
+        """What the server does, found out once, after saying what need not be asked."""
+        async with self._probing:
+            if self._found is None:
                 if told := elsewhere.hint(self.caller.journal):
                     tqdm.write(told, sys.stderr)
-                await probe.check(self.options, self.caller)
-                self._probed = True
+                self._found = await probe.check(self.options, self.caller)
+        return self._found
 
     async def _show(self) -> None:
         while True:

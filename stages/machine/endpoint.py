@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import os
-import re
-from typing import Annotated
+import ssl
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from stages import paths
 from stages.errors import GlossaError
+from stages.machine import access, trust
+from stages.machine.access import VARIABLE, Access
 from stages.params import Section
-
-VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 def _url(value: str) -> str:
@@ -30,8 +31,30 @@ def _url(value: str) -> str:
     except ValueError:
         known = False
     if not known or parts.query or parts.fragment:
-        raise PydanticCustomError("url", "should be an address such as https://host/v1, without ? and #")
+        raise PydanticCustomError(
+            "url",
+            "should be an address such as https://host/v1, without ? and #; what stands behind a ? belongs into query",
+        )
     return value.rstrip("/")
+
+
+def _text(value: Any) -> Any:
+    """What YAML takes for a date or a number and is none, such as a version of an interface."""
+    return str(value) if isinstance(value, datetime.date) or type(value) is int else value
+
+
+def _proxy(value: str) -> str:
+    if access.names_variables(value):
+        access.check_value("proxy", value, "a proxy under endpoints")
+        return value
+    if "@" in value:
+        raise GlossaError(
+            f"{paths.RUNTIME}: a proxy under endpoints should hold no name or password; put the whole address into an environment "
+            "variable and name that, such as proxy: $LAB_PROXY"
+        )
+    if access.proxy_parts(value) is None:
+        raise PydanticCustomError("proxy", "should be the address of an HTTP proxy, such as http://host:3128")
+    return value
 
 
 def _variable(value: str) -> str:
@@ -71,6 +94,20 @@ class Endpoint(Section):
     api_key_env: Annotated[str, AfterValidator(_variable)] | None = None
     """The name of the environment variable that holds the key, never the key."""
 
+    headers: dict[str, Annotated[str, BeforeValidator(_text)]] = Field(default_factory=dict)
+    """Sent with every question. In values ``$NAME`` stands for an environment variable, as it has to where the name looks like a secret's."""
+
+    query: dict[str, Annotated[str, BeforeValidator(_text)]] = Field(default_factory=dict)
+    """Behind the address of every question, such as Azure's ``api-version``; values as those of headers."""
+
+    proxy: Annotated[str, AfterValidator(_proxy)] | None = None
+    """Address of the HTTP proxy that the server is reached through, or ``$NAME`` of a variable that holds it. The environment's own
+    variables of proxies, such as ``HTTPS_PROXY``, are not followed."""
+
+    ca_bundle: str | None = None
+    """File, or folder, with the certificates of the authorities that vouch for the server, in the place of those of the environment
+    or the system."""
+
     concurrency: Annotated[int, Field(ge=1, le=4096)] = 64
     """Calls in flight at most; fewer as long as the server says that they are too many."""
 
@@ -91,9 +128,30 @@ class Endpoint(Section):
     @model_validator(mode="after")
     def _encrypted(self) -> Endpoint:
         parts = urlsplit(self.base_url)
-        if parts.scheme == "http" and not self.insecure and not _is_loopback(parts.hostname or ""):
-            message = "has an address without TLS; use https, or set insecure: true if the network is trusted"
-            raise PydanticCustomError("insecure", "{message}", {"message": message})
+        if parts.scheme == "http" and not self.insecure:
+            message = None
+            if not _is_loopback(parts.hostname or ""):
+                message = "has an address without TLS; use https, or set insecure: true if the network is trusted"
+            elif self.proxy is not None:
+                message = (
+                    "has an address without TLS, so its proxy sees all; use https, or set insecure: true if it may"
+                )
+            if message:
+                raise PydanticCustomError("insecure", "{message}", {"message": message})
+        return self
+
+    @model_validator(mode="after")
+    def _sendable(self) -> Endpoint:
+        for name, value in self.headers.items():
+            access.check_header(name, "a name in headers of an endpoint")
+            access.check_value(name, value, f"the header {name} of an endpoint")
+            if name.lower() == "authorization" and self.api_key_env is not None:
+                message = (
+                    "has a header authorization, which is how the key of api_key_env is sent; leave one of them out"
+                )
+                raise PydanticCustomError("authorization", "{message}", {"message": message})
+        for name, value in self.query.items():
+            access.check_value(name, value, f"{name} in the query of an endpoint")
         return self
 
     def api_key(self, name: str) -> str | None:
@@ -111,6 +169,43 @@ class Endpoint(Section):
                 "but it is not set; set it where glossa or dvc is started"
             )
         return key
+
+    def filled(self, name: str) -> Access:
+        """Returns what is sent with every question to this endpoint, called ``name``.
+
+        Raises:
+            GlossaError: a variable is not set, or holds what can't be sent.
+        """
+        secrets: list[str] = []
+
+        def value(kind: str, key: str, text: str) -> str:
+            found, values = access.filled(text, f"endpoints.{name}.{kind}.{key}")
+            secrets.extend(values)
+            return found
+
+        headers = {
+            key: access.header(value("headers", key, text), f"endpoints.{name}.headers.{key}")
+            for key, text in self.headers.items()
+        }
+        if (key := self.api_key(name)) is not None:
+            headers["Authorization"] = f"Bearer {key}"
+            secrets.append(key)
+        query = {key: value("query", key, text) for key, text in self.query.items()}
+        proxy = None
+        if self.proxy is not None:
+            proxy, values = access.proxy(self.proxy, f"endpoints.{name}.proxy")
+            secrets.extend(values)
+        return Access(headers, query, proxy, tuple(secrets))
+
+    def trusted(self, name: str) -> ssl.SSLContext | None:
+        """Returns the context of connections to this endpoint, called ``name``; None for that of the system.
+
+        Raises:
+            GlossaError: what names the authorities names no certificates.
+        """
+        if urlsplit(self.base_url).scheme != "https" and self.proxy is None:
+            return None
+        return trust.context(self.ca_bundle, f"endpoints.{name}.ca_bundle")
 
 
 def _is_loopback(host: str) -> bool:

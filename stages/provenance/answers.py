@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from functools import cached_property
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from stages.llm import transcript
+from stages.llm import transcript, turns
 from stages.llm.call import Call
+from stages.llm.openai import Options
+from stages.llm.turns import Shape
 
 HELD = 8
 """Row groups in memory; the calls of one are asked for one after the other."""
@@ -48,6 +51,20 @@ class Answers:
         """Returns what was sent under ``key``, if anything was."""
         place = self._places.get(key)
         return None if place is None else self.at(place).request
+
+    def shape(self, options: Options) -> Shape:
+        """Returns where instructions stood in what a model was asked, by its first call; in a turn of the system if it had none."""
+        for place in range(len(self.keys)):
+            call = self.at(place)
+            try:
+                asked = json.loads(call.request)
+                roles = [turn["role"] for turn in asked["messages"]]
+                is_theirs = (call.endpoint, asked["model"]) == (options.endpoint, options.model)
+            except (ValueError, KeyError, TypeError):  # damaged, as another check will say
+                continue
+            if is_theirs:
+                return "turn" if turns.SYSTEM in roles else "user"
+        return "turn"
 
     @cached_property
     def _file(self) -> pq.ParquetFile:

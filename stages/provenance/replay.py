@@ -71,7 +71,7 @@ def replay(project: Project, result: Result, latents: Sequence[int] | None = Non
     """
     found = Replay(Answers(result.folder), computed=computes(project, result))
     try:
-        with llm.standing_in(Rehearsal(found.answers, found.note)):
+        with llm.standing_in(Rehearsal(found.answers, found.note, shape=found.answers.shape)):
             if result.scorer is None:
                 found.explanations = _explained(project, result, latents)
             else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -10,6 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 from stages.corpus.tokens import Vocabulary
+from stages.corpus.units import units
 
 MARKS = {"\n": "↵", "\t": "⇥"}
 """How the commonest characters without a look of their own are shown; the others as ``⟨U+202E⟩``."""
@@ -21,7 +21,7 @@ UNUSUAL = re.compile(r"[^ -~]")
 
 
 class Segment(NamedTuple):
-    """A stretch of a window: silent tokens joined, or what one activating token shows."""
+    """A stretch of a window: silent tokens joined, or what one activating unit shows; see ``corpus.units``."""
 
     text: str
     value: float
@@ -64,28 +64,13 @@ def segments(tokens: Iterable[int], activations: Iterable[float], vocabulary: Vo
     A character that several tokens spell together is one segment with the largest of their activations.
     """
     found: list[Segment] = []
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text, largest = "", 0.0
-
-    def close() -> None:
-        nonlocal text, largest
-        if largest == 0 and found and found[-1].value == 0 and not found[-1].special:
-            found[-1] = Segment(found[-1].text + visible(text), 0.0)
+    values = [float(value) for value in activations]
+    for unit in units(tokens, vocabulary):
+        text, value = visible(unit.text), max(0.0, *values[unit.begin : unit.end])
+        if unit.special:
+            found.append(Segment(text, 0.0, special=True))
+        elif value == 0 and found and found[-1].value == 0 and not found[-1].special:
+            found[-1] = Segment(found[-1].text + text, 0.0)
         elif text:
-            found.append(Segment(visible(text), largest))
-        text, largest = "", 0.0
-
-    for token, value in zip(tokens, activations, strict=True):
-        if vocabulary.special[token]:
-            text += decoder.decode(b"", final=True)
-            decoder.reset()
-            close()
-            found.append(Segment(visible(vocabulary.strings[token]), 0.0, special=True))
-            continue
-        text += decoder.decode(vocabulary.spellings[token])
-        largest = max(largest, float(value))
-        if not decoder.getstate()[0]:
-            close()
-    text += decoder.decode(b"", final=True)
-    close()
+            found.append(Segment(text, value))
     return found

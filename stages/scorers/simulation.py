@@ -1,7 +1,8 @@
 """``simulation``: can the activations be predicted token by token from the explanation (Bills et al. 2023; arXiv 2410.13928, §3.3)?
 
 The judge says for every token, from 0 to 10, how strongly the latent fires. The score is the Pearson correlation of what it says
-with the true activations over the tokens of all windows together, never a mean over windows.
+with the true activations over the tokens of all windows together, never a mean over windows. Tokens that only together spell a
+character (``corpus.units``) are asked about and count once, with the largest of their activations.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from stages import llm, registry
+from stages.corpus import units
 from stages.corpus.tokens import Vocabulary
 from stages.examples.table import Windows
 from stages.llm import strengths
@@ -40,16 +42,21 @@ class Shown(NamedTuple):
 
     item: Item
     example: Example
-    ordinary: NDArray[np.bool_]
-    """[window] which of its tokens are no special ones; latents do not fire on those, and they are left out of the rest."""
-    tokens: list[str]
-    """What the ordinary tokens show."""
-    true: NDArray[np.float32]
-    """The latent's activations on them."""
+    length: int
+    """Tokens of the window."""
+    units: list[units.Unit]
+    """Its tokens, those together that spell a character together; special ones, on which latents do not fire, are left out."""
+    true: NDArray[np.floating]
+    """[units] the latent's activation on each."""
+
+    @property
+    def texts(self) -> list[str]:
+        """What each unit shows."""
+        return [unit.text for unit in self.units]
 
 
 class Simulated(NamedTuple):
-    """What is predicted of a window's tokens, from 0 to 10, or why nothing is."""
+    """What is predicted of a window's units, from 0 to 10, or why nothing is."""
 
     values: Sequence[float] | None
     reason: str | None = None
@@ -142,19 +149,21 @@ class Options(Section):
 def _shown(item: Item, role: str, part: Windows, chosen: NDArray[np.int64], vocabulary: Vocabulary) -> Iterator[Shown]:
     for place in chosen.tolist():
         tokens = part.tokens[place]
-        ordinary = ~vocabulary.special[tokens]
+        found = units.units(tokens.tolist(), vocabulary)
+        true = units.largest(found, part.activations[place])
+        ordinary = [number for number, unit in enumerate(found) if not unit.special]
         decile, kind = int(part.deciles[place]), part.kinds[place]
         example = Example(vocabulary.text(tokens), int(part.starts[place]), role, kind, decile, role == "test")
-        spelt = [vocabulary.strings[token] for token in tokens[ordinary]]
-        yield Shown(item, example, ordinary, spelt, part.activations[place, ordinary])
+        yield Shown(item, example, len(tokens), [found[number] for number in ordinary], true[ordinary])
 
 
 def _verdict(one: Shown, found: Simulated) -> dict[str, Any]:
-    """The row of a window: its mean prediction and, for every token, the prediction; none for a special token."""
+    """The row of a window: its mean prediction and, for every token, that of its unit; none for a special token."""
     if found.values is None:
         return verdict(one.item, one.example, reason=found.reason, request=found.request)
-    predicted = iter(found.values)
-    values = [float(next(predicted)) if is_ordinary else None for is_ordinary in one.ordinary]
+    values: list[float | None] = [None] * one.length
+    for unit, value in zip(one.units, found.values, strict=True):
+        values[unit.begin : unit.end] = [float(value)] * (unit.end - unit.begin)
     mean = float(np.mean(found.values))
     return {**verdict(one.item, one.example, value=mean, request=found.request), "values": values}
 
@@ -164,20 +173,20 @@ def _one_by_one(model: llm.Model, shown: Iterable[Shown]) -> Iterator[tuple[Show
     system = PROMPT.read_text("utf-8")
     # The model draws as many windows ahead as it needs; tee holds those until their answers come.
     shown, ahead = tee(shown)
-    answers = model.answer(_request(one, system) for one in ahead if one.tokens)
+    answers = model.answer(_request(one, system) for one in ahead if one.units)
     for one in shown:
-        if not one.tokens:
+        if not one.units:
             yield one, Simulated(None, NO_TEXT)
             continue
         answer = next(answers)
-        found = strengths.read(answer.content, len(one.tokens))
+        found = strengths.read(answer.content, len(one.units))
         key = answer.key or _request(one, system).key
         yield one, Simulated(found.values, answer.reason or found.reason, key, answer.model)
 
 
 def _request(one: Shown, system: str) -> Request:
-    n = len(one.tokens)
-    lines = [f"{key}: {quoted(token)}" for key, token in zip(strengths.keys(n), one.tokens, strict=True)]
+    n = len(one.units)
+    lines = [f"{key}: {quoted(text)}" for key, text in zip(strengths.keys(n), one.texts, strict=True)]
     user = f"Explanation: {quoted(one.item.text)}\n\nTokens:\n" + "\n".join(lines)
     return Request((Message("system", system), Message("user", user)), strengths.schema(n))
 
@@ -189,8 +198,8 @@ def _at_once(model: Any, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simula
     local = model.local()
     for _, group in groupby(shown, key=lambda one: (one.item.control, one.item.examples.latent)):
         ones = list(group)
-        for one, found in zip(ones, expected(local, ones[0].item.text, [one.tokens for one in ones]), strict=True):
-            if not one.tokens:
+        for one, found in zip(ones, expected(local, ones[0].item.text, [one.texts for one in ones]), strict=True):
+            if not one.units:
                 yield one, Simulated(None, NO_TEXT)
             elif isinstance(found, str):
                 yield one, Simulated(None, found)

@@ -11,6 +11,8 @@ from stages.errors import GlossaError
 from stages.params import Coder, InstalledDocs, LocalText, Params, Subject, TokenIds
 
 TOKENIZER = ("added_tokens", "merges", "sentencepiece", "special_tokens", "spiece", "tekken", "tokenizer", "vocab")
+TEMPLATE = "chat_template"
+"""How the files of a tokenizer begin, and that of its chat template."""
 CONFIG = "config.json"
 CODE = Path("stages")
 
@@ -32,12 +34,19 @@ def corpus(p: Params) -> Iterator[Path]:
             yield paths.CONSTRAINTS
         case LocalText(path=path) | TokenIds(path=path):
             yield Path(path)
+    chat = getattr(p.corpus, "chat", None)
+    if isinstance(chat, str):
+        yield Path(chat)
+    names: tuple[str, ...] = TOKENIZER
+    if chat is True:
+        names += (TEMPLATE,)
+    if isinstance(p.corpus, TokenIds):
+        names += (CONFIG,)
     for folder in subject(p.subject):
         if file := gguf.find(str(folder)):
             yield file
             continue
-        begins = (*TOKENIZER, CONFIG) if isinstance(p.corpus, TokenIds) else TOKENIZER
-        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(begins))
+        yield from sorted(file for file in folder.iterdir() if file.is_file() and file.name.startswith(names))
 
 
 def weights(p: Params, coder: str) -> list[Path]:

@@ -17,10 +17,11 @@ from stages.cli import main
 from stages.llm import canonical
 from stages.machine import runtime
 from stages.scorers import table
-from tests.llm import small_models
-from tests.llm.asking import JUDGE, runtime_yaml
+from tests.llm import asking, small_models
+from tests.llm.asking import runtime_yaml
 from tests.llm.scripted_server import Action, Asked, Server, completion, good
 
+JUDGE = {**asking.JUDGE, "system": "turn"}  # which nobody can find out who asks no server
 OUT = paths.scores("one", "pattern", "detection")
 SCORE = ("score", "one", "pattern", "detection")
 

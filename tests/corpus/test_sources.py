@@ -39,7 +39,7 @@ def test_a_data_set_of_the_hub_is_read_at_its_commit(monkeypatch: pytest.MonkeyP
     shape = {"context_length": 32, "tokens": 64}
     section = params.HubDataset(source="hub", path="some/texts", revision="main", **shape)
     monkeypatch.setattr(hub, "pin", lambda path, revision: f"commit of {revision} of {path}")
-    monkeypatch.setattr(hub, "read", lambda path, name, split, revision, field: iter([revision]))
+    monkeypatch.setattr(hub, "read", lambda path, name, split, revision, field, is_chat: iter([revision]))
     assert commit(section) == "commit of main of some/texts"
     assert [*documents(section, commit(section)), *documents(section)] == ["commit of main of some/texts", "main"]
     assert commit(params.LocalText(source="text", path="texts", **shape)) is None

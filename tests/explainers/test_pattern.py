@@ -91,6 +91,12 @@ def test_look_names_words_parts_and_surroundings() -> None:
     assert code[1].places == ("code examples",)
     assert code[5].places == ()
     assert code[8].places == ("web addresses",)
+    turn = look(["<|im_start|>", "user", "\n", "Hi", "<|im_end|>"])
+    assert [(sight.piece, sight.word, sight.before) for sight in turn[:2]] == [
+        ("<|im_start|>", "<|im_start|>", ""),
+        ("user", "user", "<|im_start|>"),
+    ]
+    assert turn[4].piece == "<|im_end|>"
     assert look([]) == []
     assert look(["", "\n", "   "])[0].before == ""
 

@@ -17,7 +17,8 @@ from stages import params, registry
 from stages.cli import main
 from stages.foresight.pending import Pending
 from stages.wiring.coder import stage_of
-from tests.llm.asking import JUDGE, runtime_yaml
+from tests.llm import asking
+from tests.llm.asking import runtime_yaml
 from tests.llm.scripted_server import Asked, Server
 
 SAMPLING = {
@@ -30,6 +31,7 @@ SAMPLING = {
 }
 ASKING_NOBODY = {"imported", "none", "pattern"}
 COMPUTING = {"embedding", "intervention", "pmi", "surprisal"}
+JUDGE = {**asking.JUDGE, "system": "user"}
 """Kinds of scorers that embed, or compute with a model in this process."""
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,8 +21,8 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.chdir(tmp_path)
     with ExitStack() as stack:
 
-        def start(script: Script = good, **options: Any) -> Server:
-            server = stack.enter_context(Server(script))
+        def start(script: Script = good, tls: ssl.SSLContext | None = None, **options: Any) -> Server:
+            server = stack.enter_context(Server(script, tls))
             runtime_yaml(server.url, **options)
             return server
 
@@ -32,7 +33,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
 def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trusts every server, so that a test counts its own calls only."""
 
-    async def trust(*_: object) -> None:
-        return None
+    async def trust(*_: object) -> probe.Found:
+        return probe.Found(True, 5, True, True, None, True, system=True, came="", unread=None)
 
     monkeypatch.setattr(probe, "check", trust)

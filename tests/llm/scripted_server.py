@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -37,6 +38,8 @@ class Asked(NamedTuple):
     n: int
     """How often it came, this time included."""
     headers: dict[str, str]
+    path: str = ""
+    """With what stands behind its ``?``."""
 
 
 Script = Callable[[Asked], Action]
@@ -151,8 +154,8 @@ def faulty(latency: float = 0.0, busy: float = 0.0, malformed: float = 0.0, spre
 class Server:
     """The server in a thread of its own, from ``with`` on."""
 
-    def __init__(self, script: Script = good):
-        self.script = script
+    def __init__(self, script: Script = good, tls: ssl.SSLContext | None = None):
+        self.script, self.tls = script, tls
         self.calls: list[Asked] = []
         self.counts: Counter[str] = Counter()
         self.in_flight = self.most_in_flight = 0
@@ -161,14 +164,15 @@ class Server:
 
     async def listen(self, port: int = 0) -> asyncio.Server:
         """Begins to listen."""
-        server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), "127.0.0.1", port)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", port, ssl=self.tls)
         self.port = server.sockets[0].getsockname()[1]
         return server
 
     @property
     def url(self) -> str:
         """What belongs into ``base_url``."""
-        return f"http://127.0.0.1:{self.port}/v1"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}/v1"
 
     def __enter__(self) -> Server:
         self._listening = self._loop.run_until_complete(self.listen())
@@ -221,7 +225,7 @@ class _Connection(asyncio.Protocol):
             return
         digest = hashlib.sha256(body).hexdigest()
         server.counts[digest] += 1
-        asked = Asked(digest, json.loads(body), server.counts[digest], headers)
+        asked = Asked(digest, json.loads(body), server.counts[digest], headers, first.split(" ")[1])
         server.calls.append(asked)
         server.in_flight += 1
         server.most_in_flight = max(server.in_flight, server.most_in_flight)

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.usefixtures("unprobed")
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "FIRST_WAIT", 0.01)
     monkeypatch.setattr("stages.llm.calls.FIRST_CONTACT_SECONDS", 0.5)
+    monkeypatch.setattr("stages.llm.broken.LOOK_SECONDS", 0.1)
 
 
 def first(action: Action) -> Script:

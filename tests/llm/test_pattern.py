@@ -35,6 +35,10 @@ from stages.llm.request import Message, Request
         ('Fires on "\\u00a0".', "10\u00a0000", True),
         ('Fires on "\\u00a0".', "10 000", False),
         ('Fires on "\\\\" after "a".', "a \\ b", True),
+        ('Fires on "<|im_start|>".', "<|im_start|>user\nHi", True),
+        ('Fires on "<|im_start|>".', "<|im_end|>", False),
+        ('Fires on "user" after "<|im_start|>".', "<|im_start|>user\nHi", True),
+        ('Fires on "user" after "<|im_start|>".', "a user", False),
         ("", "anything", False),
     ],
 )

@@ -133,7 +133,7 @@ def test_it_is_in_no_file_and_no_stream_after_a_crash(tmp_path: Path, ending: st
         printed, _ = process.communicate(timeout=60)
     assert process.returncode != 0
     assert len(server.calls) >= 30
-    said = {"interrupt": b"KeyboardInterrupt", "fault": b"GlossaError", "crash": b"StopIteration", "kill": b""}[ending]
+    said = {"interrupt": b"KeyboardInterrupt", "fault": b"RefusedError", "crash": b"StopIteration", "kill": b""}[ending]
     assert said in printed
     assert b"canary" not in printed
     assert b"canary" not in everything(workplace)

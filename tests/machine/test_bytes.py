@@ -42,7 +42,7 @@ KNOBS: dict[str, dict[str, object]] = {
     "elsewhere": {
         "scratch": "somewhere/else",
         "device": "cpu",
-        "endpoints": {"lab": {"base_url": "http://127.0.0.1:1/v1"}},
+        "endpoints": {"lab": {"base_url": "https://127.0.0.1:1/v1", "headers": {"x": "y"}, "ca_bundle": "none.pem"}},
     },
 }
 

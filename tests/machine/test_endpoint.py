@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 from stages.errors import GlossaError
 from stages.machine import runtime
+from stages.machine.access import Access, Proxy
 from stages.machine.endpoint import Endpoint
 from stages.params import parse
 
@@ -88,3 +90,75 @@ def test_runtime_yaml_holds_endpoints(tmp_path: Path) -> None:
     path.write_text(f"endpoints:\n  lab: {{base_url: {LOCAL}, timeout: 5, budget: {{dollars: 2}}}}\n")
     lab = runtime.load(path).endpoints["lab"]
     assert (lab.timeout, lab.budget.dollars, lab.budget.calls) == (5, 2, None)
+
+
+def test_what_is_sent_along_is_filled_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_KEY", "secret")
+    monkeypatch.setenv("LAB_PROXY", "http://me:pass%40word@proxy.x.org:3128/")
+    endpoint = read(
+        base_url=LOCAL.replace("http:", "https:"),
+        api_key_env="LAB_KEY",
+        headers={"x-plain": "one $$5", "x-auth": "Basic ${LAB_KEY}=", "x-n": 3},
+        query={"api-version": datetime.date(2024, 10, 21), "key": "$LAB_KEY"},
+        proxy="$LAB_PROXY",
+    )
+    found = endpoint.filled("lab")
+    assert found.headers == {
+        "x-plain": "one $5",
+        "x-auth": "Basic secret=",
+        "x-n": "3",
+        "Authorization": "Bearer secret",
+    }
+    assert found.query == {"api-version": "2024-10-21", "key": "secret"}
+    assert found.proxy == Proxy("http://proxy.x.org:3128", "Basic bWU6cGFzc0B3b3Jk")
+    assert {"secret", "pass%40word", "pass@word", "bWU6cGFzc0B3b3Jk"} < set(found.secrets)
+    assert "secret" not in repr(endpoint)
+    assert read(base_url=LOCAL).filled("lab") == Access({}, {}, None, ())
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (
+            {"headers": {"content-length": "1"}},
+            "'content-length' is one that says how questions are sent; leave it out",
+        ),
+        ({"headers": {"Proxy-Authorization": "$X"}}, "is one that says how questions are sent"),
+        ({"headers": {"a b": "1"}}, "'a b' is none; leave it out"),
+        ({"headers": {"x": "$key"}}, "the header x of an endpoint should name an environment variable in capitals"),
+        ({"headers": {"x": "5$"}}, "or spell a dollar as $$"),
+        ({"headers": {"x": "${A B}"}}, "should name an environment variable in capitals"),
+        ({"headers": {"x": True}}, "endpoints.lab.headers.x should be a valid string, found True"),
+        ({"query": {"v": 2024.1}}, "endpoints.lab.query.v should be a valid string, found 2024.1"),
+        ({"api_key_env": "K", "headers": {"authorization": "Basic $X"}}, "leave one of them out"),
+        ({"proxy": "socks5://x:1"}, "endpoints.lab.proxy should be the address of an HTTP proxy, such as"),
+        ({"proxy": "http://x:1/a?b"}, "endpoints.lab.proxy should be the address of an HTTP proxy, such as"),
+        (
+            {"proxy": "http://x:1"},
+            "has an address without TLS, so its proxy sees all; use https, or set insecure: true",
+        ),
+        ({"base_url": "https://x/v1?api-version=1"}, "what stands behind a ? belongs into query"),
+    ],
+)
+def test_a_mistake_in_what_is_sent_along_is_named(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(GlossaError) as caught:
+        read(**{"base_url": LOCAL, **values})
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "instead"),
+    [
+        ({"headers": {"api-key": "canary"}}, "api-key: $LAB_KEY"),
+        ({"headers": {"Authorization": "Bearer canary"}}, "Authorization: $LAB_KEY"),
+        ({"headers": {"Ocp-Apim-Subscription-Key": "canary"}}, "$LAB_KEY"),
+        ({"headers": {"x-gateway-token": "canary"}}, "$LAB_KEY"),
+        ({"query": {"apikey": "canary"}}, "apikey: $LAB_KEY"),
+        ({"proxy": "http://me:canary@proxy:1"}, "proxy: $LAB_PROXY"),
+    ],
+)
+def test_a_secret_belongs_into_the_environment_and_is_not_shown(values: dict[str, Any], instead: str) -> None:
+    with pytest.raises(GlossaError) as caught:
+        read(**{"base_url": LOCAL, **values})
+    assert "canary" not in str(caught.value)
+    assert instead in str(caught.value)

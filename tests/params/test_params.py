@@ -76,6 +76,8 @@ PRECISION = "cache.precision should be exact, bf16 or the number of mantissa bit
         ("tokens: 3_200", "tokens: 5e5", "corpus.tokens should be a valid integer, found 500000.0"),
         ("tokens: 3_200", "tokens: true", "corpus.tokens should be a valid integer, found True"),
         ("path: texts", "path: 3", "corpus.path should be a valid string, found 3"),
+        ("path: texts", "path: texts, chat: 3", "corpus.chat should be true, false or the path of a chat template, found 3"),
+        ("path: texts", "path: texts, chat: true", "corpus should have no chat, as files of text hold no messages; use source"),
         ("{model: subject}", "subject", "subject should be a mapping of keys to values, found 'subject'"),
         ("{path: coders/one, hookpoint: layers.0}", "5", "coders.one should be a mapping of keys to values, found 5"),
         ("{random: 10}", "{random: 1.0}", "sampling.test.negatives.random should be a valid integer, found 1.0"),
@@ -269,6 +271,22 @@ def test_anchors_resolve_so_that_every_entry_holds_all_it_depends_on(load: Load)
 def test_the_source_decides_which_keys_the_corpus_has(load: Load, corpus: str, kind: type) -> None:
     old = "{source: text, path: texts, context_length: 32, tokens: 3_200, bos: <|end|>}"
     assert isinstance(load(changed(old, corpus)).corpus, kind)
+
+
+@pytest.mark.parametrize(
+    ("written", "chat"),
+    [
+        ("", None),
+        (", chat: null", None),
+        (", chat: false", None),
+        (", chat: true", True),
+        (", chat: a.jinja", "a.jinja"),
+    ],
+)
+def test_a_corpus_is_a_chat_if_it_says_so(load: Load, written: str, chat: bool | str | None) -> None:
+    found = load(changed("source: text, path: texts", f"source: jsonl, path: texts{written}")).corpus
+    assert isinstance(found, params.LocalText)
+    assert found.chat == chat
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,12 @@ CONFIGS = {
             Column("position", pa.int32(), "column of the first token in that row"),
             Column("start", pa.int64(), "row * context length + position; unique for a latent"),
             Column("max", pa.float32(), "the largest activation"),
-            Column("tokens", STRINGS, "the tokens; a piece of a character shows as U+FFFD"),
+            Column("text", pa.string(), "what the tokens spell; a document ends in a line break"),
+            Column(
+                "tokens",
+                STRINGS,
+                "the tokens; a character that several spell stands at the first of them, the others are empty; one that the window cuts is U+FFFD",
+            ),
             Column("token_ids", IDS, "the same as the tokenizer numbers them"),
             Column("activations", FLOATS, "one for every token; 0 where the latent is silent"),
         ),

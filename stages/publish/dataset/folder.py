@@ -12,7 +12,7 @@ from stages.publish.dataset.croissant import croissant
 from stages.publish.dataset.facts import facts
 from stages.publish.results import Results
 
-SCHEMA, VERSION = "glossa/dataset", 1
+SCHEMA, VERSION = "glossa/dataset", 2
 
 
 def write(folder: Path, p: Params, found: Results) -> None:

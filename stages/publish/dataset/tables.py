@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from stages import paths, plan
 from stages.corpus.tokens import Tokens
+from stages.corpus.units import at_first, units
 from stages.errors import GlossaError, said
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
@@ -117,7 +118,10 @@ class _Corpus:
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
         self._flat = tokens.matrix.reshape(-1)
-        self._strings = pa.array(tokens.vocabulary.strings, pa.string())
+        vocabulary = tokens.vocabulary
+        self._strings = np.array(vocabulary.strings, object)
+        whole = [text.encode() == piece for text, piece in zip(vocabulary.strings, vocabulary.spellings, strict=True)]
+        self._is_part = ~(np.array(whole, bool) | vocabulary.special)
         self._documents = tokens.documents["name"].combine_chunks()
         self._starts = tokens.documents["start"].to_numpy()
 
@@ -128,7 +132,10 @@ class _Corpus:
         activations = np.zeros(places.shape, np.float32)
         activations[found.is_valid().to_numpy(zero_copy_only=False)] = found.flatten().to_numpy().reshape(-1, window)
         strongest = starts + activations.argmax(axis=1)
-        ids = pa.array(self._flat[places].reshape(-1), pa.int32())
+        ids = self._flat[places]
+        shown = self._strings[ids]
+        for place in np.flatnonzero(self._is_part[ids].any(axis=1)).tolist():
+            shown[place] = at_first(units(ids[place].tolist(), self.tokens.vocabulary), window)
         ends = pa.array(np.arange(len(starts) + 1) * window, pa.int32())
         row, position = np.divmod(starts, self.tokens.context_length)
         return {
@@ -136,8 +143,9 @@ class _Corpus:
             "document": self._documents.take(np.maximum(np.searchsorted(self._starts, strongest, side="right") - 1, 0)),
             "row": pa.array(row, pa.int64()),
             "position": pa.array(position, pa.int32()),
-            "tokens": pa.ListArray.from_arrays(ends, self._strings.take(ids)),
-            "token_ids": pa.ListArray.from_arrays(ends, ids),
+            "text": pa.array(map(self.tokens.vocabulary.text, ids.tolist()), pa.string()),
+            "tokens": pa.ListArray.from_arrays(ends, pa.array(shown.reshape(-1), pa.string())),
+            "token_ids": pa.ListArray.from_arrays(ends, pa.array(ids.reshape(-1), pa.int32())),
             "activations": pa.ListArray.from_arrays(ends, pa.array(activations.reshape(-1), pa.float32())),
         }
 

@@ -1,7 +1,8 @@
 """``delphi``: the results folder of EleutherAI/delphi, one for every coder and explainer.
 
 ``explanations/<module>_latent<i>.txt`` is a JSON string, ``scores/<scorer>/<module>_latent<i>.txt`` a list of JSON objects,
-one for every judged example, as delphi/log/result_analysis.py reads them. Its quantiles count from 0, the strongest.
+one for every judged example, as delphi/log/result_analysis.py reads them. Its quantiles count from 0, the strongest. Tokens that
+only together spell a character (``corpus.units``) are one of ``str_tokens``, with the largest of their activations.
 """
 
 from __future__ import annotations
@@ -12,10 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from stages import paths
 from stages.corpus.tokens import Tokens
+from stages.corpus.units import largest, units
 from stages.examples.table import Examples, LatentExamples
 from stages.explainers.table import texts
 from stages.outputs import dumps
@@ -81,14 +85,12 @@ def _items(
         yield example.latent, found
 
 
-def _windows(example: LatentExamples) -> dict[int, tuple[list[int], list[float]]]:
+def _windows(example: LatentExamples) -> dict[int, tuple[list[int], NDArray[np.float32]]]:
     """{start: (tokens, activations)} of the windows held out."""
     return {
         start: (ids, values)
         for part in (example.test, example.negative)
-        for start, ids, values in zip(
-            part.starts.tolist(), part.tokens.tolist(), part.activations.tolist(), strict=True
-        )
+        for start, ids, values in zip(part.starts.tolist(), part.tokens.tolist(), part.activations, strict=True)
     }
 
 
@@ -96,11 +98,13 @@ def _distance(row: dict[str, Any]) -> int:
     return row["decile"] - 1  # of a silent window 0, and so -1, as delphi has it
 
 
-def _classified(row: dict[str, Any], ids: list[int], activations: list[float], tokens: Tokens) -> dict[str, Any]:
-    predicted = row["predicted"]
+def _classified(
+    row: dict[str, Any], ids: list[int], activations: NDArray[np.float32], tokens: Tokens
+) -> dict[str, Any]:
+    predicted, shown = row["predicted"], units(ids, tokens.vocabulary)
     return {
-        "str_tokens": [tokens.vocabulary.strings[token] for token in ids],
-        "activations": activations,
+        "str_tokens": [unit.text for unit in shown],
+        "activations": largest(shown, activations).tolist(),
         "distance": _distance(row),
         "activating": row["active"],
         "prediction": predicted,
@@ -109,7 +113,7 @@ def _classified(row: dict[str, Any], ids: list[int], activations: list[float], t
     }
 
 
-def _embedded(row: dict[str, Any], ids: list[int], activations: list[float], tokens: Tokens) -> dict[str, Any]:
+def _embedded(row: dict[str, Any], ids: list[int], activations: NDArray[np.float32], tokens: Tokens) -> dict[str, Any]:
     return {"text": tokens.vocabulary.text(ids), "distance": _distance(row), "similarity": row["value"]}
 
 

@@ -1,7 +1,8 @@
 """``neuronpedia``: the files that Neuronpedia imports in bulk, ``<model>/<source>/`` for every coder.
 
 A line has all the keys of its table that we know, the same in every line, because the importer takes its columns from the
-first; columns that it fills itself (``createdAt``) are left out. Records belong to Neuronpedia's default user.
+first; columns that it fills itself (``createdAt``) are left out. Records belong to Neuronpedia's default user. Tokens that only
+together spell a character (``corpus.units``) are one token there, with the largest of their activations, so that tokens can be read.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import gzip
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages import __version__, gguf
 from stages.corpus.tokens import Tokens, Vocabulary
+from stages.corpus.units import largest, units
 from stages.examples.table import Examples, LatentExamples
 from stages.params import Coder, Params
 from stages.publish import results
@@ -44,7 +46,9 @@ class Snippet(NamedTuple):
     """A window in which a latent fires."""
 
     tokens: list[str]
+    """What its units show."""
     values: list[float]
+    """The activation on each."""
     start: int
     decile: int
     bounds: tuple[float, float]
@@ -105,29 +109,32 @@ def batches(examples: Examples, n: int) -> Iterator[list[LatentExamples]]:
 def snippets(example: LatentExamples, vocabulary: Vocabulary) -> list[Snippet]:
     """Returns the windows in which a latent fires, train and test, the strongest first."""
     found = [
-        (max(values), start, decile, ids, values)
+        (float(values.max()), start, decile, ids, values)
         for part in (example.train, example.test)
         for start, decile, ids, values in zip(
-            part.starts.tolist(), part.deciles.tolist(), part.tokens.tolist(), part.activations.tolist(), strict=True
+            part.starts.tolist(), part.deciles.tolist(), part.tokens.tolist(), part.activations, strict=True
         )
     ]
     maxima: dict[int, list[float]] = {}
-    for largest, _, decile, _, _ in found:
-        maxima.setdefault(decile, []).append(largest)
-    return [
-        Snippet(spelled(ids, vocabulary), values, start, decile, (min(maxima[decile]), max(maxima[decile])))
-        for _, start, decile, ids, values in sorted(found, key=lambda window: (-window[0], window[1]))
-    ]
+    for strongest, _, decile, _, _ in found:
+        maxima.setdefault(decile, []).append(strongest)
+    snippets = []
+    for _, start, decile, ids, values in sorted(found, key=lambda window: (-window[0], window[1])):
+        shown = units(ids, vocabulary)
+        texts, bounds = spelled(unit.text for unit in shown), (min(maxima[decile]), max(maxima[decile]))
+        snippets.append(Snippet(texts, largest(shown, values).tolist(), start, decile, bounds))
+    return snippets
 
 
-def spelled(ids: list[int], vocabulary: Vocabulary) -> list[str]:
+def spelled(texts: Iterable[str]) -> list[str]:
     """Tokens as text that a database of theirs can hold: no NUL, none empty."""
-    return [vocabulary.strings[token].replace("\0", "␀") or "∅" for token in ids]
+    return [text.replace("\0", "␀") or "∅" for text in texts]
 
 
 def logits(facts: dict[str, Any], side: str, vocabulary: Vocabulary) -> tuple[list[str], list[float]]:
     """The output tokens that a latent promotes (``top``) or suppresses (``bottom``) most, and how much."""
-    return spelled(facts[f"{side}_tokens"] or [], vocabulary), facts[f"{side}_values"] or []
+    names = spelled(vocabulary.strings[token] for token in facts[f"{side}_tokens"] or [])
+    return names, facts[f"{side}_values"] or []
 
 
 def _feature(example: LatentExamples, coder: CoderResults, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -160,7 +167,7 @@ def _feature(example: LatentExamples, coder: CoderResults, source: Source, vocab
 
 def _activations(example: LatentExamples, source: Source, tokens: Tokens, p: Params) -> Iterator[dict[str, Any]]:
     for rank, snippet in enumerate(snippets(example, tokens.vocabulary)):
-        largest = max(snippet.values)
+        strongest = max(snippet.values)
         low, high, share = (-1, -1, -1) if rank < TOP else (*snippet.bounds, 0.1)
         yield {
             "id": _cuid(*source, "activation", example.latent, snippet.start),
@@ -169,8 +176,8 @@ def _activations(example: LatentExamples, source: Source, tokens: Tokens, p: Par
             "index": str(example.latent),
             "tokens": snippet.tokens,
             "values": snippet.values,
-            "maxValue": largest,
-            "maxValueTokenIndex": snippet.values.index(largest),
+            "maxValue": strongest,
+            "maxValueTokenIndex": snippet.values.index(strongest),
             "minValue": min(snippet.values),
             "creatorId": CREATOR,
             "dataIndex": str(snippet.start),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
-
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.corpus.tokens import Vocabulary
+from stages.corpus.units import joined
 from stages.publish.site.digits import short
 from stages.publish.text import visible
 
@@ -68,12 +67,9 @@ class Spelling:
     def _characters(self, run: tuple[int, ...]) -> list[str]:
         """What consecutive tokens that hold pieces of characters show."""
         if run not in self._joined:
-            decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            texts, first, text = [""] * len(run), 0, ""
-            for place, token in enumerate(run):
-                text += decoder.decode(self._spellings[token], final=place == len(run) - 1)
-                if not decoder.getstate()[0]:
-                    texts[first], first, text = visible(text), place + 1, ""
+            texts = [""] * len(run)
+            for begin, _, text in joined([self._spellings[token] for token in run]):
+                texts[begin] = visible(text)
             self._joined[run] = texts
         return self._joined[run]
 

@@ -60,11 +60,14 @@ def test_examples_say_where_they_stand_and_what_they_hold(dataset: Path) -> None
     strongest = found[2, 0]
     assert strongest["tokens"] == [" cat", "</script>", " a", " a"]
     assert strongest["token_ids"] == [1, 2, 9, 9]
+    assert found[2, 4]["tokens"][-1] == "<end>"
+    assert found[2, 4]["text"] == " a\n\u202e\n", "a document ends in a line break"
     assert strongest["activations"] == [8.0, 0.0, 0.0, 0.0]
     assert (strongest["role"], strongest["kind"], strongest["document"]) == ("train", None, "first")
     pieces = found[2, 12]
     assert (pieces["row"], pieces["position"]) == (1, 4)
-    assert pieces["tokens"] == [" a", "\ufffd", "\ufffd", " a"]
+    assert pieces["tokens"] == [" a", "\u00e9", "", " a"]
+    assert pieces["text"] == " a\u00e9 a"
     silent = found[7, 28]
     assert (silent["role"], silent["kind"], silent["document"]) == ("test", "random", "second <b>")
     assert silent["activations"] == [0.0] * 4

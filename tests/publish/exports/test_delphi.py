@@ -5,11 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stages import params
+from stages.corpus.tokens import Tokens
+from stages.publish.exports import delphi
 from stages.publish.exports.delphi import scorer_names
-from tests.publish.furnished import HOSTILE
+from tests.publish.furnished import E1, E2, HOSTILE, A
 
 CLASSIFIED = {
     "str_tokens": list,
@@ -58,6 +61,13 @@ def test_scores_are_read_as_delphi_reads_them(export: Callable[..., Path]) -> No
         "correct": True,
     }
     assert (two["distance"], two["activating"], two["prediction"], two["correct"]) == (-1, False, None, None)
+
+
+def test_characters_of_several_tokens_are_one_token(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shared)
+    row = {"predicted": True, "active": True, "value": None, "decile": 1}
+    item = delphi._classified(row, [A, E1, E2, 0], np.array([0, 1, 5, 0], np.float32), Tokens.open())
+    assert (item["str_tokens"], item["activations"]) == ([" a", "\u00e9", "<end>"], [0.0, 5.0, 0.0])
 
 
 def test_run_config_names_what_was_explained(export: Callable[..., Path]) -> None:

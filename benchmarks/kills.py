@@ -1,0 +1,240 @@
+"""The pipeline, killed with SIGKILL again and again: ``python -m benchmarks.kills [--kills 60] [--seed 0]``.
+
+`dvc repro` runs on the toy, cut down, with a scripted server as explainer and judge: once undisturbed, and once killed at moments drawn at
+random, each time either DVC with all that it started, or DVC alone, or the command of the stage alone, and begun anew. Where a kill has left
+dvc.lock unreadable, what is left of it is what `glossa wire` makes of it. Prints where the kills hit, how many outputs differ in the end (there must be none), and how
+many answers were paid twice that no kill had cut off (none).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from ruamel.yaml import YAML
+
+from stages.llm.journal import Journal
+from tests.test_end_to_end import BIN, clone, outs
+
+ROOT = Path(__file__).resolve().parent.parent
+HOW = ("all", "DVC alone", "stage alone")
+LONGEST = 8.0
+"""Seconds until a kill at most; a stage takes about half of that."""
+
+
+class Came(NamedTuple):
+    """What a killed run came to."""
+
+    kills: Counter[tuple[str, str]]
+    """By what ran, and what was killed."""
+    locks: int
+    """Kills that left a dvc.lock which can't be read."""
+    differ: list[str]
+    """Outputs that are not those of the undisturbed run."""
+    twice: int
+    """Calls beyond the first for a question, less those that a kill may have cut off."""
+    cut: int
+    """Calls that were under way at a kill."""
+
+
+@contextmanager
+def served(latency: float) -> Iterator[str]:
+    """A server in a process of its own, which answers after so many seconds."""
+    command = [sys.executable, "-m", "tests.llm.scripted_server", f"--latency={latency}"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        finally:
+            process.kill()
+
+
+def counts(url: str) -> dict[str, int]:
+    """Returns how often the server got each body."""
+    with urllib.request.urlopen(f"{url}/counts") as response:
+        return json.load(response)["counts"]
+
+
+def project(folder: Path, url: str, small: bool) -> Path:
+    """The toy, cut down, explained and judged by the server as well, or in a ``small`` one by it alone."""
+    folder.mkdir()
+    clone(folder)
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    if small:
+        params["explainers"], params["scorers"] = {}, {}
+        del params["coders"]["mlp2"]
+    params["models"] |= {"lab": {"provider": "openai", "endpoint": "lab", "model": "scripted"}}
+    params["explainers"] |= {"default": {"kind": "default", "model": "lab"}}
+    params["scorers"] |= {"detection": {"kind": "detection", "model": "lab", "latents": 4}}
+    yaml.dump(params, folder / "params.yaml")
+    endpoint = {"base_url": f"{url}/v1", "concurrency": 4}
+    (folder / "runtime.yaml").write_text(json.dumps({"endpoints": {"lab": endpoint}}), encoding="utf-8")
+    glossa(folder, "wire")
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """That of a user in ``folder``."""
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(("GLOSSA_", "DVC_"))}
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return {**mine, "PATH": path, "PYTHONPATH": str(folder), "DVC_NO_ANALYTICS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def glossa(folder: Path, *words: str) -> None:
+    """Runs a command of Glossa, which has to succeed."""
+    command = [sys.executable, "-m", "stages", *words]
+    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"glossa {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def repro(folder: Path) -> subprocess.Popen[bytes]:
+    """Starts `dvc repro` in a session of its own."""
+    with (folder / "repro.log").open("ab") as log:
+        return subprocess.Popen(
+            [str(BIN / "dvc"), "repro"],
+            cwd=folder,
+            env=environment(folder),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def whole(folder: Path) -> dict[str, str]:
+    """Runs to the end, and returns the hashes of all outputs."""
+    with repro(folder) as process:
+        if process.wait():
+            raise SystemExit((folder / "repro.log").read_text("utf-8")[-4000:])
+    return outs(folder)
+
+
+def stage_of(process: subprocess.Popen[bytes]) -> tuple[str, psutil.Process | None]:
+    """Returns the kind of stage whose command DVC runs just now, and its process; DVC itself where it runs none."""
+    with_stage = (child for child in psutil.Process(process.pid).children(recursive=True))
+    for child in with_stage:
+        try:
+            words = child.cmdline()
+        except psutil.Error:
+            continue
+        if "glossa" in map(os.path.basename, words[:2]) and "python" in words[0]:
+            return " ".join(words[2:3] + words[-1:] * (words[2:3] == ["score"])), child
+    return "DVC", None
+
+
+def unreadable(folder: Path) -> list[Path]:
+    """Returns the locks that a kill has left in no state that DVC reads."""
+    found = []
+    for path in (folder / "dvc.lock", *folder.glob("pipelines/*/dvc.lock")):
+        try:
+            YAML(typ="safe").load(path)["stages"]
+        except Exception:  # noqa: BLE001 - whatever it is, DVC does not read it
+            found += [path] if path.exists() else []
+    return found
+
+
+def kill(process: subprocess.Popen[bytes], how: str) -> tuple[str, str]:
+    """Kills, waits until nothing of the run is left, and returns what ran and what was killed."""
+    running, child = stage_of(process)
+    how = how if child is not None else "all"
+    if how == "stage alone":
+        assert child is not None
+        child.kill()
+    else:
+        left = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        if how == "all":
+            for one in left:
+                one.kill()
+        psutil.wait_procs(left)  # a stage without its DVC goes on to its end
+    process.wait()
+    return running, how
+
+
+def harried(folder: Path, kills: int, generator: random.Random) -> tuple[Counter[tuple[str, str]], int]:
+    """Kills runs of the project until ``kills`` have hit or it is done; returns what they hit, and how many locks they broke."""
+    hit: Counter[tuple[str, str]] = Counter()
+    broken = 0
+    while hit.total() < kills:
+        process = repro(folder)
+        try:
+            process.wait(generator.uniform(0.5, LONGEST))
+        except subprocess.TimeoutExpired:
+            hit[kill(process, generator.choice(HOW))] += 1
+        else:
+            if not process.returncode:
+                break
+            raise SystemExit((folder / "repro.log").read_text("utf-8")[-4000:])
+        if unreadable(folder):
+            broken += 1
+            glossa(folder, "wire")
+    return hit, broken
+
+
+def race(kills: int, seed: int, latency: float = 0.05, small: bool = False) -> Came:
+    """Compares a run that is killed with one that is not; more than one where one does not take so many kills."""
+    generator = random.Random(seed)
+    with tempfile.TemporaryDirectory() as parent:
+        with served(latency) as url:
+            expected = whole(project(Path(parent, "undisturbed"), url, small))
+        hit: Counter[tuple[str, str]] = Counter()
+        broken = twice = cut = 0
+        differ: set[str] = set()
+        while hit.total() < kills:
+            with served(latency) as url:
+                folder = project(Path(parent, f"killed-{hit.total()}"), url, small)
+                some, locks = harried(folder, kills - hit.total(), generator)
+                found = whole(folder)
+                under_way, again = paid(folder / ".glossa", counts(url))
+            hit, broken = hit + some, broken + locks
+            cut, twice = cut + under_way, twice + again
+            differ |= {path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path)}
+    return Came(hit, broken, sorted(differ), twice, cut)
+
+
+def paid(home: Path, got: dict[str, int]) -> tuple[int, int]:
+    """Returns how many attempts a kill has cut off, and how many calls there were beyond the first and those, as the server has counted."""
+    db = sqlite3.connect(f"file:{home / 'journal.sqlite'}?mode=ro", uri=True)
+    cut = Counter(key for (key,) in db.execute("SELECT key FROM attempt WHERE ended IS NULL"))
+    keys = [key for (key,) in db.execute("SELECT key FROM response")]
+    db.close()
+    with Journal(home / "journal.sqlite") as journal:
+        calls = {key: got[hashlib.sha256(journal[key].request).hexdigest()] for key in keys}
+    return cut.total(), sum(max(0, n - 1 - cut[key]) for key, n in calls.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    started = time.time()
+    came = race(arguments.kills, arguments.seed)
+    print("| running | all killed | DVC alone | stage alone |\n|---|---|---|---|")
+    for running in sorted({running for running, _ in came.kills}):
+        print(f"| {running} | {' | '.join(str(came.kills[running, how]) for how in HOW)} |")
+    print(f"{came.kills.total()} kills in {time.time() - started:.0f} s; {came.locks} left a lock that can't be read")
+    print(f"outputs that differ: {', '.join(came.differ) or 'none'}")
+    print(f"calls under way at a kill: {came.cut}; paid twice without one: {came.twice}")
+    if came.differ or came.twice:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
