@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stages import params, plan
 from stages.corpus import joining
 from stages.corpus.encode import beginning, load_tokenizer, special_tokens
-from stages.corpus.tokens import Vocabulary
+from stages.corpus.tokens import Tokens, Vocabulary
 from stages.corpus.units import at_first, units
 from stages.errors import GlossaError
 from stages.publish.text import visible
@@ -44,7 +44,10 @@ class Tokenizer:
     def __init__(self, p: params.Params) -> None:
         """Loads it; raises GlossaError if it can't be."""
         tokenizer, _ = load_tokenizer(p.subject.model, p.subject.revision)
-        front = beginning(tokenizer, p.corpus.bos, p.subject.model)
+        if isinstance(p.corpus, params.TokenIds):  # whose rows begin as the ids do
+            front = Tokens.open().meta["bos"]
+        else:
+            front = beginning(tokenizer, p.corpus.bos, p.subject.model)
         self._backend = tokenizer.backend_tokenizer
         self._backend.encode_special_tokens = True
         self._backend.no_truncation()

@@ -104,7 +104,7 @@ def test_the_first_so_many_are_the_same_for_everyone() -> None:
             ("one", "--write", "rated"),
             "expected a row of glossa/written version 1 in line 1 of rated, found glossa/rated version 1",
         ),
-        (("one", "--write", "damaged"), "expected a row of glossa/written in line 2 of damaged, but it is damaged"),
+        (("one", "--write", "damaged"), "expected a row of glossa/written in line 2 of damaged, but it is no JSON"),
         (("one", "--write", "other"), "found some about another of that name, 999999999999; choose another file"),
     ],
 )

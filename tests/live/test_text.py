@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from stages import params
+from stages.cli import main
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
 from stages.live.text import Tokenizer, shown
@@ -25,6 +28,20 @@ def tokenizer(folder: Path, bos: str = "<|end|>", skip_first: int | str = "auto"
     values["subject"]["model"], values["corpus"]["bos"] = str(folder), bos
     values["sampling"]["skip_first"] = skip_first
     return Tokenizer(params.Params.model_validate(values))
+
+
+@pytest.mark.parametrize("bos", [None, 0])
+def test_a_text_begins_as_ready_token_ids_do(workplace: Path, bos: int | None) -> None:
+    ids = np.arange(1, 321).reshape(10, 32) % 320
+    ids[:, 0] = ids[:, 0] if bos is None else bos
+    np.save("ids.npy", ids)
+    values = YAML(typ="safe", pure=True).load(PARAMS)
+    del values["corpus"]["bos"]
+    values["corpus"] |= {"source": "tokens", "path": "ids.npy"}
+    Path("params.yaml").write_text(json.dumps(values))
+    assert CliRunner().invoke(main, ["tokenize"]).exit_code == 0
+    row = Tokenizer(params.load()).row("The sea")
+    assert (row.ids[0] == 0) == (bos == 0)
 
 
 def test_a_document_of_the_corpus_becomes_the_row_that_the_corpus_has(at_finished: Path) -> None:
