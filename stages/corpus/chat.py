@@ -11,6 +11,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,12 +66,15 @@ class Chat:
         controls = {one.content: token for token, one in tokens.items()}
         self._names = {control: _named(token) for control, token in controls.items()}
         any_of = "|".join(sorted(map(re.escape, controls), key=len, reverse=True)) or "(?!)"
+        if controls:  # some tokenizers have hundreds, which begin alike
+            any_of = f"(?=[{''.join(sorted({re.escape(control[0]) for control in controls}))}])(?:{any_of})"
         self._control = re.compile(any_of)
         self._begins = re.compile(f"(?=(?:{any_of}))(.)", re.DOTALL)
         self._controls = tuple(controls)
         self._heads = {control[:n] for control in controls for n in range(1, len(control))}
         self._tails = {control[n:] for control in controls for n in range(1, len(control))}
         self._longest = max(map(len, self._heads), default=0)
+        self._short = lru_cache(4096)(self._broken)  # keys and short answers come again and again
         eos = tokenizer.eos_token_id
         self._eos = (eos, _named(eos)) if eos in tokens else None
         self._front = front(tokenizer)
@@ -127,8 +131,13 @@ class Chat:
             return [self._harmless(part) for part in value]
         if not isinstance(value, str):
             return value
+        return self._short(value, is_name) if len(value) < self._longest else self._broken(value, is_name)
+
+    def _broken(self, text: str, is_name: bool) -> str:
         # JSON can spell half a surrogate pair, which is no text that a tokenizer takes.
-        text = self._begins.sub(rf"\1{BREAK}", value.encode("utf-8", "replace").decode().translate(OURS))
+        text = self._begins.sub(
+            lambda found: found[0] + BREAK, text.encode("utf-8", "replace").decode().translate(OURS)
+        )
         sizes = range(1, min(self._longest, len(text)) + 1)
         is_short = 0 < len(text) < self._longest and not is_name
         is_inside = is_short and any(text in control for control in self._controls)

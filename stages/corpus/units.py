@@ -53,6 +53,13 @@ def units(ids: Iterable[int], vocabulary: Vocabulary) -> list[Unit]:
     return found
 
 
+def parts(vocabulary: Vocabulary) -> NDArray[np.bool_]:
+    """Returns [vocabulary] which tokens spell no text on their own: a unit of several tokens is made of such."""
+    pairs = zip(vocabulary.strings, vocabulary.spellings, strict=True)
+    is_text = [bool(spelling) and text.encode() == spelling for text, spelling in pairs]
+    return ~(np.array(is_text, bool) | vocabulary.special)
+
+
 def joined(pieces: Sequence[bytes]) -> Iterator[tuple[int, int, str]]:
     """Yields the units of consecutive pieces of UTF-8: the first of its pieces, the one behind its last, and its text."""
     characters = _characters(b"".join(pieces))

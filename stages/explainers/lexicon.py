@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stages.corpus.lexis import PLACES, look
 from stages.corpus.tokens import Tokens, Vocabulary, identity_of
-from stages.corpus.units import units
+from stages.corpus.units import parts, units
 from stages.machine import runtime
 from stages.machine.kept import Kept
 from stages.machine.progress import bar
@@ -118,8 +118,12 @@ def _look(tokens: Tokens, window: int) -> Seen:
     bit = {name: 1 << place for place, name in enumerate(PLACES)}
     columns = [(names[kind], codes[kind]) for kind in KINDS]  # in the order of a sight's first fields
     position = 0
-    for block in bar("read corpus", unit="window", iterable=blocks.tolist()):
-        texts, shows = _texts(block, vocabulary)
+    has_parts = parts(vocabulary)[blocks].any(axis=1).tolist()
+    for block, is_mixed in zip(bar("read corpus", unit="window", iterable=blocks.tolist()), has_parts, strict=True):
+        if is_mixed:
+            texts, shows = _texts(block, vocabulary)
+        else:  # the rule; faster
+            texts, shows = [piece.decode(errors="replace") for piece in vocabulary.pieces(block)], [True] * window
         for sight, is_shown in zip(look(texts), shows, strict=True):
             if is_shown:
                 for (known, found), value in zip(columns, sight[:4], strict=True):

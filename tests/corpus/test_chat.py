@@ -65,6 +65,18 @@ def test_the_tokens_are_those_that_the_model_is_fed(folder: Path) -> None:
     assert found == ids[: len(found)]
 
 
+@pytest.mark.parametrize("prepend", ["first", "always", "never"])
+def test_sentencepiece_begins_words_where_the_model_would(prepend: str) -> None:
+    from tests.corpus.test_vocabulary import sentencepiece
+
+    loaded = sentencepiece(prepend)
+    loaded.add_special_tokens({"additional_special_tokens": [START, STOP]})
+    loaded.chat_template = CHATML
+    conversation = turns("Is it late?", "Yes, it is.", " Why?", "It rains.")
+    ids = loaded.apply_chat_template(list(conversation), tokenize=True, return_dict=False)
+    assert Chat(loaded, "m", True).encode([Document("c", "", conversation)]) == [ids]
+
+
 @pytest.mark.parametrize(
     "said",
     [

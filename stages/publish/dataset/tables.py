@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from stages import paths, plan
 from stages.corpus.tokens import Tokens
-from stages.corpus.units import at_first, units
+from stages.corpus.units import at_first, parts, units
 from stages.errors import GlossaError, said
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
@@ -118,10 +118,8 @@ class _Corpus:
     def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
         self._flat = tokens.matrix.reshape(-1)
-        vocabulary = tokens.vocabulary
-        self._strings = np.array(vocabulary.strings, object)
-        whole = [text.encode() == piece for text, piece in zip(vocabulary.strings, vocabulary.spellings, strict=True)]
-        self._is_part = ~(np.array(whole, bool) | vocabulary.special)
+        self._strings = np.array(tokens.vocabulary.strings, object)
+        self._is_part = parts(tokens.vocabulary)
         self._documents = tokens.documents["name"].combine_chunks()
         self._starts = tokens.documents["start"].to_numpy()
 

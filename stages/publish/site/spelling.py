@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.corpus.tokens import Vocabulary
-from stages.corpus.units import joined
+from stages.corpus.units import joined, parts
 from stages.publish.site.digits import short
 from stages.publish.text import visible
 
@@ -24,11 +24,7 @@ class Spelling:
             for text, special in zip(vocabulary.strings, vocabulary.special.tolist(), strict=True)
         ]
         """What each shows on its own; a piece of a character as U+FFFD."""
-        whole = [
-            bool(spelling) and ("\ufffd" not in text or text.encode() == spelling)
-            for text, spelling in zip(vocabulary.strings, vocabulary.spellings, strict=True)
-        ]
-        self._is_whole = np.array(whole, bool) | vocabulary.special
+        self._is_part = parts(vocabulary)
         self._joined: dict[tuple[int, ...], list[str]] = {}
 
     def name(self, token: int) -> str:
@@ -52,7 +48,7 @@ class Spelling:
     def _with_characters(self, ids: NDArray[np.int32]) -> tuple[NDArray[np.int64], list[str]]:
         """The ids with pieces of characters replaced by ids behind the vocabulary, and what these show."""
         found = ids.astype(np.int64)
-        pieces = ~self._is_whole[found]
+        pieces = self._is_part[found]
         if not pieces.any():
             return found, []
         edges = np.diff(np.pad(pieces, ((0, 0), (1, 1))).astype(np.int8), axis=1)
