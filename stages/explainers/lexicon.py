@@ -118,7 +118,7 @@ def _look(tokens: Tokens, window: int) -> Seen:
     bit = {name: 1 << place for place, name in enumerate(PLACES)}
     columns = [(names[kind], codes[kind]) for kind in KINDS]  # in the order of a sight's first fields
     position = 0
-    has_parts = parts(vocabulary)[blocks].any(axis=1).tolist()
+    has_parts = np.any(parts(vocabulary)[blocks], axis=1).tolist()
     for block, is_mixed in zip(bar("read corpus", unit="window", iterable=blocks.tolist()), has_parts, strict=True):
         if is_mixed:
             texts, shows = _texts(block, vocabulary)
