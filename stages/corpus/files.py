@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages import given
 from stages.corpus.conversation import document
 from stages.corpus.document import Document
 from stages.errors import GlossaError, nearest, said
@@ -62,20 +62,22 @@ def _text(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Document
 
 
 def _jsonl(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Document]:
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(lines(file), start=1):
         if not line.strip():
             continue
+        where = f"corpus file {file} line {number}"
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            raise GlossaError(f"corpus file {file} should hold JSON on every line, but line {number} is none") from None
-        yield document(f"{name}:{number}", row, field, f"corpus file {file} line {number}", is_chat)
+            row = given.parsed(line)
+        except ValueError as error:
+            raise GlossaError(f"{where} should be JSON, but {error}; correct it") from None
+        yield document(f"{name}:{number}", row, field, where, is_chat)
 
 
-def _lines(file: Path) -> Iterator[bytes]:
+def lines(file: Path) -> Iterator[bytes]:
+    """Yields the lines of a file, which may be compressed."""
     if file.suffix not in COMPRESSED:
-        with file.open("rb") as lines:
-            yield from lines
+        with file.open("rb") as found:
+            yield from found
         return
     import pyarrow as pa
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import given
-from stages.corpus.files import COMPRESSED, _lines
+from stages.corpus.files import COMPRESSED, lines
 from stages.errors import GlossaError, nearest, said
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _of_batches(schema: pa.Schema, batches: Any, file: Path, field: str) -> Foun
 
 
 def _jsonl(file: Path, field: str) -> Found:
-    for number, line in enumerate(_lines(file), start=1):
+    for number, line in enumerate(lines(file), start=1):
         if not line.strip():
             continue
         where = f"corpus file {file} line {number}"

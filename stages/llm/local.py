@@ -175,25 +175,6 @@ class Local:
         self.room.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
         return found
 
-    def read_across(self, heads: Sequence[list[int]], tails: Sequence[list[int]]) -> list[list[NDArray[np.float32]]]:
-        """Returns [heads][tails] the log-probability of every token of each tail behind each head.
-
-        A head is read once, whatever the number of tails: each of them goes on from the keys and values of the heads that are
-        read together.
-        """
-        longest = max(map(len, tails), default=0)
-        for head in heads:
-            self.check_fits(len(head) + max(0, longest - 1))
-        found = [[np.empty(0, np.float32)] * len(tails) for _ in heads]
-
-        def work(places: list[int]) -> None:
-            for number, values in enumerate(self._across([heads[place] for place in places], tails)):
-                for place, of_head in zip(places, values, strict=True):
-                    found[place][number] = of_head
-
-        self.room.in_batches(range(len(heads)), lambda place: len(heads[place]) + longest, work, "read")
-        return found
-
     def generate(
         self,
         prompts: Sequence[list[int]],
@@ -259,35 +240,6 @@ class Local:
             for place, token in row.wanted
         ]
         return self.gathered(logits, wanted, rows)
-
-    def _across(
-        self, heads: Sequence[list[int]], tails: Sequence[list[int]]
-    ) -> Iterator[Iterator[NDArray[np.float32]]]:
-        """Tail by tail, what ``read_across`` returns of heads that go through together."""
-        ids, mask = self._filled(heads)
-        with torch.inference_mode():
-            options = self.only(1) | self._at(mask, ids.shape[1])
-            begun = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **options)
-        kept = begun.get("past_key_values")
-        for tail in tails:
-            rows = [Row.behind(head, tail) for head in heads]
-            if not tail:
-                yield iter([np.empty(0, np.float32)] * len(rows))
-                continue
-            if kept is None:
-                yield self._read(rows)
-                continue
-            logits = begun.logits[:, -1:]
-            if len(tail) > 1:
-                ids = torch.tensor([tail[:-1]], device=self.device).expand(len(rows), -1)
-                whole = torch.cat([mask, torch.ones_like(ids)], 1)
-                options = self._at(whole, ids.shape[1])
-                with torch.inference_mode():
-                    behind = self.model(
-                        input_ids=ids, attention_mask=whole, past_key_values=deepcopy(kept), use_cache=True, **options
-                    )
-                logits = torch.cat([logits, behind.logits], 1)
-            yield self.gathered(logits, [(i, n, t) for i in range(len(rows)) for n, t in enumerate(tail)], rows)
 
     def _at(self, mask: Tensor, last: int) -> dict[str, Tensor]:
         """Which positions the ``last`` columns are, as [rows, columns] ``mask`` says which are tokens, for a model that is told."""

@@ -120,22 +120,23 @@ class _Asking:
                     yield verdict(item, example, value=found - self._alone[item.text])
 
     def _likely(self, texts: Sequence[str], explanations: Sequence[str]) -> list[dict[str, float | str]]:
-        """For every text, log p of each explanation behind it, or why there is none."""
+        """For every text, log p of each explanation behind it, or why there is none; a text goes through the model once for all of them."""
+        from stages.llm import tree
+        from stages.llm.local import Row
+
         heads = [self._local.head(prompt(text)) for text in texts]
         self._check(heads)
-        found: list[dict[str, float | str]] = [{} for _ in heads]
-        fitting: dict[tuple[str, ...], list[int]] = {}
-        for place, head in enumerate(heads):
-            for text in explanations:
-                tail = self._tails[text]
-                reason = self._lacks(head, tail) if tail else NOTHING_SAID
-                if reason is not None:
-                    found[place][text] = reason
-            fitting.setdefault(tuple(text for text in explanations if text not in found[place]), []).append(place)
-        for some, places in fitting.items():
-            read = self._local.read_across([heads[place] for place in places], [self._tails[text] for text in some])
-            for place, values in zip(places, read, strict=True):
-                found[place].update({text: _sum(one) for text, one in zip(some, values, strict=True)})
+        found: list[dict[str, float | str]] = []
+        rows: list[list[Row]] = []
+        for head in heads:
+            reasons = {
+                text: self._lacks(head, tail) if (tail := self._tails[text]) else NOTHING_SAID for text in explanations
+            }
+            found.append({text: reason for text, reason in reasons.items() if reason is not None})
+            rows.append([Row.behind(head, self._tails[text]) for text in explanations if reasons[text] is None])
+        for into, values in zip(found, tree.read(self._local, rows), strict=True):
+            fitting = [text for text in explanations if text not in into]
+            into.update({text: _sum(one) for text, one in zip(fitting, values, strict=True)})
         return found
 
     def _lacks(self, head: list[int], tail: list[int]) -> str | None:

@@ -71,8 +71,8 @@ def test_a_path_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     [
         (b'{"text": "a"}\n{"txt": "b"}\n', "line 2 has no field text; did you mean txt?"),
         (b'{"text": "a"}\n\n{"text": 3}\n', "line 3 should have a string in text, found int"),
-        (b'{"text": "a"}\n{"text": \n', "should hold JSON on every line, but line 2 is none"),
-        (b'{"text": "\xff"}\n', "should hold JSON on every line, but line 1 is none"),
+        (b'{"text": "a"}\n{"text": \n', "line 2 should be JSON, but it is no JSON; correct it"),
+        (b'{"text": "\xff"}\n', "line 1 should be JSON, but it is no JSON; correct it"),
         (b'["text"]\n', "line 1 has no field text; there are none"),
     ],
 )
@@ -134,4 +134,4 @@ def test_a_nested_field_and_a_null_are_read_in_every_kind_of_file(tmp_path: Path
 
 def test_json_without_an_end_of_its_brackets_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("[" * 100_000)
-    assert mistake("jsonl", tmp_path / "a.jsonl").endswith("should hold JSON on every line, but line 1 is none")
+    assert mistake("jsonl", tmp_path / "a.jsonl").endswith("line 1 should be JSON, but it is nested too deeply; correct it")

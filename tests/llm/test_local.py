@@ -87,41 +87,6 @@ def test_a_beginning_that_is_read_once_changes_nothing_in_any_architecture(model
         other.read_behind(head, [Row.behind(head, [1] * 60), Row.behind(head, [1])])
 
 
-@pytest.mark.parametrize("family", families.SPECIAL)
-def test_many_beginnings_with_the_same_ends_are_as_if_each_pair_was_read_alone(model: Local, family: str) -> None:
-    """Beginnings of different lengths go through together, filled up on the left; so do ends of different lengths behind them."""
-    torch_model = families.make(family)
-    generator = np.random.default_rng(0)
-    heads, tails = (
-        [generator.integers(0, families.WORDS, n).tolist() for n in lengths]
-        for lengths in ((9, 30, 1, 14, 14, 2), (4, 1, 0, 17))
-    )
-    for tokens in (1000, 100):
-        found = Local(family, torch_model, model.tokenizer, tokens).read_across(heads, tails)
-        for head, of_head in zip(heads, found, strict=True):
-            for tail, values in zip(tails, of_head, strict=True):
-                row = Row.behind(head, tail)
-                assert values == pytest.approx(
-                    [by_hand(torch_model, head + tail, *one) for one in row.wanted], abs=5e-5
-                )
-
-
-def test_a_beginning_is_read_once_for_all_ends(model: Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = []
-    forward = model.model.forward
-
-    def counted(input_ids: torch.Tensor, **options: Any) -> Any:
-        read.append(tuple(input_ids.shape))
-        return forward(input_ids=input_ids, **options)
-
-    monkeypatch.setattr(model.model, "forward", counted)
-    model.read_across([[5] * 40, [6] * 38], [[7, 8, 9], [3] * 5, [4]])
-    assert read == [(2, 40), (2, 2), (2, 4)]
-    with pytest.raises(GlossaError, match="reads at most 1,024 tokens"):
-        model.read_across([[5] * 1000], [[7], [3] * 26])
-    assert model.read_across([], [[7]]) == []
-
-
 def test_no_continuation_has_no_probabilities(model: Local) -> None:
     ((tokens, found),) = model.log_probabilities(["a"], [""])
     assert (tokens, found.tolist()) == ([], [])

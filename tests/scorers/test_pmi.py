@@ -12,7 +12,7 @@ import pytest
 from stages import llm, scorers
 from stages.errors import GlossaError
 from stages.examples.table import LatentExamples, Windows
-from stages.llm import local
+from stages.llm import local, tree
 from stages.llm.local import Row
 from stages.scorers import Context, Item
 from stages.scorers.pmi import prompt, question
@@ -37,15 +37,20 @@ class Reader(WordModel):
         self.read.append(("alone", len(rows)))
         return [self.likely(head, [token for _, token in row.wanted]) for row in rows]
 
-    def read_across(self, heads: list[list[int]], tails: list[list[int]]) -> list[list[np.ndarray]]:
-        self.read.append(("behind windows", len(heads) * len(tails)))
-        return [[self.likely(head, tail) for tail in tails] for head in heads]
+    def read_trees(self, groups: Sequence[Sequence[Row]]) -> list[list[np.ndarray]]:
+        self.read.append(("behind windows", sum(map(len, groups))))
+        heads = [[row.ids[: row.wanted[0][0]] for row in group] for group in groups]
+        return [
+            [self.likely(head, [token for _, token in row.wanted]) for head, row in zip(of_window, group, strict=True)]
+            for of_window, group in zip(heads, groups, strict=True)
+        ]
 
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
     found = Reader()
     monkeypatch.setattr(llm, "load", lambda key, entry: found)
+    monkeypatch.setattr(tree, "read", Reader.read_trees)
     return found
 
 
