@@ -64,7 +64,11 @@ def spell(
         GlossaError: no joining does.
     """
     _clean_nothing_up(tokenizer)
-    parts = [part for sample in tried for part in _parts(sample, special)]
+    alike, apart = _bare, special
+    if tokenizer.backend_tokenizer.decoder is None:
+        # A word that is not known stands for a text of any spelling, with a space before it or not.
+        alike, apart = _words, {*special, tokenizer.unk_token_id}
+    parts = [part for sample in tried for part in _parts(sample, apart)]
     due = [_read(tokenizer, part) for part in parts]
     first: tuple[str, str] | None = None
     for joining in (AS_SPELT, *_ways(tokenizer)):
@@ -75,7 +79,7 @@ def spell(
             joined = b"".join(spelt[token] for token in part.ids).decode("utf-8", "replace")
             if not part.texts and "\ufffd" in decoded + joined:
                 continue  # cut inside a character, which not all decoders count as one
-            if _bare(joined) not in map(_bare, (decoded, *part.texts)):
+            if alike(joined) not in map(alike, (decoded, *part.texts)):
                 first = first or (joined, decoded)
                 break
         else:
@@ -140,6 +144,11 @@ def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
 def _bare(text: str) -> str:
     """A text without the spaces around it, which decoders drop, and however many marks stand for a broken character."""
     return UNREADABLE.sub("\ufffd", text).strip(" ")
+
+
+def _words(text: str) -> str:
+    """The same with one space between words, for a tokenizer without a decoder: it puts one between all tokens, also beside SentencePiece's mark."""
+    return " ".join(_bare(text.replace("\u2581", " ")).split())
 
 
 def _clean_nothing_up(tokenizer: PreTrainedTokenizerBase) -> None:

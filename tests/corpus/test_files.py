@@ -134,4 +134,6 @@ def test_a_nested_field_and_a_null_are_read_in_every_kind_of_file(tmp_path: Path
 
 def test_json_without_an_end_of_its_brackets_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("[" * 100_000)
-    assert mistake("jsonl", tmp_path / "a.jsonl").endswith("line 1 should be JSON, but it is nested too deeply; correct it")
+    assert mistake("jsonl", tmp_path / "a.jsonl").endswith(
+        "line 1 should be JSON, but it is nested too deeply; correct it"
+    )

@@ -72,6 +72,14 @@ def unigram(folder: Path) -> str:
     return saved(folder, bpe, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
+def marked(folder: Path) -> str:
+    """Words with SentencePiece's mark, some of them unknown, and nothing that decodes the mark."""
+    bpe = Tokenizer(models.WordLevel(unk_token="[UNK]"))
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace()
+    bpe.train_from_iterator(TEXTS[1:], trainers.WordLevelTrainer(special_tokens=["[UNK]"]))
+    return saved(folder, bpe, unk_token="[UNK]")
+
+
 def bytes_(folder: Path, decoder: bool = True) -> str:
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -132,7 +140,7 @@ def test_a_model_that_marks_ends_is_joined_so_even_where_every_word_is_a_token(t
     assert spell(tokenizer, len(tokenizer), set(), [sample], "it").joining == BEHIND
 
 
-@pytest.mark.parametrize("make", [unigram, bytes_, lambda folder: bytes_(folder, decoder=False)])
+@pytest.mark.parametrize("make", [unigram, marked, bytes_, lambda folder: bytes_(folder, decoder=False)])
 def test_tokens_that_bring_their_spaces_along_stay_as_they_were(tmp_path: Path, make: Any) -> None:
     folder = make(tmp_path / "tokenizer")
     found = run(folder)
