@@ -34,7 +34,8 @@ from tests.test_end_to_end import BIN, clone, outs
 ROOT = Path(__file__).resolve().parent.parent
 HOW = ("all", "DVC alone", "stage alone")
 LONGEST = 8.0
-"""Seconds until a kill at most; a stage takes about half of that."""
+"""Seconds from the beginning of a stage to a kill at most; most take less."""
+BEGINS = b"Running stage "
 
 
 class Came(NamedTuple):
@@ -70,15 +71,12 @@ def counts(url: str) -> dict[str, int]:
         return json.load(response)["counts"]
 
 
-def project(folder: Path, url: str, small: bool) -> Path:
-    """The toy, cut down, explained and judged by the server as well, or in a ``small`` one by it alone."""
+def project(folder: Path, url: str) -> Path:
+    """The toy, cut down, explained and judged by the server as well."""
     folder.mkdir()
     clone(folder)
     yaml = YAML()
     params = yaml.load(folder / "params.yaml")
-    if small:
-        params["explainers"], params["scorers"] = {}, {}
-        del params["coders"]["mlp2"]
     params["models"] |= {"lab": {"provider": "openai", "endpoint": "lab", "model": "scripted"}}
     params["explainers"] |= {"default": {"kind": "default", "model": "lab"}}
     params["scorers"] |= {"detection": {"kind": "detection", "model": "lab", "latents": 4}}
@@ -106,7 +104,7 @@ def glossa(folder: Path, *words: str) -> None:
 
 def repro(folder: Path) -> subprocess.Popen[bytes]:
     """Starts `dvc repro` in a session of its own."""
-    with (folder / "repro.log").open("ab") as log:
+    with (folder / "repro.log").open("wb") as log:
         return subprocess.Popen(
             [str(BIN / "dvc"), "repro"],
             cwd=folder,
@@ -167,14 +165,22 @@ def kill(process: subprocess.Popen[bytes], how: str) -> tuple[str, str]:
     return running, how
 
 
+def wait_for(process: subprocess.Popen[bytes], folder: Path, stages: int) -> None:
+    """Returns when the run has begun so many stages, or is over."""
+    while process.poll() is None and (folder / "repro.log").read_bytes().count(BEGINS) < stages:
+        time.sleep(0.1)
+
+
 def harried(folder: Path, kills: int, generator: random.Random) -> tuple[Counter[tuple[str, str]], int]:
     """Kills runs of the project until ``kills`` have hit or it is done; returns what they hit, and how many locks they broke."""
     hit: Counter[tuple[str, str]] = Counter()
     broken = 0
     while hit.total() < kills:
         process = repro(folder)
+        # In the stage that was killed last, or in the next, so that all of them have their turn.
+        wait_for(process, folder, generator.choice((1, 2)))
         try:
-            process.wait(generator.uniform(0.5, LONGEST))
+            process.wait(generator.uniform(0, LONGEST))
         except subprocess.TimeoutExpired:
             hit[kill(process, generator.choice(HOW))] += 1
         else:
@@ -187,18 +193,18 @@ def harried(folder: Path, kills: int, generator: random.Random) -> tuple[Counter
     return hit, broken
 
 
-def race(kills: int, seed: int, latency: float = 0.05, small: bool = False) -> Came:
+def race(kills: int, seed: int, latency: float = 0.05) -> Came:
     """Compares a run that is killed with one that is not; more than one where one does not take so many kills."""
     generator = random.Random(seed)
     with tempfile.TemporaryDirectory() as parent:
         with served(latency) as url:
-            expected = whole(project(Path(parent, "undisturbed"), url, small))
+            expected = whole(project(Path(parent, "undisturbed"), url))
         hit: Counter[tuple[str, str]] = Counter()
         broken = twice = cut = 0
         differ: set[str] = set()
         while hit.total() < kills:
             with served(latency) as url:
-                folder = project(Path(parent, f"killed-{hit.total()}"), url, small)
+                folder = project(Path(parent, f"killed-{hit.total()}"), url)
                 some, locks = harried(folder, kills - hit.total(), generator)
                 found = whole(folder)
                 under_way, again = paid(folder / ".glossa", counts(url))
