@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages import given
 from stages.corpus.conversation import document
@@ -62,7 +62,17 @@ def _text(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Document
 
 
 def _jsonl(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Document]:
-    for number, line in enumerate(lines(file), start=1):
+    for number, where, row in json_lines(file):
+        yield document(f"{name}:{number}", row, field, where, is_chat)
+
+
+def json_lines(file: Path) -> Iterator[tuple[int, str, Any]]:
+    """Yields the number of every line that is not empty, from 1, where that is, for messages, and what JSON it holds.
+
+    Raises:
+        GlossaError: it holds none, or the file is not compressed as its name says.
+    """
+    for number, line in enumerate(_lines(file), start=1):
         if not line.strip():
             continue
         where = f"corpus file {file} line {number}"
@@ -70,11 +80,10 @@ def _jsonl(file: Path, name: str, field: str, is_chat: bool) -> Iterator[Documen
             row = given.parsed(line)
         except ValueError as error:
             raise GlossaError(f"{where} should be JSON, but {error}; correct it") from None
-        yield document(f"{name}:{number}", row, field, where, is_chat)
+        yield number, where, row
 
 
-def lines(file: Path) -> Iterator[bytes]:
-    """Yields the lines of a file, which may be compressed."""
+def _lines(file: Path) -> Iterator[bytes]:
     if file.suffix not in COMPRESSED:
         with file.open("rb") as found:
             yield from found

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages import given
-from stages.corpus.files import COMPRESSED, lines
+from stages.corpus.files import COMPRESSED, json_lines
 from stages.errors import GlossaError, nearest, said
 
 if TYPE_CHECKING:
@@ -135,14 +134,7 @@ def _of_batches(schema: pa.Schema, batches: Any, file: Path, field: str) -> Foun
 
 
 def _jsonl(file: Path, field: str) -> Found:
-    for number, line in enumerate(lines(file), start=1):
-        if not line.strip():
-            continue
-        where = f"corpus file {file} line {number}"
-        try:
-            row = given.parsed(line)
-        except ValueError as error:
-            raise GlossaError(f"{where} should be JSON, but {error}; correct it") from None
+    for number, where, row in json_lines(file):
         if isinstance(row, dict) and field not in row:
             raise GlossaError(f"{where} has no field {field}; {nearest(field, row)}")
         ids = row[field] if isinstance(row, dict) else row
