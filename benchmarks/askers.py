@@ -27,22 +27,22 @@ SMALL = {"processes": [2], "kills": [0, 1], "questions": 200}
 
 
 @contextmanager
-def served(latency: float) -> Iterator[str]:
-    """A server that answers after ``latency`` to twice as many seconds, one of ten unreadably."""
-    shares = (f"--latency={latency}", f"--spread={latency}", "--malformed=0.1", "--busy=0.05")
+def served(*shares: str) -> Iterator[str]:
+    """The address of a scripted server in a process of its own, which takes these options."""
     command = [sys.executable, "-m", "tests.llm.scripted_server", *shares]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}/v1"
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.kill()
 
 
 def race(processes: int, kills: int, questions: int, concurrency: int, latency: float) -> list[int]:
-    """Returns what the columns say of one race."""
-    with tempfile.TemporaryDirectory() as folder, served(latency) as url:
-        runtime = {"endpoints": {"lab": {"base_url": url, "concurrency": concurrency}}}
+    """Returns what the columns say of one race; the server answers after ``latency`` to twice as many seconds, one of ten unreadably."""
+    shares = (f"--latency={latency}", f"--spread={latency}", "--malformed=0.1", "--busy=0.05")
+    with tempfile.TemporaryDirectory() as folder, served(*shares) as url:
+        runtime = {"endpoints": {"lab": {"base_url": f"{url}/v1", "concurrency": concurrency}}}
         Path(folder, "runtime.yaml").write_text(json.dumps(runtime))
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLOSSA_HOME": f"{folder}/home"}
         options = [f"--processes={processes}", f"--kills={kills}"]

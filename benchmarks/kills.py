@@ -20,18 +20,16 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 from ruamel.yaml import YAML
 
+from benchmarks.askers import served
 from stages.llm.journal import Journal
 from tests.test_end_to_end import BIN, clone, outs
 
-ROOT = Path(__file__).resolve().parent.parent
 HOW = ("all", "DVC alone", "stage alone")
 LONGEST = 8.0
 """Seconds from the beginning of a stage to a kill at most; most take less."""
@@ -51,18 +49,6 @@ class Came(NamedTuple):
     """Calls beyond the first for a question, less those that a kill may have cut off."""
     cut: int
     """Calls that were under way at a kill."""
-
-
-@contextmanager
-def served(latency: float) -> Iterator[str]:
-    """A server in a process of its own, which answers after so many seconds."""
-    command = [sys.executable, "-m", "tests.llm.scripted_server", f"--latency={latency}"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.kill()
 
 
 def counts(url: str) -> dict[str, int]:
@@ -197,13 +183,13 @@ def race(kills: int, seed: int, latency: float = 0.05) -> Came:
     """Compares a run that is killed with one that is not; more than one where one does not take so many kills."""
     generator = random.Random(seed)
     with tempfile.TemporaryDirectory() as parent:
-        with served(latency) as url:
+        with served(f"--latency={latency}") as url:
             expected = whole(project(Path(parent, "undisturbed"), url))
         hit: Counter[tuple[str, str]] = Counter()
         broken = twice = cut = 0
         differ: set[str] = set()
         while hit.total() < kills:
-            with served(latency) as url:
+            with served(f"--latency={latency}") as url:
                 folder = project(Path(parent, f"killed-{hit.total()}"), url)
                 some, locks = harried(folder, kills - hit.total(), generator)
                 found = whole(folder)
