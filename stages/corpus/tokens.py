@@ -100,6 +100,13 @@ class Vocabulary:
         """Each token on its own; a piece of a character shows as U+FFFD."""
         return [value.decode("utf-8", errors="replace") for value in self.spellings]
 
+    @cached_property
+    def whole(self) -> NDArray[np.bool_]:
+        """[vocabulary] which tokens show something of their own, wherever they stand; the others may be parts of characters."""
+        pairs = zip(self.spellings, self.strings, strict=True)
+        is_text = (bool(bytes_) and ("\ufffd" not in text or text.encode() == bytes_) for bytes_, text in pairs)
+        return np.fromiter(is_text, bool, len(self.spellings)) | self.special
+
     def pieces(self, ids: NDArray[np.int32] | list[int]) -> list[bytes]:
         """What each of consecutive tokens shows: a line break where a document ends, nothing for a leading BOS."""
         return [
