@@ -107,12 +107,19 @@ class Vocabulary:
         is_text = (bool(bytes_) and ("\ufffd" not in text or text.encode() == bytes_) for bytes_, text in pairs)
         return np.fromiter(is_text, bool, len(self.spellings)) | self.special
 
+    @cached_property
+    def _within(self) -> list[bytes]:
+        """What each token shows anywhere but at a text's beginning."""
+        pairs = zip(self.spellings, self.special.tolist(), strict=True)
+        return [b"\n" if special else spelling for spelling, special in pairs]
+
     def pieces(self, ids: NDArray[np.int32] | list[int]) -> list[bytes]:
         """What each of consecutive tokens shows: a line break where a document ends, nothing for a leading BOS."""
-        return [
-            self.spellings[token] if not self.special[token] else b"\n" if place else b""
-            for place, token in enumerate(ids)
-        ]
+        tokens = ids.tolist() if isinstance(ids, np.ndarray) else ids
+        found = list(map(self._within.__getitem__, tokens))
+        if tokens and self.special[tokens[0]]:
+            found[0] = b""
+        return found
 
     def text(self, ids: NDArray[np.int32] | list[int]) -> str:
         """The text of consecutive tokens."""
