@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stages import paths
 from stages.errors import GlossaError, said
 from stages.outputs import file_sha256, fingerprint, new_directory, read_meta, read_table, write_meta, write_table
+from stages.vector import Vector
 
 if TYPE_CHECKING:
     import zarr
@@ -60,15 +61,19 @@ class Tokens:
         try:
             array = zarr.open_array(self.directory / "tokens.zarr", mode="r", zarr_format=3)
         except (FileNotFoundError, ValueError) as error:
-            raise GlossaError(
-                f"expected a token matrix in {self.directory}, but: {said(error)}; run dvc repro"
-            ) from None
+            raise self._missing(error) from None
         return array
 
     @cached_property
     def matrix(self) -> NDArray[np.int32]:
-        """The whole matrix in memory."""
-        return np.asarray(self.array[:], dtype=np.int32)
+        """The whole matrix in memory; raises GlossaError if it is missing or damaged."""
+        try:
+            return Vector.open(self.directory / "tokens.zarr")[:].reshape(self.rows, self.context_length)
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise self._missing(error) from None
+
+    def _missing(self, error: Exception) -> GlossaError:
+        return GlossaError(f"expected a token matrix in {self.directory}, but: {said(error)}; run dvc repro")
 
     @cached_property
     def documents(self) -> pa.Table:

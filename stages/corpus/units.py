@@ -34,7 +34,15 @@ def units(ids: Iterable[int], vocabulary: Vocabulary) -> list[Unit]:
     strings, special, whole = vocabulary.strings, vocabulary.special, vocabulary.whole
     ids = np.fromiter(ids, np.int64)
     if whole[ids].all():  # the rule, by far the faster
-        return list(map(Unit, range(len(ids)), range(1, len(ids) + 1), map(strings.__getitem__, ids.tolist()), special[ids].tolist()))
+        return list(
+            map(
+                Unit,
+                range(len(ids)),
+                range(1, len(ids) + 1),
+                map(strings.__getitem__, ids.tolist()),
+                special[ids].tolist(),
+            )
+        )
     found: list[Unit] = []
     pieces: list[bytes] = []  # of the tokens behind the last unit
 
