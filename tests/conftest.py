@@ -15,6 +15,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.schedule import pytest_collection_modifyitems, pytest_ignore_collect, pytest_xdist_auto_num_workers
+
+__all__ = ["pytest_collection_modifyitems", "pytest_ignore_collect", "pytest_xdist_auto_num_workers"]
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
 if TYPE_CHECKING:
