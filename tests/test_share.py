@@ -38,7 +38,7 @@ def published(
     tmp_path_factory: pytest.TempPathFactory, subject_folder: Path, make_coder: Callable[..., Path]
 ) -> Published:
     place = tmp_path_factory.mktemp("share")
-    built = small.built(place / "built", subject_folder, make_coder)
+    built = small.built(tmp_path_factory, subject_folder, make_coder)
     shutil.copytree(built, place / "producer")
     for name in ("tmp", "site"):
         shutil.rmtree(place / "producer/.dvc" / name)

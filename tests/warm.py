@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,9 +44,7 @@ os._exit(int.from_bytes(told, "big") if told else 1)
 """What stands in for ``glossa`` where a shell starts it, in a few hundredths of a second."""
 
 
-def run(
-    command: Sequence[str], cwd: Path, environment: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     """Runs `dvc …`, `glossa …`, `python -c CODE …`, `python -m MODULE …` or `python FILE …`; ``stdout`` has what it prints, also on the other stream."""
     with tempfile.TemporaryFile() as printed, Path(os.devnull).open("rb") as nothing:
         started = start(command, cwd, environment, (nothing.fileno(), printed.fileno(), printed.fileno()))
@@ -92,6 +91,10 @@ def folder() -> Path:
     return found
 
 
+_servers: list[subprocess.Popen[bytes]] = []
+"""The one that this process has started, if any: it lives as long as the run."""
+
+
 def path() -> str:
     """A PATH on which ``glossa`` is one that asks the server, and all else what it is."""
     return os.pathsep.join((str(folder() / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -119,6 +122,7 @@ def _open(found: Path, owner: int) -> None:
             env=environment,
             start_new_session=True,
         )
+    _servers.append(server)
     while not _answers(found):
         assert server.poll() is None, (found / "log").read_text()
         time.sleep(0.05)
@@ -165,10 +169,8 @@ def serve(found: Path, owner: int) -> None:
 
 
 def _tell(asked: socket.socket, code: int) -> None:
-    try:
+    with suppress(OSError):  # nobody may wait any more
         asked.sendall(code.to_bytes(4, "big"))
-    except OSError:
-        pass  # nobody waits any more
 
 
 def _is_alive(process: int) -> bool:
@@ -215,7 +217,7 @@ def _work(job: dict[str, Any]) -> None:
     time.tzset()
     sys.path[:] = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)), *sys.path[1:]]
     sys.stdin, sys.stdout, sys.stderr = (
-        open(place, mode, encoding="utf-8", errors=errors, closefd=False)  # noqa: PTH123, SIM115 - they are open
+        open(place, mode, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115 - they are open
         for place, mode, errors in ((0, "r", None), (1, "w", None), (2, "w", "backslashreplace"))
     )
     code: Any = 1
@@ -257,7 +259,7 @@ def _main(program: str, *words: str) -> Any:
             exec(compile(text, "<string>", "exec"), {"__name__": "__main__"})
         case "python", "-m", module, *_:
             sys.argv = [module, *words[2:]]
-            sys.path.insert(0, os.getcwd())
+            sys.path.insert(0, str(Path.cwd()))
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         case "python", file, *_:
             sys.argv = list(words)
