@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.once import once
 from tests.schedule import pytest_collection_modifyitems, pytest_ignore_collect, pytest_xdist_auto_num_workers
-from tests.shared import once
 
 __all__ = ["pytest_collection_modifyitems", "pytest_ignore_collect", "pytest_xdist_auto_num_workers"]
 

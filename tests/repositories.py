@@ -41,7 +41,7 @@ class Repository:
         """Runs a command that ends with ``code``; returns all that it printed."""
         everything = {**self._environment(), **environment}
         if command[0] in ("dvc", "glossa"):
-            done = warm.run(command, self.folder, everything)
+            done = warm.run(command, self.folder, everything, together=True)
         else:
             done = subprocess.run(
                 command,

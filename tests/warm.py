@@ -22,14 +22,15 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "torch, numpy, zarr, pyarrow.parquet, pyarrow.dataset, pandas, scipy.stats, scipy.optimize, matplotlib.figure, jinja2, pydantic, click, "
-    "tokenizers, sentence_transformers, transformers.models.llama.modeling_llama, transformers.models.bert.modeling_bert, openai, aiohttp, "
-    "orjson, ruamel.yaml, dvc.repo, dvc.cli.parser, dvc_s3, gto"
-)
+    "torch", "numpy", "zarr", "pyarrow.parquet", "pyarrow.dataset", "pandas", "scipy.stats", "scipy.optimize", "matplotlib.figure", "jinja2",
+    "pydantic", "click", "tokenizers", "sentence_transformers", "transformers.models.llama.modeling_llama",
+    "transformers.models.bert.modeling_bert", "openai", "aiohttp", "orjson", "ruamel.yaml", "dvc.repo", "dvc.cli.parser", "dvc_s3", "gto",
+)  # fmt: skip
 CLIENT = """\
 #!{python} -IS
 import array, json, os, socket, sys
@@ -44,13 +45,18 @@ os._exit(int.from_bytes(told, "big") if told else 1)
 """What stands in for ``glossa`` where a shell starts it, in a few hundredths of a second."""
 
 
-def run(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs `dvc …`, `glossa …`, `python -c CODE …`, `python -m MODULE …` or `python FILE …`; ``stdout`` has what it prints, also on the other stream."""
-    with tempfile.TemporaryFile() as printed, Path(os.devnull).open("rb") as nothing:
-        started = start(command, cwd, environment, (nothing.fileno(), printed.fileno(), printed.fileno()))
-        code = started.wait()
-        printed.seek(0)
-        return subprocess.CompletedProcess(list(command), code, printed.read().decode(errors="replace"), "")
+def run(
+    command: Sequence[str], cwd: Path, environment: Mapping[str, str], together: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Runs `dvc …`, `glossa …`, `python -c CODE …`, `python -m MODULE …` or `python FILE …`; if ``together``, ``stdout`` has both streams."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open("rb") as nothing:
+        streams = nothing.fileno(), out.fileno(), (out if together else err).fileno()
+        code = start(command, cwd, environment, streams).wait()
+        printed = []
+        for file in (out, err):
+            file.seek(0)
+            printed.append(file.read().decode(errors="replace"))
+        return subprocess.CompletedProcess(list(command), code, *printed)
 
 
 class Started:
@@ -137,7 +143,9 @@ def serve(found: Path, owner: int) -> None:
     import selectors
 
     gc.disable()
-    exec(f"import {LIBRARIES}", {})
+    for library in LIBRARIES:
+        with suppress(ModuleNotFoundError):  # an extra is not installed
+            import_module(library)
     gc.collect()
     gc.freeze()
     gc.enable()

@@ -21,7 +21,7 @@ from stages.plan import wanted
 from tests.clones import COPIED, ROOT
 from tests.llm.asking import JUDGE
 from tests.llm.scripted_server import Server
-from tests.shared import once
+from tests.once import once
 
 EXPLAINERS = {"llm": {"kind": "default", "model": {**JUDGE, "model": "w"}}, "pattern": {"kind": "pattern"}}
 SCORERS = {

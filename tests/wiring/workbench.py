@@ -202,8 +202,8 @@ def watch(root: str, lines: dict[str, set[int]], files: set[str]) -> None:
     """Notes the lines of functions below ``root`` that are executed other than on import, and the files there that are opened."""
 
     machine = f"{root}machine/"
-    nothing_new: set[CodeType] = set()
-    """Of other code than is looked for, or every line of it was seen."""
+    nothing_new: dict[int, CodeType] = {}
+    """Other code than is looked for, or of which every line was seen, by what it is and not by its content, whose hash takes long."""
 
     def in_lines(frame: Any, event: str, _: Any) -> Any:
         if event == "line":
@@ -211,19 +211,19 @@ def watch(root: str, lines: dict[str, set[int]], files: set[str]) -> None:
         elif event == "return":
             code = frame.f_code
             if {line for _, _, line in code.co_lines() if line} <= lines[code.co_filename]:
-                nothing_new.add(code)
+                nothing_new[id(code)] = code
         return in_lines
 
     def in_calls(frame: Any, event: str, _: Any) -> Any:
         code = frame.f_code
-        if code in nothing_new:
+        if id(code) in nothing_new:
             return None
         if (
             not code.co_filename.startswith(root)
             or not code.co_filename.endswith(".py")
             or not code.co_flags & CO_OPTIMIZED
         ):
-            nothing_new.add(code)
+            nothing_new[id(code)] = code
             return None
         above = frame.f_back
         if above is not None and above.f_code.co_filename.startswith(machine):
