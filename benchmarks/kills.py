@@ -117,8 +117,10 @@ def stage_of(process: subprocess.Popen[bytes]) -> tuple[str, psutil.Process | No
             words = child.cmdline()
         except psutil.Error:
             continue
-        if "glossa" in map(os.path.basename, words[:2]) and "python" in words[0]:
-            return " ".join(words[2:3] + words[-1:] * (words[2:3] == ["score"])), child
+        names = list(map(os.path.basename, words[:3]))
+        if "glossa" in names and "python" in words[0]:
+            kind = words[names.index("glossa") + 1 :][:1]
+            return " ".join(kind + words[-1:] * (kind == ["score"])), child
     return "DVC", None
 
 

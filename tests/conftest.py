@@ -15,6 +15,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from tests.once import once
+from tests.schedule import pytest_collection_modifyitems, pytest_ignore_collect, pytest_xdist_auto_num_workers
+
+__all__ = ["pytest_collection_modifyitems", "pytest_ignore_collect", "pytest_xdist_auto_num_workers"]
+
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 
 if TYPE_CHECKING:
@@ -80,32 +85,34 @@ def subject_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    folder = tmp_path_factory.mktemp("subject")
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    bpe.train_from_iterator(
-        SENTENCES,
-        trainers.BpeTrainer(vocab_size=320, special_tokens=[END], initial_alphabet=alphabet, show_progress=False),
-    )
-    PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=END, eos_token=END).save_pretrained(folder)
-    config = LlamaConfig(
-        vocab_size=bpe.get_vocab_size(),
-        hidden_size=WIDTH,
-        intermediate_size=2 * WIDTH,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-        initializer_range=0.3,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = LlamaForCausalLM(config)
-    model.save_pretrained(folder)
-    return folder
+
+    def make(folder: Path) -> None:
+        bpe = Tokenizer(models.BPE())
+        bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        bpe.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        bpe.train_from_iterator(
+            SENTENCES,
+            trainers.BpeTrainer(vocab_size=320, special_tokens=[END], initial_alphabet=alphabet, show_progress=False),
+        )
+        PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=END, eos_token=END).save_pretrained(folder)
+        config = LlamaConfig(
+            vocab_size=bpe.get_vocab_size(),
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            max_position_embeddings=64,
+            initializer_range=0.3,
+            bos_token_id=0,
+            eos_token_id=0,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = LlamaForCausalLM(config)
+        model.save_pretrained(folder)
+
+    return once(tmp_path_factory, "subject", make)
 
 
 @pytest.fixture(scope="session")
@@ -192,13 +199,14 @@ def finished_workplace(
 
     from stages.cli import main
 
-    folder = tmp_path_factory.mktemp("finished")
-    _furnish(folder, subject_folder, make_coder)
-    with chdir(folder):
-        for arguments in (["tokenize"], ["cache", "one"], ["cache", "two"], ["sample", "one"], ["sample", "two"]):
-            result = CliRunner().invoke(main, arguments, env={"GLOSSA_HOME": str(folder / "home")})
-            assert result.exit_code == 0, result.output
-    return folder
+    def make(folder: Path) -> None:
+        _furnish(folder, subject_folder, make_coder)
+        with chdir(folder):
+            for arguments in (["tokenize"], ["cache", "one"], ["cache", "two"], ["sample", "one"], ["sample", "two"]):
+                result = CliRunner().invoke(main, arguments, env={"GLOSSA_HOME": str(folder / "home")})
+                assert result.exit_code == 0, result.output
+
+    return once(tmp_path_factory, "finished", make)
 
 
 @pytest.fixture

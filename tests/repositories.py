@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-BIN = Path(sys.executable).parent
+from tests import warm
+
 OTHERS = ("AWS_", "DVC_", "GIT_", "GLOSSA_")
 """What environment variables begin with that are of whoever runs the tests."""
 
@@ -39,15 +39,19 @@ class Repository:
 
     def run(self, *command: str, code: int = 0, **environment: str) -> str:
         """Runs a command that ends with ``code``; returns all that it printed."""
-        done = subprocess.run(
-            command,
-            cwd=self.folder,
-            env={**self._environment(), **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        everything = {**self._environment(), **environment}
+        if command[0] in ("dvc", "glossa"):
+            done = warm.run(command, self.folder, everything, together=True)
+        else:
+            done = subprocess.run(
+                command,
+                cwd=self.folder,
+                env=everything,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+            )
         assert done.returncode == code, f"{' '.join(command)} ended with {done.returncode}\n{done.stdout[-4000:]}"
         return done.stdout
 
@@ -79,7 +83,7 @@ class Repository:
         dvc = ("DVC_SITE_CACHE_DIR", "DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR")
         mine = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
         return mine | {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "PATH": warm.path(),
             "PYTHONPATH": str(self.folder),
             "HF_HUB_OFFLINE": "1",
             "DVC_NO_ANALYTICS": "1",

@@ -72,7 +72,7 @@ BROKEN = completion(Asked("0" * 64, {"messages": [], "model": "m"}, 1, {})).body
         (Action(body=b'{"error": "what"}'), "200 with the error what"),
         (Action(body=b"x" * (17 * 2**20)), "an answer of more than 16,777,216 bytes"),
         (
-            Action(body=gzip.compress(b" " * 2**20), headers={"content-encoding": "gzip"}),
+            Action(body=gzip.compress(b" " * 2**20, mtime=0), headers={"content-encoding": "gzip"}),
             "an answer of compressed bytes, which nobody asked for",
         ),
     ],
@@ -151,7 +151,7 @@ def test_nonsense_again_and_again_ends_the_stage(serve: Serve) -> None:
         Action(body=b'{"choices": [{"message": {"content": "caf\xe9"}}]}'),
         Action(body=b'{"error": {"code": ["x"], "message": 5}}'),
         Action(body=b"x" * (17 * 2**20)),
-        Action(headers={"content-encoding": "gzip"}, body=gzip.compress(b"{}")),
+        Action(headers={"content-encoding": "gzip"}, body=gzip.compress(b"{}", mtime=0)),
         Action(headers={"content-length": "many"}),
     ],
     ids=lambda action: str(action.body[:20] or action.headers),

@@ -12,7 +12,7 @@ from tests.provenance import small
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, subject_folder: Path, make_coder: Callable[..., Path]) -> Path:
     """A project that has run whole; to be copied."""
-    return small.built(tmp_path_factory.mktemp("provenance") / "project", subject_folder, make_coder)
+    return small.built(tmp_path_factory, subject_folder, make_coder)
 
 
 @pytest.fixture

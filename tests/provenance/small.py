@@ -21,6 +21,7 @@ from stages.plan import wanted
 from tests.clones import COPIED, ROOT
 from tests.llm.asking import JUDGE
 from tests.llm.scripted_server import Server
+from tests.once import once
 
 EXPLAINERS = {"llm": {"kind": "default", "model": {**JUDGE, "model": "w"}}, "pattern": {"kind": "pattern"}}
 SCORERS = {
@@ -69,16 +70,14 @@ def furnish(folder: Path, subject: Path, make_coder: Callable[..., Path], params
     (folder / "params.yaml").write_text(json.dumps(params, indent=1))
 
 
-_built: list[Path] = []
+def built(factory: pytest.TempPathFactory, subject: Path, make_coder: Callable[..., Path]) -> Path:
+    """Returns a project that has run whole, the same for all tests; to be copied."""
 
-
-def built(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> Path:
-    """Returns a project that has run whole, the same for all tests; the first to ask builds it in ``folder``."""
-    if not _built:
+    def make(folder: Path) -> None:
         furnish(folder, subject, make_coder)
         run(folder)
-        _built.append(folder)
-    return _built[0]
+
+    return once(factory, "small", make)
 
 
 def glossa(*arguments: str, code: int = 0) -> str:

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from stages import paths
 from stages.errors import GlossaError
 from stages.provenance import files
 from stages.provenance.project import Project
+from tests import warm
 from tests.clones import ROOT
 from tests.provenance.small import audit, commit
 from tests.provenance.tampering import Rows, edit, flip, rewrite_fingerprints, rewrite_lock
@@ -105,7 +105,7 @@ def a_rewritten_lock() -> None:
 def here(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
     """Runs Python with the code of the current folder."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [".", path]))}
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False, env=environment)
+    return warm.run(["python", *arguments], Path.cwd(), environment)
 
 
 def audit_here() -> dict[str, dict]:

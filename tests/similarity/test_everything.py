@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from stages import paths
 from stages.cli import main
 from stages.machine import runtime
 from stages.similarity import embedder, key, outcome, reading
+from tests import warm
 from tests.folders import tree
 from tests.similarity.planted import KINDS, another, change, explain, setting, weights
 
@@ -188,9 +187,8 @@ def test_two_processes_at_once_write_the_same(compared: Pairs, tmp_path: Path) -
     for copy in copies:
         shutil.copytree(Path.cwd(), copy)
     environment = {**os.environ, "GLOSSA_HOME": str(tmp_path / "common")}
-    root = Path(__file__).parents[2]
-    code = f"import sys; sys.path.insert(0, {str(root)!r}); from stages.cli import main; main(['compare'])"
-    running = [subprocess.Popen([sys.executable, "-c", code], cwd=copy, env=environment) for copy in copies]
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    running = [warm.start(["glossa", "compare"], copy, environment, (0, 1, 2)) for copy in copies]
     assert [process.wait() for process in running] == [0, 0]
     one, other = (tree(copy / paths.SIMILARITY) for copy in copies)
     assert one == other == written()

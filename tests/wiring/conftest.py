@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,16 +23,16 @@ class Finished(NamedTuple):
 @pytest.fixture(scope="package")
 def finished(
     tmp_path_factory: pytest.TempPathFactory, subject_folder: Path, make_coder: Callable[..., Path]
-) -> Iterator[Finished]:
+) -> Finished:
     folder = tmp_path_factory.mktemp("bench") / "project"
     folder.mkdir()
     others = [tuple("two" if word == "one" else word for word in words) for words in STAGES if "one" in words]
     ends = [words for words in STAGES if len(words) == 1 and words != ("tokenize",)]
-    with opened(folder, subject_folder, make_coder) as bench:
-        seen = {}
-        for words in [*(words for words in STAGES if words not in ends), *others, *ends]:
-            found = bench.run(ROOT, words, folder, watch=words in STAGES)
-            assert found["ok"], (words, found["said"], (folder / "log").read_text())
-            if words in STAGES:
-                seen[words] = found
-        yield Finished(bench, seen)
+    bench = opened(folder, subject_folder, make_coder)
+    seen = {}
+    for words in [*(words for words in STAGES if words not in ends), *others, *ends]:
+        found = bench.run(ROOT, words, folder, watch=words in STAGES)
+        assert found["ok"], (words, found["said"], (folder / "log").read_text())
+        if words in STAGES:
+            seen[words] = found
+    return Finished(bench, seen)

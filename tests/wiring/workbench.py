@@ -1,6 +1,6 @@
 """Every stage run for real on a small subject, each in a process of its own, by any copy of the code; what it executes is watched.
 
-Run as a script it is a server: it loads the libraries once and forks for every job that it reads, a line of JSON each.
+Run as a script it does one job, ``workbench.py JOB RESULT``, where JOB is JSON and RESULT the file that tells what came of it.
 """
 
 from __future__ import annotations
@@ -11,20 +11,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
-LIBRARIES = (
-    "torch, numpy, zarr, pyarrow.parquet, pyarrow.dataset, pandas, scipy.stats, scipy.optimize, matplotlib.figure, jinja2, pydantic, click, "
-    "tokenizers, sentence_transformers, transformers.models.llama.modeling_llama, transformers.models.bert.modeling_bert, dvc.repo"
-)
 PATIENCE = 240
 """Seconds that a job may take: an edited constant may keep a loop from ending."""
 CO_OPTIMIZED = 1
@@ -79,34 +74,22 @@ scorers:
 
 
 class Workbench:
-    """Runs stages in ``folder``, by jobs of a server; use it within ``opened``."""
+    """Runs stages in ``folder``, or elsewhere."""
 
-    def __init__(self, folder: Path, server: subprocess.Popen[str]):
-        self.folder, self._server, self._lock = folder, server, threading.Lock()
-        self._waiting: dict[int, threading.Event] = {}
-        self._answers: dict[int, dict[str, Any]] = {}
-        self.listener = threading.Thread(target=self._listen, daemon=True)
-        self.listener.start()
+    def __init__(self, folder: Path):
+        self.folder = folder
 
     def run(self, code: Path, words: tuple[str, ...], place: Path, watch: bool = False) -> dict[str, Any]:
         """Runs a stage in ``place`` by the code below ``code``; returns ``ok``, ``said``, ``fingerprints`` and what was watched."""
-        done = threading.Event()
-        with self._lock:
-            number = len(self._waiting)
-            self._waiting[number] = done
-            job = {"number": number, "code": str(code), "words": words, "place": str(place), "watch": watch}
-            assert self._server.stdin is not None
-            self._server.stdin.write(json.dumps(job) + "\n")
-            self._server.stdin.flush()
-        assert done.wait(3 * PATIENCE), "the server of jobs is gone"
-        return self._answers.pop(number)
+        from tests import warm  # not in the process of the job, whose code is another's
 
-    def _listen(self) -> None:
-        assert self._server.stdout is not None
-        for line in self._server.stdout:
-            answer = json.loads(line)
-            self._answers[answer["number"]] = answer
-            self._waiting[answer["number"]].set()
+        job = {"code": str(code), "words": words, "place": str(place), "watch": watch}
+        result = place.with_name(f"{place.name}.{'-'.join(words)}.json")
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "", "GLOSSA_HOME": "home"}
+        warm.run(("python", __file__, json.dumps(job), str(result)), place, environment)
+        found = json.loads(result.read_text()) if result.is_file() else {"ok": False, "said": "no end"}
+        result.unlink(missing_ok=True)
+        return found
 
     def outs(self, code: Path, folder: Path, spare: Path) -> dict[str, str | None]:
         """Returns what every stage makes of what lies in ``folder``: a hash of its outputs, None where it fails; in ``spare``, a new folder."""
@@ -123,9 +106,8 @@ class Workbench:
             return dict(pool.map(one, STAGES))
 
 
-@contextmanager
-def opened(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> Iterator[Workbench]:
-    """Furnishes ``folder`` with a project in which nothing has run, and starts the server."""
+def opened(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> Workbench:
+    """Furnishes ``folder`` with a project in which nothing has run."""
     from tests.conftest import SENTENCES
     from tests.llm import tiny_chat
 
@@ -138,21 +120,7 @@ def opened(folder: Path, subject: Path, make_coder: Callable[..., Path]) -> Iter
         text = " ".join(SENTENCES[(number * 5 + 3 * step + step * step) % len(SENTENCES)] for step in range(8))
         (folder / "texts" / f"{number:02}.txt").write_text(text, encoding="utf-8")
     (folder / "params.yaml").write_text(PARAMS)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "GLOSSA_HOME": "home"}
-    with subprocess.Popen(
-        [sys.executable, __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=folder,
-    ) as server:
-        bench = Workbench(folder, server)
-        try:
-            yield bench
-        finally:
-            server.kill()
-            bench.listener.join()
+    return Workbench(folder)
 
 
 def outputs(words: tuple[str, ...]) -> list[str]:
@@ -195,34 +163,7 @@ def top_level(source: str) -> list[tuple[int, int, str]]:
     return found
 
 
-# What follows runs in the server and the processes that it forks.
-
-
-def serve() -> None:
-    """Forks for every job on standard input, two at a time, and writes what came of them as lines."""
-    exec(f"import {LIBRARIES}", {})
-    write = threading.Lock()
-    slots = threading.Semaphore(2)
-
-    def wait(job: dict[str, Any], child: int, result: Path) -> None:
-        os.waitpid(child, 0)
-        slots.release()
-        answer = json.loads(result.read_text()) if result.is_file() else {"ok": False, "said": "no end"}
-        result.unlink(missing_ok=True)
-        with write:
-            print(json.dumps({**answer, "number": job["number"]}), flush=True)
-
-    for line in sys.stdin:
-        job = json.loads(line)
-        slots.acquire()
-        result = Path(f"{job['place']}.{job['number']}.json")
-        if (child := os.fork()) == 0:
-            signal.alarm(PATIENCE)
-            try:
-                result.write_text(json.dumps(work(job)))
-            finally:
-                os._exit(0)
-        threading.Thread(target=wait, args=(job, child, result)).start()
+# What follows runs in the process of a job.
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
@@ -261,19 +202,28 @@ def watch(root: str, lines: dict[str, set[int]], files: set[str]) -> None:
     """Notes the lines of functions below ``root`` that are executed other than on import, and the files there that are opened."""
 
     machine = f"{root}machine/"
+    nothing_new: dict[int, CodeType] = {}
+    """Other code than is looked for, or of which every line was seen, by what it is and not by its content, whose hash takes long."""
 
     def in_lines(frame: Any, event: str, _: Any) -> Any:
         if event == "line":
-            lines.setdefault(frame.f_code.co_filename, set()).add(frame.f_lineno)
+            lines[frame.f_code.co_filename].add(frame.f_lineno)
+        elif event == "return":
+            code = frame.f_code
+            if {line for _, _, line in code.co_lines() if line} <= lines[code.co_filename]:
+                nothing_new[id(code)] = code
         return in_lines
 
     def in_calls(frame: Any, event: str, _: Any) -> Any:
         code = frame.f_code
+        if id(code) in nothing_new:
+            return None
         if (
             not code.co_filename.startswith(root)
             or not code.co_filename.endswith(".py")
             or not code.co_flags & CO_OPTIMIZED
         ):
+            nothing_new[id(code)] = code
             return None
         above = frame.f_back
         if above is not None and above.f_code.co_filename.startswith(machine):
@@ -297,4 +247,5 @@ def watch(root: str, lines: dict[str, set[int]], files: set[str]) -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    signal.alarm(PATIENCE)
+    Path(sys.argv[2]).write_text(json.dumps(work(json.loads(sys.argv[1]))))
