@@ -18,7 +18,7 @@ from stages.corpus.ids import Sequence
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError, said
-from stages.machine.counted import counted
+from stages.machine.counted import are, counted
 from stages.machine.progress import bar
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def encode(
         summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
     if without:
         meta["documents_without_text"] = without
-        summary += f"; {counted(without, 'sequence')} {'is' if without == 1 else 'are'} empty"
+        summary += f"; {are(without, 'sequence')} empty"
     if tokenizer is None:
         summary += f"; {model} has no tokenizer, so tokens are shown as their ids"
     return Encoded(packed.tokens, table, Vocabulary(spelt, counts, special), meta, summary)

@@ -96,7 +96,7 @@ def test_on_another_machine_the_transcripts_of_a_pull_are_enough(
     sent = len(server.calls)
     monkeypatch.setenv("GLOSSA_HOME", str(tmp_path / "another"))
     result = run("journal", "import", "data")
-    assert (result.exit_code, result.output) == (0, f"{sent - 3} answers are new, 0 were known, from 1 transcripts\n")
+    assert (result.exit_code, result.output) == (0, f"{sent - 3} answers are new, 0 known, from 1 transcript\n")
     assert json.loads(run("journal", "import", "data/scores", "--json").output) == {
         "transcripts": 1,
         "new": 0,

@@ -157,7 +157,7 @@ def test_files_hold_the_shape_that_was_set_found_out_or_asked_before(server: Ser
     assert len(lines) == n > 0
     assert {line["body"]["messages"][0]["role"] for line in lines} == {"user"}
     said = done("batch", "import", str(answer(Path("batch"), server)))
-    assert said.endswith(f"All {n} questions have an answer\n")
+    assert said.endswith(f"Every question has an answer, {n} in all\n")
     done(*EXPLAIN)
     write()  # what was answered is taken as it was asked
     done(*EXPLAIN)
