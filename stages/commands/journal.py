@@ -60,7 +60,7 @@ def bring_in(paths: tuple[Path, ...], as_json: bool) -> None:
 
 def _facts() -> dict[str, Any]:
     path = runtime.home() / "journal.sqlite"
-    if not path.is_file():
+    if not path.exists():
         return {"path": str(path), "bytes": 0, "answers": 0, "spent": []}
     with Journal(path) as journal:
         files = [path, path.with_name(f"{path.name}-wal")]
