@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from stages import paths
-from stages.cli import main
 from stages.llm import canonical
 from stages.machine import runtime
 from stages.scorers import table
 from tests.llm import asking, small_models
-from tests.llm.asking import runtime_yaml
+from tests.llm.asking import done, move_into, run
 from tests.llm.scripted_server import Action, Asked, Server, completion, good
 
 JUDGE = {**asking.JUDGE, "system": "turn"}  # which nobody can find out who asks no server
@@ -34,10 +32,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, finished_workplace: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "place"
-    shutil.copytree(finished_workplace, folder)
-    monkeypatch.chdir(folder)
-    runtime_yaml(server.url, concurrency=8)
+    folder = move_into(tmp_path / "place", finished_workplace, server.url, monkeypatch)
     entry = {"kind": "detection", "model": {**JUDGE, "logprobs": 5}, "examples_per_prompt": 4, "latents": 6}
     explainers = {"pattern": {"kind": "pattern"}, "llm": {"kind": "default", "model": JUDGE}}
     text = Path("params.yaml").read_text().split("explainers:")[0]
@@ -45,17 +40,6 @@ def place(tmp_path: Path, finished_workplace: Path, server: Server, monkeypatch:
     Path("params.yaml").write_text(text + "".join(f"{key}: {json.dumps(value)}\n" for key, value in more.items()))
     assert run("explain", "one", "pattern").exit_code == 0
     return folder
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
-
-
-def done(*arguments: str) -> str:
-    """Runs a command that has to succeed; returns what it says."""
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def answer(folder: Path, script: Callable[[Asked], Action] = good) -> Path:

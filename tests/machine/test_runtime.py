@@ -24,7 +24,7 @@ def test_an_empty_file_is_no_mistake(path: Path) -> None:
 
 def test_a_folder_in_its_place_is_a_mistake(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(GlossaError, match="expected a file of YAML at .*, but that is a folder"):
+    with pytest.raises(GlossaError, match=r"expected a file of YAML at .*, but that is a folder"):
         runtime.load(path)
 
 
