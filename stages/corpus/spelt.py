@@ -1,4 +1,4 @@
-"""Control tokens that plain texts spell, as conversations do that were written out before: read as letters, which has to be said."""
+"""Special tokens that plain texts spell, as conversations do that were written out before: read as letters, which has to be said."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ class Spelt:
         if self._first is None:
             return ""
         return (
-            f"; {counted(self._documents, 'document')} spell{'s' * (self._documents == 1)} control tokens such as {self._first}, which are "
+            f"; {counted(self._documents, 'document')} spell{'s' * (self._documents == 1)} special tokens such as {self._first}, which are "
             "read as letters: corpus.chat reads conversations"
         )

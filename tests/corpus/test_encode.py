@@ -99,15 +99,15 @@ def test_one_is_no_plural(subject_folder: Path) -> None:
     assert found.summary == f"1 document, 1 row of {LENGTH}, {LENGTH} tokens"
 
 
-def test_control_tokens_that_texts_spell_are_told(tmp_path: Path) -> None:
+def test_special_tokens_that_texts_spell_are_told(tmp_path: Path) -> None:
     folder = chats.tokenizer(tmp_path / "chat")
     turns = f"{chats.START}user\nThe cats sat.{chats.STOP}\n" * 3
     found = run(folder, [Document("0", turns), Document("1", SENTENCES[0] * 4), Document("2", turns)], bos="auto")
-    said = f"; 2 documents spell control tokens such as {chats.START}, which are read as letters: corpus.chat reads conversations"
+    said = f"; 2 documents spell special tokens such as {chats.START}, which are read as letters: corpus.chat reads conversations"
     assert found.summary.endswith(said)
     assert "spell" not in run(folder, docs(5), bos="auto").summary
     alone = run(folder, [Document("0", turns)], bos="auto")
-    assert f"; 1 document spells control tokens such as {chats.START}" in alone.summary
+    assert f"; 1 document spells special tokens such as {chats.START}" in alone.summary
     assert (
         alone.meta == run(folder, [Document("0", turns.replace("<", "{"))], bos="auto").meta
     )  # it is said, and decides nothing
