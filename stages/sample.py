@@ -9,6 +9,7 @@ from stages.corpus.tokens import Tokens, identity_of
 from stages.examples import table
 from stages.examples.sample import sample
 from stages.latents.store import LatentStore
+from stages.machine.counted import counted
 from stages.outputs import hashes, new_directory, write_meta, write_table
 
 READS = ("seed", "sampling")
@@ -44,6 +45,8 @@ def command(coder: str) -> None:
         write_table(partial / "latents.parquet", sampled.latents)
         write_meta(partial, table.SCHEMA, table.VERSION, {**meta, "files": hashes(partial)})
     reasons = "".join(f"; {n} {reason}" for reason, n in sorted(sampled.dropped.items()))
-    click.echo(f"sample {coder}: {kept} of {len(sampled.latents)} latents, {windows.rows:,} windows{reasons}")
+    click.echo(
+        f"sample {coder}: {kept} of {counted(len(sampled.latents), 'latent')}, {counted(windows.rows, 'window')}{reasons}"
+    )
     for name, n in sampled.facts["fewer"].items():
         click.echo(f"  {n} of them have fewer {name} windows than were asked for")

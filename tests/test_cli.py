@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +74,34 @@ def test_what_is_no_user_s_mistake_is_not_hidden(monkeypatch: pytest.MonkeyPatch
     assert CliRunner().invoke(main, ["show", "--user"]).output == "Error: a sentence\n"
     result = CliRunner().invoke(main, ["show"])
     assert isinstance(result.exception, KeyError)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "the disk has no room left for data/x; make room and run it again"),
+        (
+            errno.ENOTDIR,
+            "expected data/x to be a file or folder .*: Not a directory; put right what is there, and run it again",
+        ),
+        (errno.EACCES, "expected data/x to be .*: Permission denied; put right"),
+        (errno.EROFS, "expected data/x to be .*: Read-only file system; put right"),
+    ],
+)
+def test_what_lies_in_the_way_on_the_disk_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    @click.command("broken")
+    @click.option("--unnamed", is_flag=True)
+    def broken(unnamed: bool) -> None:
+        raise OSError(number, os.strerror(number), *([] if unnamed else ["data/x"]))
+
+    monkeypatch.setattr(type(main), "get_command", lambda self, ctx, name: broken)
+    result = CliRunner().invoke(main, ["show"])
+    assert result.exit_code == 1
+    assert re.fullmatch(f"Error: {said}.*\n", result.output)
+    if number != errno.ENOSPC:  # nobody could do anything about it
+        assert isinstance(CliRunner().invoke(main, ["show", "--unnamed"]).exception, OSError)
 
 
 @pytest.mark.parametrize(

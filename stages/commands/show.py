@@ -11,7 +11,8 @@ import click
 from stages import params, plan
 from stages.commands import shading
 from stages.commands.wrapped import wrapped
-from stages.corpus.tokens import Tokens
+from stages.corpus.alone import alone
+from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError, nearest
 from stages.examples import named
 from stages.examples.table import LatentExamples
@@ -42,7 +43,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     for line in (
         *_facts(found, example),
         *_explanations(p, found, latent),
-        *_output_tokens(example.facts, tokens.vocabulary.strings),
+        *_output_tokens(example.facts, tokens.vocabulary),
         *_windows(windows, example.facts["max"], shade),
     ):
         click.echo(line if width is None else wrapped(line, width), color=in_colour)
@@ -124,14 +125,19 @@ def _score(scores: results.Scores, latent: int) -> str:
     return ", ".join(parts)
 
 
-def _output_tokens(facts: dict[str, Any], strings: list[str]) -> Iterator[str]:
+def _output_tokens(facts: dict[str, Any], vocabulary: Vocabulary) -> Iterator[str]:
     if not facts["top_tokens"]:
         return
     yield ""
     yield click.style("Output tokens", bold=True)
     for name, key in (("promoted", "top_tokens"), ("suppressed", "bottom_tokens")):
-        texts = " ".join(repr(visible(strings[token])) for token in facts[key])
+        texts = " ".join(_quoted(token, vocabulary) for token in facts[key])
         yield f"  {click.style(f'{name:<12}', dim=True)} {texts}"
+
+
+def _quoted(token: int, vocabulary: Vocabulary) -> str:
+    text = visible(alone(token, vocabulary))
+    return repr(text) if "\ufffd" not in vocabulary.strings[token] else f"'{text}'"  # bytes are spelt as repr would
 
 
 def _windows(windows: list[ShownWindow], maximum: float, shade: shading.Shade) -> Iterator[str]:

@@ -92,8 +92,9 @@ class Options(Section):
                     rows.leave_out(item, editing)
                 grouped = []
             else:
-                ends = np.flatnonzero(context.vocabulary.special).tolist()
                 steering = Steering(found.subject, runtime.load().batch_tokens)
+                # In conversations what ends a turn is no special token, and the subject ends there all the same.
+                ends = sorted(steering.ends.union(np.flatnonzero(context.vocabulary.special).tolist()))
                 writing = Continuations(
                     found, editing, steering, ends, context.seed, self.per_quintile, self.divergence, self.new_tokens
                 )

@@ -145,7 +145,7 @@ def _usual(item: Item) -> float | None:
 
 
 def _tokenizer(context: Context) -> Any:
-    """What reads texts as the corpus was read; raises GlossaError if the subject has no tokenizer."""
+    """What reads texts as a corpus of texts is read, without turns; raises GlossaError if the subject has no tokenizer."""
     from stages.corpus.encode import load_tokenizer
 
     assert context.p is not None

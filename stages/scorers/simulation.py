@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from stages import llm, registry
 from stages.corpus import units
+from stages.corpus.alone import is_unreadable
 from stages.corpus.tokens import Vocabulary
 from stages.examples.table import Windows
 from stages.llm import strengths
@@ -45,7 +46,8 @@ class Shown(NamedTuple):
     length: int
     """Tokens of the window."""
     units: list[units.Unit]
-    """Its tokens, those together that spell a character together; special ones, on which latents do not fire, are left out."""
+    """Its tokens, those together that spell a character together; special ones, on which latents do not fire, are left out,
+    and so are those of a character that the edge cuts, which nobody can read."""
     true: NDArray[np.floating]
     """[units] the latent's activation on each."""
 
@@ -151,14 +153,17 @@ def _shown(item: Item, role: str, part: Windows, chosen: NDArray[np.int64], voca
         tokens = part.tokens[place]
         found = units.units(tokens.tolist(), vocabulary)
         true = units.largest(found, part.activations[place])
-        ordinary = [number for number, unit in enumerate(found) if not unit.special]
+        ids = tokens.tolist()
+        ordinary = [
+            number for number, unit in enumerate(found) if not unit.special and not is_unreadable(unit, ids, vocabulary)
+        ]
         decile, kind = int(part.deciles[place]), part.kinds[place]
         example = Example(vocabulary.text(tokens), int(part.starts[place]), role, kind, decile, role == "test")
         yield Shown(item, example, len(tokens), [found[number] for number in ordinary], true[ordinary])
 
 
 def _verdict(one: Shown, found: Simulated) -> dict[str, Any]:
-    """The row of a window: its mean prediction and, for every token, that of its unit; none for a special token."""
+    """The row of a window: its mean prediction and, for every token, that of its unit; none for a special token or a cut character."""
     if found.values is None:
         return verdict(one.item, one.example, reason=found.reason, request=found.request)
     values: list[float | None] = [None] * one.length

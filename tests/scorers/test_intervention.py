@@ -96,6 +96,25 @@ def test_the_verdicts_are_what_the_score_is_made_of(monkeypatch: pytest.MonkeyPa
         assert count["intervened"] > 2 * count["clean"] > 0
 
 
+@pytest.mark.parametrize("where", ["config", "generation_config"])
+def test_a_text_ends_where_the_subject_ends_one(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """As chat models end turns: with tokens that are special in no conversation, and of which there may be several."""
+    subject, turn = wired.subject(), wired.WRITES[0]
+    getattr(subject.model, where).eos_token_id = [planted.WORDS.index(" the"), turn]
+    monkeypatch.setattr(llm, "load", lambda key, entry: wired.Judge())
+    scorer = scorers.load("x", {"kind": "intervention", "model": MODEL, "per_quintile": 3, "new_tokens": 16})
+    found = scorer.score(items(latents()[0]), wired.context(monkeypatch, read=subject))
+    texts = {(row["window"], row["kind"]): row["text"] for row in found.verdicts.to_pylist()}
+    assert texts
+    before = run(monkeypatch, latents()[0], per_quintile=3, new_tokens=16).verdicts.to_pylist()
+    shorter = 0
+    for row in before:  # the same draws, up to there
+        text = texts[row["window"], row["kind"]]
+        assert row["text"].startswith(text)
+        shorter += len(text) < len(row["text"])
+    assert shorter > len(before) / 2
+
+
 def test_the_score_by_hand() -> None:
     nats = np.array([[10.0, 7.0, 10.0], [12.0, 11.0, 13.0], [8.0, 9.0, 8.0]])
     drop, ablation = drops(nats, np.random.default_rng(0))
