@@ -79,7 +79,7 @@ def test_what_is_no_user_s_mistake_is_not_hidden(monkeypatch: pytest.MonkeyPatch
     [
         ("import stages.cli", ["torch", "transformers", "pyarrow", "zarr", "numpy", "pydantic", "scipy"]),
         ("import stages.tokenize", ["torch", "transformers", "datasets"]),
-        ("import stages.sample", ["torch", "transformers", "datasets", "matplotlib", "sentence_transformers"]),
+        ("import stages.sample", ["torch", "transformers", "datasets", "vl_convert", "sentence_transformers"]),
         ("import stages.cache", ["torch", "transformers"]),
         ("import stages.explain, stages.score", ["torch", "transformers", "zarr", "scipy", "pandas", "openai", "dvc"]),
         ("import stages.report", ["torch", "transformers", "sentence_transformers", "pandas", "scipy.stats"]),
@@ -104,7 +104,7 @@ HEAVY = (
     "openai",
     "aiohttp",
     "dvc",
-    "matplotlib",
+    "vl_convert",
 )
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "torch, numpy, zarr, pyarrow.parquet, pyarrow.dataset, pandas, scipy.stats, scipy.optimize, matplotlib.figure, jinja2, pydantic, click, "
+    "torch, numpy, zarr, pyarrow.parquet, pyarrow.dataset, pandas, scipy.stats, scipy.optimize, vl_convert, jinja2, pydantic, click, "
     "tokenizers, sentence_transformers, transformers.models.llama.modeling_llama, transformers.models.bert.modeling_bert, dvc.repo"
 )
 PATIENCE = 240
