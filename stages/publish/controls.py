@@ -97,41 +97,49 @@ def tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def draw(found: Records, kind: Format, palette: Palette) -> bytes:
     """Draws the score of every coder with interval and floor, a panel for every scorer and explainer."""
     scored = {(record["explainer"], record["scorer"]) for record in found if record["score"] is not None}
-    found = [record for record in found if (record["explainer"], record["scorer"]) in scored]
-    if not found:
-        return picture.draw(picture.nothing("No coder has a score"), kind, palette)
-    explainers = {record["explainer"] for record in found}
-    coders = {record["coder"]: record["subject"] for record in found}
-    names = {record["coder"]: [record["coder"], described(record)] for record in found}
-    places: list[str] = sorted(coders, key=lambda name: SUBJECTS.index(coders[name]))
-    if len(set(coders.values())) == len(SUBJECTS):
-        # Those of the subject that was never trained stand apart: a row in between has no name.
-        places.insert(sum(subject == "trained" for subject in coders.values()), "")
-    title = "datum.scorer" if len(explainers) == 1 else "datum.scorer + ' of ' + datum.explainer"
-    shown = list(
-        dict.fromkeys(f"{r['scorer']} of {r['explainer']}" if len(explainers) > 1 else r["scorer"] for r in found)
-    )
-    faces = {"trained": palette.muted, "random": palette.background}
-    subjects = [subject for subject in SUBJECTS if subject in coders.values()]
+    explainers = {explainer for explainer, _ in scored}
     colors = dict(zip(KINDS, palette.series, strict=False))
+    faces = {"trained": palette.muted, "random": palette.background}
+    records = [
+        {
+            **record,
+            "scorer": f"{record['scorer']} of {record['explainer']}" if len(explainers) > 1 else record["scorer"],
+            "subject": SUBJECT[record["subject"]],
+            "explainer": SUBJECT[record["subject"]],  # what a point says of itself, beside its coder and score
+            "face": colors[record["kind"]] if record["subject"] == "trained" else palette.background,
+        }
+        for record in found
+        if (record["explainer"], record["scorer"]) in scored
+    ]
+    if not records:
+        return picture.draw(picture.nothing("No coder has a score"), kind, palette)
+    shown = list(dict.fromkeys(record["scorer"] for record in records))
+    names = {record["coder"]: [record["coder"], described(record)] for record in records}
+    by_subject = {weights: [r["coder"] for r in records if r["subject"] == said] for weights, said in SUBJECT.items()}
+    subjects = [weights for weights, coders in by_subject.items() if coders]
+    # Those of the subject that was never trained stand apart: a row in between has no name.
+    rows = [name for weights in subjects for name in ("", *dict.fromkeys(by_subject[weights]))][1:]
     spec = picture.filled(
-        "controls.json",
-        data=[
-            {
-                **r,
-                "subject": SUBJECT[r["subject"]],
-                "face": colors[r["kind"]] if r["subject"] == "trained" else palette.background,
-            }
-            for r in found
-        ],
-        panel=title,
-        panels=shown,
-        coders=places,
-        labels=f"{json.dumps(names)}[datum.value]",
-        width=picture.panels([text for lines in names.values() for text in lines], min(PANELS, len(shown)), 180),
+        "overview.json",
+        data=records,
+        title=None,
+        x="score",
+        y="coder",
         color=picture.series("kind", KINDS, palette.series, None),
-        shape=picture.series("kind", KINDS, SHAPES, None),
-        subjects=[SUBJECT[subject] for subject in subjects],
-        faces=[faces[subject] for subject in subjects],
     )
+    spec["facet"]["sort"] = shown
+    panel = spec["spec"]
+    width = picture.panels([line for lines in names.values() for line in lines], min(PANELS, len(shown)), 180)
+    panel |= {"width": width, "height": {"step": 31}}
+    label = {"labelExpr": f"{json.dumps(names)}[datum.value]", "labelOffset": -6.5}
+    panel["encoding"]["y"] |= {"scale": {"domain": rows}, "axis": label}
+    points = panel["layer"][-1]
+    points["mark"] |= {"filled": False, "strokeWidth": 1.5}
+    points["encoding"]["fill"] = {"field": "face", "type": "nominal", "scale": None}
+    points["encoding"]["shape"] = picture.series("kind", KINDS, SHAPES, None)
+    legend = {**picture.legend(list(SUBJECT.values())), "symbolOpacity": 1}
+    explained = picture.series(
+        "subject", [SUBJECT[weights] for weights in subjects], [faces[weights] for weights in subjects], legend
+    )
+    panel["layer"].append({"mark": {"type": "point", "opacity": 0, "aria": False}, "encoding": {"fill": explained}})
     return picture.draw(spec, kind, palette)
