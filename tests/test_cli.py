@@ -109,7 +109,7 @@ def test_what_lies_in_the_way_on_the_disk_is_one_sentence(
     [
         ("import stages.cli", ["torch", "transformers", "pyarrow", "zarr", "numpy", "pydantic", "scipy"]),
         ("import stages.tokenize", ["torch", "transformers", "datasets"]),
-        ("import stages.sample", ["torch", "transformers", "datasets", "matplotlib", "sentence_transformers"]),
+        ("import stages.sample", ["torch", "transformers", "datasets", "vl_convert", "sentence_transformers"]),
         ("import stages.cache", ["torch", "transformers"]),
         ("import stages.explain, stages.score", ["torch", "transformers", "zarr", "scipy", "pandas", "openai", "dvc"]),
         ("import stages.report", ["torch", "transformers", "sentence_transformers", "pandas", "scipy.stats"]),
@@ -134,7 +134,7 @@ HEAVY = (
     "openai",
     "aiohttp",
     "dvc",
-    "matplotlib",
+    "vl_convert",
 )
 
 
