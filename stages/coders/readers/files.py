@@ -231,6 +231,14 @@ def matrix(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
     return value
 
 
+def vector(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
+    """Returns the float32 vector ``name``, whose length the other tensors then have to fit; see ``take``."""
+    value = take(tensors, name, None, path)
+    if value.ndim != 1:
+        raise GlossaError(f"expected a vector for {name} in {path}, found the shape {list(value.shape)}; {AGAIN}")
+    return value
+
+
 def shown(value: Any) -> str:
     """Returns ``value`` as a message may quote it: on one line and not long."""
     line = " ".join(str(value).split())

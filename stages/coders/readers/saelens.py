@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import Activation, Gated, JumpRelu, Relu, TopK
-from stages.coders.readers import Options, files, fold
+from stages.coders.readers import Options, files, fold, processing
 from stages.coders.sparse_coder import InputNorm, SparseCoder
 from stages.errors import GlossaError
 
@@ -54,12 +54,6 @@ NORMS: dict[str, InputNorm] = {
     "constant_norm_rescale": "constant_norm",
     "layer_norm": "layer_norm",
 }
-
-CENTRED_IDS = re.compile(r"gpt2-small/\d+-(res(_fs\d+)?-jb|mlp-tm)")
-CENTRED_HOOKS = re.compile(r"blocks\.\d+\.hook_(resid_pre|resid_post|mlp_out)")
-CENTRED_WIDTHS = {str(768 * 2**n) for n in range(8)}
-"""Latents of gpt2-small-res-jb, its feature-splitting twin and gpt2-small-mlp-tm, whose files do not say that the
-residual stream was mean-centred when they were trained (SAELens' registry of published coders does)."""
 
 
 def present(folder: Path) -> bool:
@@ -114,12 +108,9 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
         )
     _check_heads(config, metadata, path)
     norm, factor = _normalisation(config, transcoder, options, folder)
-    if mean_centred(config, metadata) and not options.centre:
-        raise GlossaError(
-            f"the coder in {folder} was trained on a mean-centred residual stream (center_writing_weights), which the subject "
-            "as published doesn't have; add centre: true to it in params.yaml, and the mean of every input is taken away "
-            f"(or, if it was not, say center_writing_weights: false in model_from_pretrained_kwargs in {CONFIG})"
-        )
+    state = processing.state(config, metadata, folder, old=form == "saelens_old")
+    if options.centre is None:
+        _ask_for_centring(state, folder)
 
     d_in, d_sae = files.whole(config, "d_in", path), files.whole(config, "d_sae", path)
     d_out = files.whole(config, "d_out", path) if transcoder else d_in
@@ -149,6 +140,8 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
         "k": activation.k if isinstance(activation, TopK) else None,
         "rescale_acts_by_decoder_norm": rescale,
     }
+    if folded := state == "folded":
+        facts["values_folded"] = True
     return SparseCoder(
         W_enc=W_enc,
         b_enc=b_enc,
@@ -164,6 +157,7 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
         reconstructs=_hook_out(metadata) if transcoder else None,
         published_l0=float(activation.k) if isinstance(activation, TopK) else None,
         prepend_bos=prepend if isinstance(prepend := metadata.get("prepend_bos"), bool) else None,
+        values_folded=folded,
     )
 
 
@@ -171,18 +165,20 @@ def _hook_out(metadata: Mapping[str, Any]) -> str | None:
     return files.text(metadata, "hf_hook_name_out") or files.text(metadata, "hook_name_out")
 
 
-def mean_centred(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Whether the coder was trained on a mean-centred residual stream: as its config says, or as is known of it."""
-    arguments = metadata.get("model_from_pretrained_kwargs")
-    if isinstance(arguments, dict):
-        return bool(arguments.get("center_writing_weights"))
-    if name := metadata.get("neuronpedia_id"):
-        return bool(CENTRED_IDS.fullmatch(str(name)))
-    return (
-        files.text(metadata, "model_name") in ("gpt2", "gpt2-small")
-        and bool(CENTRED_HOOKS.fullmatch(str(metadata.get("hook_name"))))
-        and str(config.get("d_sae")) in CENTRED_WIDTHS
-    )
+def _ask_for_centring(state: processing.State, folder: Path) -> None:
+    """Raises GlossaError if a coder was trained on a subject without its mean, or may have been."""
+    if state == "centred":
+        raise GlossaError(
+            f"the coder in {folder} was trained on a mean-centred residual stream (center_writing_weights, as SAELens did before "
+            "3.19.2), which the subject as published doesn't have; add centre: true to it in params.yaml, and the mean of every "
+            "input is taken away, or centre: false if it was trained on the subject as it is"
+        )
+    if state == "unknown":
+        raise GlossaError(
+            f"the files of the coder in {folder} don't say which SAELens trained it (sae_lens_training_version), and before 3.19.2 it "
+            "trained on a mean-centred residual stream, which the subject as published doesn't have; say centre: true or false of it "
+            "in params.yaml (glossa coder check shows which fits)"
+        )
 
 
 def _architecture(config: Mapping[str, Any], path: Path) -> str:

@@ -270,7 +270,8 @@ def plain(
         write_config(config, {"act_size": d, "dict_size": n, "act_name": "blocks.5.attn.hook_z"})
         return Made(weights, weights, config, "act_size")
     enc, dec = ("encoder_linear", "decoder_linear") if kind == "goodfire" else ("encoder", "decoder")
-    weights = folder / f"Some-Model-SAE-l19.{'pth' if kind == 'goodfire' else 'pt'}"
+    name = {"goodfire": "Llama-3.1-8B-Instruct-SAE-l19.pth", "qresearch": "DeepSeek-R1-Distill-Llama-8B-SAE-l19.pt"}
+    weights = folder / name[kind]
     tensors = {f"{enc}.weight": draw(n, d), f"{enc}.bias": draw(n), f"{dec}.weight": draw(d, n), f"{dec}.bias": draw(d)}
     write_tensors(weights, tensors)
     return Made(weights, weights)
@@ -302,7 +303,7 @@ def saelens_old(folder: Path, *, topk: bool = False, seed: int = 0) -> Made:
         "apply_b_dec_to_input": False,
         "normalize_activations": "none",
         "dtype": "float32",
-        "sae_lens_training_version": "3.11.1",
+        "sae_lens_training_version": "3.22.0",
     }
     saelens_folders.write(folder, config, saelens_folders.tensors_of(modern, seed))
     k = "activation_fn_kwargs.k" if topk else None
