@@ -107,7 +107,8 @@ def from_params(name: str, entry: AnyCoder, seed: int, subject: Subject | None =
         if isinstance(entry, Neurons):
             return neurons.load(subject, entry.hookpoint, entry.k)
         return random.load(width(subject, entry.hookpoint), entry.hookpoint, entry.latents, entry.k, (seed, entry.seed))
-    options = Options(entry.norm_factor, entry.centre, entry.normalise, entry.activation, entry.k, entry.pre_bias)
+    said = ("norm_factor", "centre", "normalise", "activation", "k", "pre_bias", "reconstructs")
+    options = Options(**{key: getattr(entry, key) for key in said})
     coder = load(entry.path, options, entry.format, f"coders.{name}.format")
     hookpoint = entry.hookpoint or coder.hookpoint
     if hookpoint is None:
@@ -115,5 +116,5 @@ def from_params(name: str, entry: AnyCoder, seed: int, subject: Subject | None =
             f"params.yaml: coders.{name} should have a hookpoint, as the files in {entry.path} do not say where they read the "
             "subject; add it"
         )
-    coder = replace(coder, hookpoint=hookpoint)
+    coder = replace(coder, hookpoint=hookpoint, reconstructs=entry.reconstructs or coder.reconstructs)
     return coder if subject is None else folding.settled(coder, subject)

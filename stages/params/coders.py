@@ -22,6 +22,8 @@ class Coder(Section):
     change a coder whose format is said, so its activations need not be made anew when that does."""
     hookpoint: str | None = None
     """Where it reads the subject, unless its files say so."""
+    reconstructs: str | None = None
+    """The hookpoint whose values it reconstructs, unless its files say so; those it reads, of an autoencoder."""
     norm_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """The constant by which its inputs were multiplied in training, where the files only say that there was one."""
     centre: bool | None = None

@@ -36,6 +36,8 @@ class Options:
     k: int | None = None
     pre_bias: bool | None = None
     """Whether the decoder's bias is subtracted from the input. These three say how files are meant that leave it open."""
+    reconstructs: str | None = None
+    """The hookpoint whose values it reconstructs, where the files don't say so."""
 
     def __post_init__(self) -> None:
         if self.norm_factor is not None and not (math.isfinite(self.norm_factor) and self.norm_factor > 0):

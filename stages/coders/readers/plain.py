@@ -3,6 +3,7 @@
 - Goodfire: ``encoder_linear.weight``, ``encoder_linear.bias``, ``decoder_linear.weight``, ``decoder_linear.bias``.
 - qresearch: the same without ``_linear``.
 - The attention SAEs of GPT-2 small by Kissane and Krzyzanowski: ``{name}.pt`` beside ``{name}_cfg.json``.
+- The transcoders of GPT-2 small by Dunefsky and others: a ReLU; beside ``b_dec``, which is subtracted from the input, ``b_dec_out``.
 
 Theirs are known by their names. How any other file is meant, params.yaml or a config beside it has to say.
 """
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import JumpRelu, Relu, TopK
-from stages.coders.readers import Options, dictionary_learning, files, openai, stated
+from stages.coders.readers import Options, dictionary_learning, files, hypothesaes, openai, qwen_scope, stated
 from stages.coders.readers.stated import Known, Meaning
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
@@ -31,12 +32,16 @@ LINEAR = re.compile(r"Llama-3\.[13]-\d+B-Instruct-SAE-l\d+|DeepSeek-R1-Distill-L
 ATTENTION = re.compile(r"gpt2-small_L\d+_Hcat_z(_.*)?")
 """Files of Kissane and Krzyzanowski: a ReLU, which subtracts the decoder's bias, of heads whose value biases were folded away."""
 
+TRANSCODER = re.compile(r".*gpt2-small_blocks\.(\d+)\.ln2\.hook_normalized(_.*)?")
+"""Files of Dunefsky and others, trained where TransformerLens had folded the norm's gain away and centred what the MLP writes."""
+OUT = "b_dec_out"
 THRESHOLDS = ("threshold", "log_threshold")
 
 
 def detect(path: Path) -> bool:
     """Whether ``path`` is a PyTorch file, or a folder with one and no other weights, that no other format claims."""
-    return files.pickle_at(path) is not None and not openai.detect(path) and not dictionary_learning.detect(path)
+    others = (openai, dictionary_learning, qwen_scope, hypothesaes)
+    return files.pickle_at(path) is not None and not any(other.detect(path) for other in others)
 
 
 def read(path: Path, options: Options) -> SparseCoder:
@@ -51,6 +56,8 @@ def read(path: Path, options: Options) -> SparseCoder:
     if weights is None:
         raise GlossaError(f"expected one .pt or .pth file at {path}, found none or several; name the file itself")
     tensors, configs = files.read_pickle(weights), stated.beside(weights)
+    if OUT in tensors:
+        return _transcoder(path, weights, tensors, options)
     attention = ATTENTION.fullmatch(weights.stem) is not None
     known = Known("relu", attention) if attention or LINEAR.fullmatch(weights.stem) else None
     shape = _attention(weights) if attention else None
@@ -80,6 +87,43 @@ def read(path: Path, options: Options) -> SparseCoder:
         hookpoint=_hookpoint(weights, configs),
         published_l0=meant.k,
         values_folded=attention,
+    )
+
+
+def _transcoder(path: Path, weights: Path, tensors: Mapping[str, Any], options: Options) -> SparseCoder:
+    """A transcoder of Dunefsky and others; what it writes is meant less its mean if the file has the published name."""
+    if options.activation not in (None, "relu") or options.k is not None or options.pre_bias is False:
+        raise GlossaError(
+            f"{weights} is in the layout of the transcoders of GPT-2, which are ReLU and subtract b_dec; take activation, k and pre_bias out "
+            "of its entry in params.yaml"
+        )
+    match = TRANSCODER.fullmatch(weights.stem)
+    reconstructs = options.reconstructs or (f"blocks.{match[1]}.hook_mlp_out" if match else None)
+    if reconstructs is None:
+        raise GlossaError(
+            f"{weights} is a transcoder ({OUT}), but neither it nor its name says what it writes; say hookpoint and reconstructs in its entry in "
+            "params.yaml (of layer 0 of GPT-2: h.0.ln_2.normalized and h.0.mlp)"
+        )
+    files.only(tensors, ("W_enc", "b_enc", "W_dec", "b_dec", OUT), weights)
+    W_enc = files.matrix(tensors, "W_enc", weights).T.contiguous()  # noqa: N806
+    n, d_in = W_enc.shape
+    d_out = files.matrix(tensors, "W_dec", weights).shape[1]
+    input_norm = options.input_norm("none", path)
+    if match and options.centre is None:
+        input_norm = "centre"  # what a norm computes has no mean, what is to be reconstructed had lost it
+    facts = {"format": "plain", "subtracts": True, "transcoder": True, "input_norm": input_norm}
+    return SparseCoder(
+        W_enc=W_enc,
+        b_enc=files.take(tensors, "b_enc", (n,), weights),
+        W_dec=files.take(tensors, "W_dec", (n, d_out), weights),
+        b_dec=files.take(tensors, OUT, (d_out,), weights),
+        b_pre=files.take(tensors, "b_dec", (d_in,), weights),
+        activation=Relu(),
+        source=str(path),
+        identity=files.identity(facts, weights),
+        input_norm=input_norm,
+        hookpoint=f"h.{match[1]}.ln_2.normalized" if match else None,
+        reconstructs=reconstructs,
     )
 
 

@@ -40,6 +40,28 @@ def test_an_attention_sae_by_hand(shape: dict[str, Any]) -> None:
     assert coder.hookpoint == "blocks.5.attn.hook_z"
 
 
+@given(shape=any_shape)
+def test_a_transcoder_of_gpt2_by_hand(shape: dict[str, Any]) -> None:
+    with TemporaryDirectory() as folder:
+        made = folders.plain(Path(folder), kind="transcoder", **shape)
+        coder, w = plain.read(made.path, Options(centre=False)), weights(made.weights)
+    x = inputs(shape["d"], shape["seed"])
+    latents = relu((x - w["b_dec"]) @ w["W_enc"] + w["b_enc"])
+    assert_computes(coder, x, latents, latents @ w["W_dec"] + w["b_dec_out"])
+
+
+def test_where_a_transcoder_of_gpt2_reads_is_in_its_name_or_has_to_be_said(tmp_path: Path) -> None:
+    made = folders.plain(tmp_path, kind="transcoder")
+    coder = plain.read(made.path, Options())
+    assert (coder.hookpoint, coder.reconstructs) == ("h.5.ln_2.normalized", "blocks.5.hook_mlp_out")
+    assert coder.input_norm == "centre", "what it was to write had no mean"
+    plainly = made.path.rename(tmp_path / "sd.pt")
+    assert "say hookpoint and reconstructs" in refused(plainly, Options())
+    assert "take activation, k and pre_bias out" in refused(plainly, Options(activation="topk", k=3))
+    coder = plain.read(plainly, Options(reconstructs="h.2.mlp"))
+    assert (coder.hookpoint, coder.reconstructs, coder.input_norm) == (None, "h.2.mlp", "none")
+
+
 @pytest.mark.parametrize(
     ("name", "hookpoint"),
     [
@@ -95,6 +117,19 @@ def test_a_topk_that_is_said_to_be_one_by_hand(tmp_path: Path, said_by: str, sub
     latents = relu(h) * (h >= np.sort(h, axis=1)[:, -6:-5])
     assert_computes(coder, x, latents, latents @ w["decoder.weight"].T + w["decoder.bias"])
     assert (coder.identity["k"], coder.published_l0, coder.hookpoint) == (6, 6, None)
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod.", "sae."])
+@pytest.mark.parametrize("inside", [False, True])
+def test_what_wraps_a_state_dict_is_taken_away(tmp_path: Path, prefix: str, inside: bool) -> None:
+    path = home_grown(tmp_path)
+    options = Options(activation="topk", k=6, pre_bias=True)
+    plainly = plain.read(path, options)
+    wrapped = {f"{prefix}{name}": value for name, value in on_disk.read_tensors(path).items()}
+    torch.save({"state_dict": wrapped, "epoch": 3} if inside else wrapped, path)
+    found = plain.read(path, options)
+    for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
+        assert torch.equal(getattr(plainly, name), getattr(found, name))
 
 
 def test_a_jumprelu_that_is_said_to_be_one_by_hand(tmp_path: Path) -> None:
