@@ -309,8 +309,7 @@ def test_qwen_scope(hub: Path) -> None:
     ],
 )
 def test_files_of_weights_alone(hub: Path, kind: str, load: Any) -> None:
-    made = folders.plain(hub / "author/repo", kind=kind)
-    config, tensors, _ = load(
-        "author/repo", made.path.name, "cpu", cfg_overrides={"d_in": 8, "d_sae": 16, "dtype": "float32"}
-    )
+    repo = "Goodfire/Llama-3.1-8B-Instruct-SAE-l19" if kind == "goodfire" else "author/repo"
+    made = folders.plain(hub / repo, kind=kind)
+    config, tensors, _ = load(repo, made.path.name, "cpu", cfg_overrides={"d_in": 8, "d_sae": 16, "dtype": "float32"})
     assert_same(plain.read(made.path, NONE), built(config, tensors), inputs())
