@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from stages.subject.load import Subject
 
 
+LOOKED_AT = 2048
+"""Tokens on which a coder is tried before the forward pass."""
+
+
 @click.command("cache")
 @click.argument("coder")
 def command(coder: str) -> None:
@@ -90,6 +94,7 @@ def _made(
     targets, runs = [own], {own.name: capture.finished(own, rows, length)}
     if None in runs[own.name]:  # such a coder read its hookpoint, if there are runs
         capture.check_fits(subject, own, tokens)
+        _say_doubts(own, subject, tokens)
         for other in job.others(p, own, subject, tokens, scratch) if knobs.share_forward else ():
             targets.append(other)
             runs[other.name] = capture.finished(other, rows, length)
@@ -127,6 +132,21 @@ def _made(
             progress.close()
             n_events = merged(workers.merge_map(hands))
     return n_events, [t.name for t in targets[1:] if None not in capture.finished(t, rows, length, trusted=True)]
+
+
+def _say_doubts(own: Target, subject: Subject, tokens: Tokens) -> None:
+    """Prints one warning if the coder reconstructs the first tokens far worse than a coder can."""
+    import numpy as np
+    import torch
+
+    from stages.coders.doubt import doubt
+
+    rows = max(1, min(tokens.rows, LOOKED_AT // tokens.context_length))
+    ids = torch.from_numpy(np.asarray(tokens.array[:rows], dtype=np.int64))
+    special = torch.from_numpy(tokens.vocabulary.special)
+    coder = own.coder.to(subject.device)
+    if (said := doubt(subject, coder, ids, special, skipped=int(tokens.meta["bos"] is None))) is not None:
+        click.echo(f"cache {own.name}: {said}; glossa coder check {own.name} tries other readings", err=True)
 
 
 def _attributes(own: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import hub, registry
-from stages.coders import neurons, random
+from stages.coders import folding, neurons, random
 from stages.coders.readers import Options
 from stages.coders.readers.files import shown
 from stages.coders.sparse_coder import SparseCoder
@@ -37,7 +37,9 @@ def load(path: str, options: Options | None = None, form: str | None = None, key
         )
     if form is None or not _reader(form).detect(place):
         form = _detected(path, place, fetched, form, key)
-    coder = _reader(form).read(place, options or Options())
+    options = options or Options()
+    options.refuse_others(getattr(_reader(form), "TAKES", ()), path)
+    coder = _reader(form).read(place, options)
     if fetched is None:
         return coder
     origin = {"repository": fetched.repository, "commit": fetched.commit}  # the hash is of the content alone
@@ -105,11 +107,14 @@ def from_params(name: str, entry: AnyCoder, seed: int, subject: Subject | None =
         if isinstance(entry, Neurons):
             return neurons.load(subject, entry.hookpoint, entry.k)
         return random.load(width(subject, entry.hookpoint), entry.hookpoint, entry.latents, entry.k, (seed, entry.seed))
-    coder = load(entry.path, Options(entry.norm_factor, entry.centre), entry.format, f"coders.{name}.format")
+    said = ("norm_factor", "centre", "normalise", "activation", "k", "pre_bias", "reconstructs")
+    options = Options(**{key: getattr(entry, key) for key in said})
+    coder = load(entry.path, options, entry.format, f"coders.{name}.format")
     hookpoint = entry.hookpoint or coder.hookpoint
     if hookpoint is None:
         raise GlossaError(
             f"params.yaml: coders.{name} should have a hookpoint, as the files in {entry.path} do not say where they read the "
             "subject; add it"
         )
-    return replace(coder, hookpoint=hookpoint)
+    coder = replace(coder, hookpoint=hookpoint, reconstructs=entry.reconstructs or coder.reconstructs)
+    return coder if subject is None else folding.settled(coder, subject)

@@ -17,6 +17,8 @@ from stages.errors import GlossaError, said
 from stages.outputs import file_sha256, fingerprint
 
 PICKLES = {".pt", ".pth"}
+PREFIXES = ("_orig_mod.", "module.", "model.", "sae.")
+"""What torch.compile, data parallelism and wrapping modules put in front of all names of a state dict."""
 AGAIN = "fetch the coder again"
 
 
@@ -45,7 +47,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        return unwrapped(load_file(path))
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise GlossaError(
             f"expected safetensors in {path}, but it can't be read ({_first_line(error)}); {AGAIN}"
@@ -68,11 +70,15 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """Returns the dict that torch saved in ``path``; anything but tensors and plain values is refused, not run.
+    """Returns the state dict that torch saved in ``path``; anything but tensors and plain values is refused, not run.
 
     Raises:
         GlossaError: the file can't be read, holds code, or no dict.
     """
+    return unwrapped(_read_pickle(path))
+
+
+def _read_pickle(path: Path) -> dict[Any, Any]:
     try:
         found = _load(path)
     except pickle.UnpicklingError:
@@ -87,6 +93,19 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise GlossaError(f"expected a dict of tensors in {path}, found {type(found).__name__}; save its state dict")
     return found
+
+
+def read_checkpoint(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the config that is ``key`` beside the state dict in a PyTorch file, and the state dict.
+
+    Raises:
+        GlossaError: see ``read_pickle``; or there is no such config.
+    """
+    whole_file = _read_pickle(path)
+    found = whole_file.get(key)
+    if not isinstance(found, dict):
+        raise GlossaError(f"expected a dict {key} beside the state dict in {path}, found {shown(found)}; save it again")
+    return found, unwrapped(whole_file)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -118,9 +137,24 @@ def keys_of(path: Path) -> set[str]:
     """Returns the names of what torch saved in ``path`` without reading the tensors; none if it is damaged."""
     try:
         mapped = zipfile.is_zipfile(path)  # as all are that torch has saved since 2020
-        return {str(name) for name in _load(path, mmap=mapped)}
+        return {str(name) for name in unwrapped(_load(path, mmap=mapped))}
     except Exception:  # noqa: BLE001 - what is wrong with the file is for whoever reads it to say
         return set()
+
+
+def unwrapped(found: dict[Any, Any]) -> dict[str, Any]:
+    """Returns the tensors of a state dict by the names that its module has for them.
+
+    Taken away are the dict ``{"state_dict": …}`` around it, whose other entries then decide nothing, and what torch.compile, data
+    parallelism or Lightning put in front of every name.
+    """
+    inner = found.get("state_dict")
+    if isinstance(inner, dict) and not any(isinstance(value, Tensor) for value in found.values()):
+        found = inner
+    names = {str(name): value for name, value in found.items()}
+    while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
+        names = {name.removeprefix(prefix): value for name, value in names.items()}
+    return names
 
 
 def _load(path: Path, mmap: bool = False) -> Any:
@@ -228,6 +262,14 @@ def matrix(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
     value = take(tensors, name, None, path)
     if value.ndim != 2:
         raise GlossaError(f"expected a matrix for {name} in {path}, found the shape {list(value.shape)}; {AGAIN}")
+    return value
+
+
+def vector(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
+    """Returns the float32 vector ``name``, whose length the other tensors then have to fit; see ``take``."""
+    value = take(tensors, name, None, path)
+    if value.ndim != 1:
+        raise GlossaError(f"expected a vector for {name} in {path}, found the shape {list(value.shape)}; {AGAIN}")
     return value
 
 
