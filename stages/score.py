@@ -45,7 +45,8 @@ def _said(facts: dict) -> str:
     if own["value"] is None:
         why = next(iter(unscored["latents_by_reason"]), "no latent was explained")
         return f"no score, {why}"
-    floor = facts["overall"].get(table.SHUFFLED, {}).get(metric, {}).get(summary.ALL, {"value": facts.get("chance")})
+    others = facts["overall"].get(table.SHUFFLED)  # none where latents are scored, whose floor is chance
+    floor = {"value": facts["chance"]} if others is None else others.get(metric, {}).get(summary.ALL, {"value": None})
     text = f"{metric.replace('_', ' ')} {own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}] over {own['n_latents']} latents"
     if floor["value"] is not None:
         text += f", floor {floor['value']:.3f}"

@@ -18,6 +18,7 @@ from stages.examples.table import LatentExamples
 from stages.publish import imports, measures, results
 from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
+from stages.scorers.metrics import called
 from stages.scorers.table import ALL
 
 NOT_RUN = "- not run yet"
@@ -93,7 +94,7 @@ def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | Non
     more = results.measures_of(coder, explainer, scorer, latent)
     headline = scores.meta["metric"]
     parts = [
-        f"{results.called(metric)} {value:.2f}"
+        f"{called(metric)} {value:.2f}"
         for metric in measures.MEASURES
         if metric != headline and (value := more.get((metric, ALL))) is not None
     ]

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from stages.provenance import scores
 from stages.provenance.check import Check
 from stages.provenance.project import Project
-
-COVERED = (scores.OWN_FORMULA,)
-"""Reasons not to check a thing that another check looks at."""
 
 
 class Outcome(NamedTuple):
@@ -25,7 +21,7 @@ class Outcome(NamedTuple):
 
 def outcome(project: Project, found: Sequence[Check], strict: bool = False) -> Outcome:
     """Returns what ``found`` comes to; if ``strict``, things that were not checked count as failures."""
-    left = {check.name: n for check in found if (n := _left(check))}
+    left = {check.name: n for check in found if (n := sum(map(len, check.unknown.values())))}
     counted = f"{sum(check.checked for check in found):,} comparisons in {len(found)} checks"
     counted += f", {sum(left.values()):,} things not checked" if left else ""
     failed = [check.name for check in found if check.failed]
@@ -38,8 +34,3 @@ def outcome(project: Project, found: Sequence[Check], strict: bool = False) -> O
     if strict and left:
         return Outcome("unknown", f"Not all could be checked, as --strict demands: {', '.join(left)}", counted, 1)
     return Outcome("right", "Nothing differs", counted, 0)
-
-
-def _left(check: Check) -> int:
-    """How many things nobody looked at."""
-    return sum(len(items) for why, items in check.unknown.items() if why not in COVERED)

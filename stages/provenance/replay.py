@@ -90,8 +90,7 @@ def computes(project: Project, result: Result) -> bool:
     """Whether an explainer or a scorer runs the subject, or a scorer embeds texts; raises GlossaError if an entry is wrong."""
     if result.scorer is None:
         return bool(project.p.explainers[result.explainer].get("boosted"))
-    entry = project.p.scorers[result.scorer]
-    return "subject" in scorers.reads(entry) or hasattr(scorers.load(result.scorer, entry), "embedder")
+    return scorers.load(result.scorer, project.p.scorers[result.scorer]).COMPUTES
 
 
 def _explained(project: Project, result: Result, latents: Sequence[int] | None) -> pa.Table:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from stages.publish import figures
 from stages.publish.figures import Format, Palette, Records
-from stages.publish.results import Results, called
+from stages.publish.results import Results
+from stages.scorers.metrics import called
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

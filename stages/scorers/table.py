@@ -11,7 +11,7 @@ import pyarrow as pa
 from stages.llm.transcript import Recorder
 from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
 
-SCHEMA, VERSION = "glossa/scores", 2
+SCHEMA, VERSION = "glossa/scores", 3
 
 OWN = "own"
 """The latent's own explanation."""
