@@ -67,7 +67,8 @@ def anew(project: Project, result: Result, verdicts: pa.Table) -> Summary:
     assert result.scorer is not None
     scorer = scorers.load(result.scorer, project.p.scorers[result.scorer])
     examples = Examples.open(paths.examples(result.coder))
-    of_item = dict(scores_table.by_item(verdicts))
+    ordered = verdicts.sort_by([("explanation", "ascending"), ("latent", "ascending")])
+    of_item = dict(scores_table.by_item(ordered))
     owners = {latent for _, latent in of_item}
     if strange := owners - set(examples.kept):
         raise GlossaError(
