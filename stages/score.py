@@ -32,10 +32,10 @@ def command(coder: str, explainer: str, scorer: str) -> None:
     explained = dict.fromkeys(examples.kept, "") if of_latents else texts(paths.explanations(coder, explainer))
     context = scorers.Context(Tokens.open().vocabulary, p.seed, coder, params.only(p, "seed", *scorers.reads(entry)))
     out = paths.scores(coder, explainer, scorer)
-    with recording(out) as transcript:
-        found, facts = run.run(unit, examples, explained, context, with_floor=not of_latents)
-        meta = {"coder": coder, "explainer": explainer, "scorer": scorer, "kind": entry["kind"], "options": entry}
-        table.write(out, found.verdicts, found.scores, found.measures, {**meta, **facts}, transcript)
+    meta = {"coder": coder, "explainer": explainer, "scorer": scorer, "kind": entry["kind"], "options": entry}
+    with recording(out) as transcript, table.writing(out, transcript) as (writer, into):
+        facts = run.run(unit, examples, explained, context, lambda part: writer.add(*part), with_floor=not of_latents)
+        into |= {**meta, **facts}
     click.echo(f"score {coder} {explainer} {scorer}: {_said(facts)}")
 
 

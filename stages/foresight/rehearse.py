@@ -48,7 +48,7 @@ def score(
     scorer = scorers.load(stage.scorer, p.scorers[stage.scorer])
     with llm.standing_in(rehearsal):
         context = Context(tokens.vocabulary, p.seed, stage.coder, p)
-        items = run.items(scorer, sample, texts, context, with_floor=stage.explainer != LATENT)
+        items = list(run.Items.choose(scorer, sample, texts, context, with_floor=stage.explainer != LATENT))
         of = len(items)
         if most is not None and of > most:
             chosen = np.random.default_rng(0).choice(of, most, replace=False)

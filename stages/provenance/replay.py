@@ -108,4 +108,4 @@ def _scored(project: Project, result: Result) -> Scored:
     examples = Examples.open(paths.examples(result.coder))
     texts = dict.fromkeys(examples.kept, "") if result.of_latent else table.texts(Result(*result[:2]).folder)
     context = scorers.Context(project.tokens.vocabulary, p.seed, result.coder, p)
-    return run.run(unit, examples, texts, context, with_floor=not result.of_latent)[0]
+    return unit.score(run.Items.choose(unit, examples, texts, context, not result.of_latent), context)

@@ -19,8 +19,10 @@ from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
 from stages.publish import results
 from stages.publish.metrics import metrics
-from stages.scorers import Context, Item, Judged, overall
+from stages.scorers import Context, Item, Judged
 from stages.scorers import table as scores_table
+from stages.scorers.overall import Overall
+from stages.scorers.run import Part
 from stages.scorers.summary import Summary
 
 KEYS = ["explanation", "latent", "metric", "of"]
@@ -109,9 +111,13 @@ def _means(
     check: Check,
 ) -> None:
     for explanation, stored in meta["overall"].items():
-        due = overall.means(measures, explanation, project.p.seed)
-        without = overall.unscored(scores, verdicts, explanation)
-        for name, was, now in (("overall", stored, due), ("unscored", meta["unscored"][explanation], without)):
+        again = Overall()
+        again.add(*Part(verdicts, scores, measures).of(explanation))
+        due = {"overall": again.means(project.p.seed), "unscored": again.unscored()}
+        for name, was, now in (
+            ("overall", stored, due["overall"]),
+            ("unscored", meta["unscored"][explanation], due["unscored"]),
+        ):
             place = _differing(was, json.loads(dumps(now)))
             item = f"{result.folder}/meta.json, {name}.{explanation}{place}"
             check.expect(place is None, item, "is not what the tables come to")

@@ -32,6 +32,10 @@ class Metric(NamedTuple):
     bounded: bool = True
     """Whether it is 1 at most."""
 
+    def facts(self) -> dict[str, Any]:
+        """Returns what the meta of scores says of it."""
+        return {"metric": self.name, "label": self.label, "chance": self.chance, "bounded": self.bounded}
+
 
 class Item(NamedTuple):
     """A latent with the explanation to be scored, its own or, for the floor, another's."""
@@ -61,7 +65,7 @@ class Judged(NamedTuple):
 
 
 Judging = Generator[Judged, None, dict[str, Any]]
-"""Yields items in their order, and returns what else belongs into the meta, such as the identity of a model."""
+"""Yields every item, in their order, and returns what else belongs into the meta, such as the identity of a model."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class Scorer(Section, ABC):
 
     @abstractmethod
     def judge(self, items: Collection[Item], context: Context) -> Judging:
-        """Finds the verdicts on items, those of a latent in a row; an item of which nothing can be shown may be left out."""
+        """Finds the verdicts on items, those of a latent in a row; of one of which nothing can be shown there are none."""
 
     @abstractmethod
     def summarise(self, judged: Sequence[Judged], context: Context) -> Summary:

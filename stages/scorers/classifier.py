@@ -29,7 +29,8 @@ class Batch(NamedTuple):
 
     item: Item
     examples: list[Example]
-    request: Request
+    request: Request | None
+    """None for an item of which nothing can be shown."""
     is_last: bool
     """Whether it is the last one of its item."""
 
@@ -57,14 +58,16 @@ class Classifier(Scorer):
         models: set[str] = set()
         # The model draws as many batches ahead as it needs; tee holds those until their answers come.
         batches, ahead = tee(_batches(items, examples_of, system, self.examples_per_prompt, seed))
-        answers = llm.load("model", self.model).answer(batch.request for batch in ahead)
+        answers = llm.load("model", self.model).answer(batch.request for batch in ahead if batch.request)
         examples: list[Example] = []
         found: dict[str, list[Any]] = {name: [] for name in ("predicted", "value", "reason", "request")}
         with bar("judge", total=len(items), unit="explanation") as progress:
-            for batch, answer in zip(batches, answers, strict=True):
-                examples += batch.examples
-                _read(batch, answer, facts, found)
-                models.update([answer.model] if answer.model else [])
+            for batch in batches:
+                if batch.request is not None:
+                    answer = next(answers)
+                    examples += batch.examples
+                    _read(batch.request, answer, len(batch.examples), facts, found)
+                    models.update([answer.model] if answer.model else [])
                 if batch.is_last:
                     yield Judged(batch.item, verdicts(batch.item, examples, **found))
                     examples, found = [], {name: [] for name in found}
@@ -93,15 +96,16 @@ def _batches(
                 messages = (Message("system", system), Message("user", user))
                 request = Request(messages, labels.schema(len(chosen)), logprobs=True)
                 yield Batch(item, chosen, request, place + 1 == len(batches))
+            if not batches:
+                yield Batch(item, [], None, is_last=True)
 
 
-def _read(batch: Batch, answer: llm.Answer, facts: Counter[str], into: dict[str, list[Any]]) -> None:
-    """Adds what an answer says of the examples of a batch; counts in ``facts`` what is known of the verdicts' probabilities."""
-    n = len(batch.examples)
+def _read(request: Request, answer: llm.Answer, n: int, facts: Counter[str], into: dict[str, list[Any]]) -> None:
+    """Adds what an answer says of ``n`` examples; counts in ``facts`` what is known of the verdicts' probabilities."""
     found = labels.read(answer.content, n)
     into["predicted"] += [None] * n if found.verdicts is None else found.verdicts
     into["reason"] += [answer.reason or found.reason] * n
-    into["request"] += [answer.key or batch.request.key] * n
+    into["request"] += [answer.key or request.key] * n
     if answer.probabilities is None:
         into["value"] += [None] * n
         return

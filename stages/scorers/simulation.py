@@ -40,7 +40,8 @@ class Shown(NamedTuple):
     """A window that is simulated."""
 
     item: Item
-    example: Example
+    example: Example | None
+    """None stands for an item that has no window."""
     length: int
     """Tokens of the window."""
     units: list[units.Unit]
@@ -127,10 +128,11 @@ class Options(Scorer):
         test, negative = item.examples.test, item.examples.negative
         silent = np.array([place for place, kind in enumerate(negative.kinds) if kind == "random"], np.int64)
         silent = np.sort(generator.permutation(silent)[: self.random])
-        return [
+        found = [
             *_shown(item, "test", test, self._chosen(test, generator), context.vocabulary),
             *_shown(item, "negative", negative, silent, context.vocabulary),
         ]
+        return found or [Shown(item, None, 0, [], np.empty(0))]
 
     def _chosen(self, test: Windows, generator: np.random.Generator) -> NDArray[np.int64]:
         if self.choose == "top":
@@ -152,7 +154,8 @@ def _shown(item: Item, role: str, part: Windows, chosen: NDArray[np.int64], voca
 def _judged(own: Sequence[tuple[Shown, Simulated]]) -> Judged:
     """A row for every window: its mean prediction and, for every token, that of its unit; none for a special token."""
     columns: dict[str, list[Any]] = {name: [] for name in ("value", "values", "reason", "request")}
-    for one, found in own:
+    there = [pair for pair in own if pair[0].example is not None]
+    for one, found in there:
         values: list[float | None] | None = None
         if found.values is not None:
             values = [None] * one.length
@@ -162,7 +165,7 @@ def _judged(own: Sequence[tuple[Shown, Simulated]]) -> Judged:
         for name, cell in zip(columns, (mean, values, found.reason, found.request), strict=True):
             columns[name].append(cell)
     item = own[0][0].item
-    return Judged(item, verdicts(item, [one.example for one, _ in own], **columns))
+    return Judged(item, verdicts(item, [one.example for one, _ in there if one.example], **columns))
 
 
 def _curves(item: Item, found: pa.Table, vocabulary: Vocabulary) -> Iterator[Curve]:
@@ -178,7 +181,7 @@ def _curves(item: Item, found: pa.Table, vocabulary: Vocabulary) -> Iterator[Cur
         if values is not None:
             (one,) = _shown(item, role, parts[role], np.array([places[role, window]]), vocabulary)
             predicted = np.array([values[unit.begin] for unit in one.units], np.float64)
-            yield Curve(one.true, predicted, one.example.active)
+            yield Curve(one.true, predicted, role == "test")
 
 
 def _one_by_one(model: llm.Model, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:

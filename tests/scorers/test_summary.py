@@ -6,8 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from stages.scorers import Item, Judged, metrics, overall, summary
+from stages.scorers import Item, Judged, metrics, summary
 from stages.scorers.metrics import Figure
+from stages.scorers.overall import Overall
 from stages.scorers.table import OWN, SHUFFLED, by_item, measures_schema, scores_schema, verdicts_schema
 from tests.scorers import planted
 
@@ -43,6 +44,14 @@ def judged(table: pa.Table, rates: dict[int, float | None]) -> list[Judged]:
         Judged(Item(replace(planted.latent(latent, 1), rate=rates.get(latent)), "", control), part)
         for (control, latent), part in by_item(ordered)
     ]
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The means of measures that come in two parts."""
+    found, measures = Overall(), summary.from_rows([], rows).measures
+    for part in (measures.slice(0, 3), measures.slice(3)):
+        found.add(verdicts_schema().empty_table(), scores_schema().empty_table(), part)
+    return found.means(0)
 
 
 def measured(found: summary.Summary, latent: int = 3, control: str = OWN) -> dict[tuple[str, str], dict[str, Any]]:
@@ -170,7 +179,7 @@ def test_means_over_latents_leave_out_the_undefined() -> None:
             (2, "decile 2", None),
         )
     ]
-    found = overall.means(summary.from_rows([], rows).measures, OWN, 0)["auroc"]
+    found = means(rows)["auroc"]
     assert found["all"]["value"] == pytest.approx(0.6)
     assert (found["all"]["low"], found["all"]["high"], found["all"]["n_latents"]) == (0.5, 0.7, 2)
     assert found["decile 1"] == {"value": 0.9, "low": 0.9, "high": 0.9, "n_latents": 1}
@@ -181,13 +190,13 @@ def test_means_over_latents_leave_out_the_undefined() -> None:
         "n_latents": 0,
         "reason": "it is defined for no latent",
     }
-    assert overall.means(summary.from_rows([], rows).measures, SHUFFLED, 0) == {}
+    assert Overall().means(0) == {}
 
 
 def test_the_interval_over_latents_is_that_of_the_normal_approximation() -> None:
     values = np.random.default_rng(1).normal(0.7, 0.1, 400)
     rows = [summary.measure_row(OWN, latent, "auroc", "all", Figure(value), 1) for latent, value in enumerate(values)]
-    found = overall.means(summary.from_rows([], rows).measures, OWN, 0)["auroc"]["all"]
+    found = means(rows)["auroc"]["all"]
     assert found["value"] == pytest.approx(values.mean())
     assert found["low"] == pytest.approx(values.mean() - 1.96 * 0.1 / 20, abs=0.002)
     assert found["high"] == pytest.approx(values.mean() + 1.96 * 0.1 / 20, abs=0.002)
@@ -199,7 +208,10 @@ def test_what_has_no_score_is_counted_by_reason() -> None:
     table = table.set_column(table.schema.get_field_index("reason"), "reason", reasons)
     none = verdicts(4, [YES], {})
     scores = summary.classified(judged(pa.concat_tables([table, none]), {}), 0).scores
-    assert overall.unscored(scores, pa.concat_tables([table, none]), OWN) == {
+    found = Overall()
+    for rows, number in ((table, 3), (none, 4)):
+        found.add(rows, scores.filter(pc.equal(scores["latent"], number)), measures_schema().empty_table())
+    assert found.unscored() == {
         "latents": 1,
         "latents_by_reason": {metrics.NO_OTHER: 1},
         "examples": 2,
