@@ -6,7 +6,7 @@ import click
 
 from stages import params, paths, registry, scorers
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.transcript import recording
@@ -20,14 +20,16 @@ from stages.scorers import run, summary, table
 def command(coder: str, explainer: str, scorer: str) -> None:
     """Score EXPLAINER's explanations of CODER's latents with SCORER."""
     p = params.load()
-    if scorer not in p.scorers:
-        raise GlossaError(f"params.yaml has no scorer {scorer}; {nearest(scorer, p.scorers)}")
+    check_name("coder", coder, p.coders)
+    check_name("scorer", scorer, p.scorers)
     entry = p.scorers[scorer]
     unit = scorers.load(scorer, entry)
     of_latents = entry["kind"] in registry.SCORERS_OF_LATENTS
     if of_latents != (explainer == params.LATENT):
         needs = f"no explanation, so its explainer is {params.LATENT}" if of_latents else "an explainer's explanations"
         raise GlossaError(f"{scorer} scores by {needs}, found {explainer}; correct the command")
+    if not of_latents:
+        check_name("explainer", explainer, p.explainers)
     examples = Examples.open(paths.examples(coder))
     explained = dict.fromkeys(examples.kept, "") if of_latents else texts(paths.explanations(coder, explainer))
     context = scorers.Context(Tokens.open().vocabulary, p.seed, coder, params.only(p, "seed", *scorers.reads(entry)))

@@ -12,7 +12,7 @@ from stages import params, plan
 from stages.commands import shading
 from stages.commands.wrapped import wrapped
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import check_name
 from stages.examples import named
 from stages.examples.table import LatentExamples
 from stages.publish import imports, measures, results
@@ -31,8 +31,7 @@ NOT_RUN = "- not run yet"
 def command(coder: str, latent: int, n_windows: int | None) -> None:
     """Show LATENT of CODER: facts, explanations with their scores, and examples."""
     p = params.load()
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     found = results.read_coder(p, coder, latent, unfinished=True)
     example = named.one(found.examples(), coder, latent)
     tokens = Tokens.open()
