@@ -11,7 +11,7 @@ import click
 
 from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.machine import runtime
 from stages.machine.progress import bar
 from stages.outputs import new_directory
@@ -36,8 +36,7 @@ def command(coder: str) -> None:
     computed before is taken from where it is kept, without one.
     """
     p = params.only(params.load(), "seed", "subject", "cache", "coders")
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     tokens = Tokens.open()
 
     import numpy as np

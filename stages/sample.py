@@ -6,6 +6,7 @@ import click
 
 from stages import params, paths
 from stages.corpus.tokens import Tokens, identity_of
+from stages.errors import check_name
 from stages.examples import table
 from stages.examples.sample import sample
 from stages.latents.store import LatentStore
@@ -20,7 +21,9 @@ READS = ("seed", "sampling")
 @click.argument("coder")
 def command(coder: str) -> None:
     """Choose latents of CODER and the windows to explain and test them with."""
-    p = params.only(params.load(), *READS)
+    p = params.load()
+    check_name("coder", coder, p.coders)
+    p = params.only(p, *READS)
     store = LatentStore.open(paths.latents(coder))
     tokens = Tokens.open()
     with new_directory(paths.examples(coder)) as partial:

@@ -12,7 +12,7 @@ import numpy as np
 
 from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.machine import runtime
 from stages.machine.progress import bar
 from stages.outputs import dumps
@@ -46,8 +46,7 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
     of wrong readings, the loss that the reconstruction recovers, latents that never fire, and norms.
     """
     p = params.load()
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     if not paths.TOKENS.exists():
         raise GlossaError(
             f"expected the corpus as tokens in {paths.TOKENS}, but there is no such folder; run dvc repro tokenize"

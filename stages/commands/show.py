@@ -13,12 +13,13 @@ from stages.commands import shading
 from stages.commands.wrapped import wrapped
 from stages.corpus.alone import alone
 from stages.corpus.tokens import Tokens, Vocabulary
-from stages.errors import GlossaError, nearest
+from stages.errors import check_name
 from stages.examples import named
 from stages.examples.table import LatentExamples
 from stages.publish import imports, measures, results
 from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
+from stages.scorers.metrics import called
 from stages.scorers.table import ALL
 
 NOT_RUN = "- not run yet"
@@ -31,8 +32,7 @@ NOT_RUN = "- not run yet"
 def command(coder: str, latent: int, n_windows: int | None) -> None:
     """Show LATENT of CODER: facts, explanations with their scores, and examples."""
     p = params.load()
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     found = results.read_coder(p, coder, latent, unfinished=True)
     example = named.one(found.examples(), coder, latent)
     tokens = Tokens.open()
@@ -94,7 +94,7 @@ def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | Non
     more = results.measures_of(coder, explainer, scorer, latent)
     headline = scores.meta["metric"]
     parts = [
-        f"{results.called(metric)} {value:.2f}"
+        f"{called(metric)} {value:.2f}"
         for metric in measures.MEASURES
         if metric != headline and (value := more.get((metric, ALL))) is not None
     ]

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from stages.machine.counted import counted
-from stages.provenance import scores
 from stages.provenance.check import Check
 from stages.provenance.project import Project
-
-COVERED = (scores.OWN_FORMULA,)
-"""Reasons not to check a thing that another check looks at."""
 
 
 class Outcome(NamedTuple):
@@ -26,7 +22,7 @@ class Outcome(NamedTuple):
 
 def outcome(project: Project, found: Sequence[Check], strict: bool = False) -> Outcome:
     """Returns what ``found`` comes to; if ``strict``, things that were not checked count as failures."""
-    left = {check.name: n for check in found if (n := _left(check))}
+    left = {check.name: n for check in found if (n := sum(map(len, check.unknown.values())))}
     told = f"{counted(sum(check.checked for check in found), 'comparison')} in {counted(len(found), 'check')}"
     told += f", {counted(sum(left.values()), 'thing')} not checked" if left else ""
     failed = [check.name for check in found if check.failed]
@@ -39,8 +35,3 @@ def outcome(project: Project, found: Sequence[Check], strict: bool = False) -> O
     if strict and left:
         return Outcome("unknown", f"Not all could be checked, as --strict demands: {', '.join(left)}", told, 1)
     return Outcome("right", "Nothing differs", told, 0)
-
-
-def _left(check: Check) -> int:
-    """How many things nobody looked at."""
-    return sum(len(items) for why, items in check.unknown.items() if why not in COVERED)

@@ -6,7 +6,8 @@ from typing import Any
 
 from stages.publish import picture
 from stages.publish.picture import DASHES, SHAPES, Format, Palette, Records
-from stages.publish.results import Results, called
+from stages.publish.results import Results
+from stages.scorers.metrics import called
 
 PANELS = 3
 """Side by side."""

@@ -89,11 +89,11 @@ def test_records_come_by_subject_and_then_by_kind(found: Results) -> None:
 def test_above_is_a_mean_over_latents_that_have_both() -> None:
     own = {1: score(0.9), 2: score(0.6), 3: score(None), 4: score(0.7)}
     floor = {1: score(0.5), 2: score(0.5), 3: score(0.5), 4: score(None)}
-    above = controls._above(Scores({}, own, floor))
+    above = controls._above(Scores({"overall": {"shuffled": {}}}, own, floor))
     assert above.value == pytest.approx((0.4 + 0.1) / 2)
     assert above.low == pytest.approx(0.1)
     assert above.high == pytest.approx(0.4)
-    assert controls._above(Scores({}, {1: score(None)}, {})).value is None
+    assert controls._above(Scores({"overall": {"shuffled": {}}}, {1: score(None)}, {})).value is None
 
 
 def test_they_are_in_plots_and_on_the_page(found: Results, tmp_path: Path) -> None:

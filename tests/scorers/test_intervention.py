@@ -58,7 +58,7 @@ def measures(found: Scored, control: str = OWN) -> dict[tuple[str, str], list[fl
 
 def test_a_wired_latent_is_found_and_another_ones_explanation_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     found = run(monkeypatch, per_quintile=4, new_tokens=16)
-    assert found.metric == "surprisal_drop"
+    assert found.metric.name == "surprisal_drop"
     scores = {(row["explanation"], row["latent"]): row for row in found.scores.to_pylist()}
     for latent in (0, 1):
         own, other = scores[OWN, latent], scores[SHUFFLED, latent]
@@ -66,7 +66,7 @@ def test_a_wired_latent_is_found_and_another_ones_explanation_is_not(monkeypatch
         assert own["low"] > max(0, other["high"])
         assert own["n"] >= 10
         assert own["unscored"] == 0
-    assert found.facts["chance"] == 0
+    assert found.metric.chance == 0
     measured = measures(found)
     assert all(value == pytest.approx(1.0, rel=0.1) for value in measured["divergence", "all"])
     assert measured["converged", "all"] == [1.0, 1.0]
