@@ -72,9 +72,9 @@ def test_a_key_with_backslashes_of_its_own_is_found_escaped_or_not() -> None:
 @pytest.mark.parametrize("key", ["!" * 11 + "\\", "%41" * 4, "\\" * 12])
 def test_a_key_that_is_shorter_without_its_escapes_is_found_as_it_is(key: str) -> None:
     assert Redactor([key])(f"bad key {key}, AAAA") == "bad key [key], AAAA"
-    said = Redactor([key])(spelt(key, ["json"] * len(key)))
     plain = redact.plain(key)
-    assert (plain in redact.plain(said)) == (len(plain) < redact.SHORTEST_PLAIN)
+    if len(plain) >= redact.SHORTEST_PLAIN:
+        assert plain not in redact.plain(Redactor([key])(spelt(key, ["json"] * len(key))))
 
 
 @pytest.mark.parametrize("keys", [[], [""], ["none"], ["no-key", "none"]])
