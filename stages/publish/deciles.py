@@ -35,10 +35,11 @@ def draw(found: Records, kind: Format, palette: Palette) -> bytes:
     titles = [" of ".join(filter(None, (record["scorer"], record["explainer"]))) for record in found]
     shown = list(dict.fromkeys(titles))
     legend = picture.legend(coders)
-    dashes = [DASHES[place // len(palette.series) % len(DASHES)] for place in range(len(coders))]
+    # By a number and not by coder, or the legend would draw its symbols with dashes.
+    dash = {coder: place // len(palette.series) % len(DASHES) for place, coder in enumerate(coders)}
     spec = picture.filled(
         "deciles.json",
-        data=found,
+        data=[{**record, "dash": dash[record["coder"]]} for record in found],
         title=None,
         x="decile",
         x_label="decile, 1 the strongest",
@@ -50,6 +51,6 @@ def draw(found: Records, kind: Format, palette: Palette) -> bytes:
     spec |= {"facet": {**spec["facet"]["row"], "header": header, "sort": shown}, "columns": PANELS}
     spec["spec"] |= {"width": picture.panels([], min(PANELS, len(shown)), 190), "height": 115}
     *_, lines, points = spec["spec"]["layer"]
-    lines["encoding"]["strokeDash"] = picture.series("coder", coders, dashes, legend)
+    lines["encoding"]["strokeDash"] = picture.series("dash", range(len(DASHES)), DASHES, None)
     points["encoding"]["shape"] = picture.series("coder", coders, SHAPES, legend)
     return picture.draw(spec, kind, palette)

@@ -28,7 +28,24 @@ PAGE = 650
 """Pixels that a figure may be wide, 96 an inch: a page of text has about 7 inches."""
 LETTER = 6
 """Pixels that a letter of a label is wide."""
-SHAPES = ("circle", "square", "diamond", "triangle-down", "triangle-up", "cross", "triangle-right")
+DRAWN = (
+    "M-1,-0.6L-0.6,-1L0,-0.4L0.6,-1L1,-0.6L0.4,0L1,0.6L0.6,1L0,0.4L-0.6,1L-1,0.6L-0.4,0Z",
+    "M0,-1.2L0.3,-0.3L1.2,0L0.3,0.3L0,1.2L-0.3,0.3L-1.2,0L-0.3,-0.3Z",
+    "M-0.9,-1H0.9L-0.9,1H0.9Z",
+)
+"""Shapes that Vega has not: a saltire, a star, an hourglass. Their number with the others and that of colours have no common
+divisor, so 44 series differ."""
+SHAPES = (
+    "circle",
+    "square",
+    "diamond",
+    "triangle-down",
+    "triangle-up",
+    "cross",
+    "triangle-right",
+    "triangle-left",
+    *DRAWN,
+)
 PLACEHOLDER = re.compile("<(?:DVC_METRIC_)?([A-Z_]+)>")
 DASHES = ([1, 0], [5, 2], [1.5, 2])
 
@@ -89,7 +106,7 @@ def nothing(message: str) -> dict[str, Any]:
     return {"data": {"values": [{}]}, "width": 360, "height": 70, "mark": mark}
 
 
-def series(field: str, names: Iterable[str], values: Sequence[Any], legend: Mapping[str, Any] | None) -> dict[str, Any]:
+def series(field: str, names: Iterable[Any], values: Sequence[Any], legend: Mapping[str, Any] | None) -> dict[str, Any]:
     """Returns the encoding that gives ``names`` the ``values`` in turn, colours, shapes or dashes, and explains them in a legend."""
     domain = list(names)
     scale = {"domain": domain, "range": [values[place % len(values)] for place in range(len(domain))]}

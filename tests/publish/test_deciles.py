@@ -65,11 +65,14 @@ def test_more_coders_than_colours_are_told_apart_by_dashes_and_shapes() -> None:
     drawn = Drawn(svg)
     points = drawn.marks["point"]
     assert len(points) == 2 * 42, "what is unknown is not drawn"
-    strokes = re.findall(rb'stroke="(#\w+)" stroke-width="1.4"(?: stroke-dasharray="([^"]+)")?', svg)
-    looks = {(stroke, mark.path) for stroke, mark in zip(strokes, points[::2], strict=False)}
-    assert len(looks) == 42
+    assert len({(mark.fill, mark.path) for mark in points}) == 42
+    dashes = re.findall(rb'stroke-width="1.4" stroke-dasharray="([^"]+)"', svg)
+    assert dashes == [*[b"1,0"] * 4, *[b"5,2"] * 4, *[b"1.5,2"] * 4] * 3 + [b"1,0"] * 4 + [b"5,2"] * 2
     assert [text for text in drawn.said if text in names] == names
     assert drawn.width < 700
+    symbols = re.findall(rb'<path transform="[^"]+" d="([^"]+)" ([^>]+)', svg.split(b"role-legend", 1)[1])
+    assert len(set(symbols)) == 42
+    assert not any(b"dasharray" in look for _, look in symbols)
 
 
 def test_without_deciles_it_says_so() -> None:
