@@ -53,6 +53,10 @@ def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | N
         raise GlossaError(
             f"expected one sparse coder in {path}, found some in folders inside it; point at one of {inside}"
         )
+    if not fitting and place.is_file() and (around := formats(place.parent)):
+        raise GlossaError(
+            f"{path} is one file of a coder that is a folder, in the format {' and '.join(around)}; name the folder, {_folder_of(path)}"
+        )
     if not fitting:
         found = ", ".join(sorted(file.name for file in place.iterdir())) if place.is_dir() else "a file of another kind"
         raise GlossaError(
@@ -69,6 +73,12 @@ def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | N
             "format in params.yaml"
         )
     return fitting[0]
+
+
+def _folder_of(path: str) -> str:
+    """The address or path of the folder around a file."""
+    place, at, revision = path.partition("@") if path.startswith(hub.SCHEME) else (path, "", "")
+    return f"{place.rpartition('/')[0] or '.'}{at}{revision}"
 
 
 def _reader(form: str) -> Any:

@@ -67,10 +67,16 @@ def meant(subject: Subject, coder: SparseCoder) -> Reading:
     if coder.W_dec is not None and reconstructs != site.name:
         wanted[reconstructs] = (coder.W_dec.shape[1], "gives")
     for name, (width, does) in wanted.items():
-        if (found := _width(subject, name, row)) != width:
+        found = _width(subject, name, row)
+        if found is None:
+            raise GlossaError(
+                f"{name} of the subject {subject.name} does not give one vector at every token, or is never read, so the coder in "
+                f"{coder.source} can't be there; set another hookpoint"
+            )
+        if found != width:
             raise GlossaError(
                 f"the coder in {coder.source} {does} {width} values a token, but {name} of the subject {subject.name} has "
-                f"{found or 'none'}; is it the right coder, or another hookpoint?"
+                f"{found}; is it the right coder, or another hookpoint?"
             )
     return Reading("", coder, site.name, reconstructs)
 

@@ -313,3 +313,12 @@ def test_files_of_weights_alone(hub: Path, kind: str, load: Any) -> None:
     made = folders.plain(hub / repo, kind=kind)
     config, tensors, _ = load(repo, made.path.name, "cpu", cfg_overrides={"d_in": 8, "d_sae": 16, "dtype": "float32"})
     assert_same(plain.read(made.path, NONE), built(config, tensors), inputs())
+
+
+def test_a_layer_of_a_cross_layer_transcoder(hub: Path) -> None:
+    repo, name = "google/gemma-scope-2-270m-pt", "clt/width_262k_l0_medium_affine"
+    folder = two.cross_layer(hub / repo / name, None)
+    theirs, tensors, _ = loaders.gemma_3_sae_huggingface_loader(repo, f"{name}/params_layer_1")
+    ours = gemma_scope_2.read(folder / "params_layer_1.safetensors", NONE)
+    assert ours.hookpoint == theirs["hf_hook_name"]
+    assert_same(ours, built(theirs, tensors), inputs(), encode_only=True)

@@ -155,11 +155,14 @@ def _check_norm(configs: Mapping[str, Any], options: Options, weights: Path) -> 
                 )
 
 
-def _all(config: Any, keys: tuple[str, ...], depth: int = DEPTH) -> Iterator[Any]:
-    if not isinstance(config, dict) or not depth:
-        return
-    for name, value in config.items():
-        if name in keys:
-            yield value
-        if isinstance(value, dict):
-            yield from _all(value, keys, depth - 1)
+def _all(config: Any, keys: tuple[str, ...]) -> Iterator[Any]:
+    """What ``keys`` are in a config and in objects inside it, each of which is looked into once however often it is referred to."""
+    layer, seen = [config], set[int]()
+    for _ in range(DEPTH):
+        layer = [part for part in layer if isinstance(part, dict) and id(part) not in seen]
+        seen |= {id(part) for part in layer}
+        for part in layer:
+            yield from (value for name, value in part.items() if name in keys)
+        layer = list(
+            {id(value): value for part in layer for value in part.values() if isinstance(value, dict)}.values()
+        )

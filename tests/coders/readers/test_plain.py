@@ -206,7 +206,7 @@ def test_an_attention_sae_needs_its_config(tmp_path: Path) -> None:
     made = folders.plain(tmp_path, kind="attention")
     assert made.config is not None
     made.config.unlink()
-    with pytest.raises(GlossaError, match=r"expected JSON in .*gpt2-small_L5_Hcat_z_cfg\.json"):
+    with pytest.raises(GlossaError, match=r"expected gpt2-small_L5_Hcat_z_cfg\.json in .*, found none"):
         plain.read(made.path, Options())
 
 
