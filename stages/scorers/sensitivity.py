@@ -91,7 +91,8 @@ class Options(Scorer):
             generator = np.random.default_rng([context.seed, item.examples.latent, 0xB007])
             peaks = found["value"].drop_null().to_numpy()
             reason = next((text for text in found["reason"].to_pylist() if text), NO_TEXT)
-            figure = share(peaks > 0, reason, generator)
+            hits = found["active"].drop_null().to_numpy()  # of the same texts
+            figure = share(hits, reason, generator)
             usual = _usual(item)
             strong = share(peaks >= usual, reason, generator) if usual is not None else Figure(None, reason=NO_TEST)
             scores.append(summary.score_row(*item.key, figure, len(peaks), len(found) - len(peaks)))
