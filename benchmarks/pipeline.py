@@ -7,6 +7,7 @@
 Both layouts are cloned from this repository, which needs its history, and wired for the same params: benchmarks/pipeline_demo.yaml, or
 so many coders with one explainer and three scorers. `glossa` is a stand-in that writes small files of the right names, so what is
 timed is DVC: seconds of processor time of its process alone. Seconds depend on the machine and on what else it does, ratios little.
+`--whole` wants `pip install matplotlib==3.11.2 fonttools==4.68.0`: the old layout draws with it, and the corpus of both is documentation of these, too.
 """
 
 from __future__ import annotations

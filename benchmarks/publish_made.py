@@ -187,6 +187,7 @@ def _score(
     from stages import paths, scorers
     from stages.llm.transcript import recording
     from stages.scorers import table
+    from stages.scorers.metrics import BALANCED_ACCURACY
 
     n, shown = starts.shape
     system = Path(scorers.__file__).with_name("detection.md").read_text("utf-8")
@@ -210,11 +211,13 @@ def _score(
         scores, measures = _figures(n, generator)
         overall = {metric: {"all": {"value": 0.8, "low": 0.78, "high": 0.82, "n_latents": n}} for metric in MEASURES}
         meta = {
-            "coder": name, "explainer": "default", "scorer": scorer, "metric": MEASURES[0],
+            "coder": name, "explainer": "default", "scorer": scorer, **BALANCED_ACCURACY.facts(),
             "overall": {"own": overall, "shuffled": overall},
             "unscored": {kind: {"latents": 0, "latents_by_reason": {}, "examples": 0} for kind in ("own", "shuffled")},
         }  # fmt: skip
-        table.write(out, verdicts, scores, measures, meta, recorder)
+        with table.writing(out, recorder) as (writer, into):
+            writer.add(verdicts, scores, measures)
+            into |= meta
 
 
 def _verdicts(starts: np.ndarray, keys: np.ndarray, generator: np.random.Generator) -> Iterator[pa.Table]:

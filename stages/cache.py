@@ -11,7 +11,7 @@ import click
 
 from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.machine import runtime
 from stages.machine.progress import bar
 from stages.outputs import new_directory
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from stages.subject.load import Subject
 
 
+LOOKED_AT = 2048
+"""Tokens on which a coder is tried before the forward pass."""
+
+
 @click.command("cache")
 @click.argument("coder")
 def command(coder: str) -> None:
@@ -32,8 +36,7 @@ def command(coder: str) -> None:
     computed before is taken from where it is kept, without one.
     """
     p = params.only(params.load(), "seed", "subject", "cache", "coders")
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     tokens = Tokens.open()
 
     import numpy as np
@@ -90,6 +93,7 @@ def _made(
     targets, runs = [own], {own.name: capture.finished(own, rows, length)}
     if None in runs[own.name]:  # such a coder read its hookpoint, if there are runs
         capture.check_fits(subject, own, tokens)
+        _say_doubts(own, subject, tokens)
         for other in job.others(p, own, subject, tokens, scratch) if knobs.share_forward else ():
             targets.append(other)
             runs[other.name] = capture.finished(other, rows, length)
@@ -127,6 +131,21 @@ def _made(
             progress.close()
             n_events = merged(workers.merge_map(hands))
     return n_events, [t.name for t in targets[1:] if None not in capture.finished(t, rows, length, trusted=True)]
+
+
+def _say_doubts(own: Target, subject: Subject, tokens: Tokens) -> None:
+    """Prints one warning if the coder reconstructs the first tokens far worse than a coder can."""
+    import numpy as np
+    import torch
+
+    from stages.coders.doubt import doubt
+
+    rows = max(1, min(tokens.rows, LOOKED_AT // tokens.context_length))
+    ids = torch.from_numpy(np.asarray(tokens.array[:rows], dtype=np.int64))
+    special = torch.from_numpy(tokens.vocabulary.special)
+    coder = own.coder.to(subject.device)
+    if (said := doubt(subject, coder, ids, special, skipped=int(tokens.meta["bos"] is None))) is not None:
+        click.echo(f"cache {own.name}: {said}; glossa coder check {own.name} tries other readings", err=True)
 
 
 def _attributes(own: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:

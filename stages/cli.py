@@ -49,6 +49,20 @@ COLLECT = (50_000, 20, 20)
 """How rarely Python looks for garbage: a fifth of the import of torch and transformers would go into looking."""
 
 
+IN_THE_WAY = (
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ELOOP,
+    errno.ESTALE,
+)
+"""What is no defect of ours: a folder where a file should be, or the other way round, rights, broken and read-only disks."""
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name, and prints a user's mistake as one sentence."""
 
@@ -81,7 +95,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl(list(commands.items()))
 
     def invoke(self, ctx: click.Context) -> object:
-        """Turns a GlossaError, or a full disk, into a message without a traceback and exit code 1."""
+        """Turns a GlossaError, or what a disk has in the way, into a message without a traceback and exit code 1."""
         gc.set_threshold(*COLLECT)
         wait_asleep()
         try:
@@ -92,10 +106,20 @@ class LazyGroup(click.Group):
         except GlossaError as error:
             raise click.ClickException(str(error)) from error
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            what = f" for {error.filename}" if error.filename else ""
-            raise click.ClickException(f"the disk has no room left{what}; make room and run it again") from error
+            raise click.ClickException(_of_disk(error)) from error
+
+
+def _of_disk(error: OSError) -> str:
+    """A sentence about what the disk or its user has in the way; an ``OSError`` of another sort is a defect of ours."""
+    what = f" for {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk has no room left{what}; make room and run it again"
+    if error.errno not in IN_THE_WAY or not error.filename:
+        raise error
+    return (
+        f"expected {error.filename} to be a file or folder that can be read and written as ours are, but the system says: {error.strerror}; "
+        "put right what is there, and run it again"
+    )
 
 
 def _begin(ctx: click.Context, words: list[str]) -> None:

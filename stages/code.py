@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from stages import params, paths
-from stages.wiring import fingerprints
+from stages.machine.counted import counted
+from stages.wiring import aliases, fingerprints
 
 SHOWN = 6
 
@@ -16,5 +17,10 @@ def command() -> None:
     old, new = fingerprints.refresh(params.load())
     changed = list(fingerprints.changes(old, new))
     more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-    said = f"{len(changed)} of {len(new)} fingerprints changed: {', '.join(changed[:SHOWN])}{more}"
+    said = f"{len(changed)} of {counted(len(new), 'fingerprint')} changed: {', '.join(changed[:SHOWN])}{more}"
+    if aliases.named(paths.PARAMS.read_text(encoding="utf-8"))[1]:
+        click.echo(
+            f"code: {paths.PARAMS} stands in for models by YAML aliases, of which dvc exp run -S loses what it is told; run glossa wire",
+            err=True,
+        )
     click.echo(f"code: {said if changed else f'no fingerprint changed in {paths.FINGERPRINTS}'}")

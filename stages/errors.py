@@ -7,7 +7,7 @@ prints it without a traceback and exits with 1; anything else that escapes is a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class GlossaError(Exception):
@@ -26,6 +26,12 @@ def said(error: BaseException, whole: bool = False) -> str:
         if text and not text.endswith(":") and not whole:
             break
     return text.rstrip(" ,:;") or type(error).__name__
+
+
+def check_name(what: str, name: str, known: Collection[str]) -> None:
+    """Raises GlossaError if ``name``, of a coder or whatever ``what`` is, is not one of those that params.yaml has."""
+    if name not in known:
+        raise GlossaError(f"params.yaml has no {what} {name}; {nearest(name, known)}")
 
 
 def nearest(name: str, known: Iterable[str], n: int = 3) -> str:

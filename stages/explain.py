@@ -6,7 +6,7 @@ import click
 
 from stages import explainers, params, paths
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import check_name
 from stages.examples.table import Examples
 from stages.explainers import table
 from stages.llm.transcript import recording
@@ -20,8 +20,8 @@ from stages.outputs import identity
 def command(coder: str, explainer: str) -> None:
     """Explain the sampled latents of CODER with EXPLAINER."""
     p = params.load()
-    if explainer not in p.explainers:
-        raise GlossaError(f"params.yaml has no explainer {explainer}; {nearest(explainer, p.explainers)}")
+    check_name("coder", coder, p.coders)
+    check_name("explainer", explainer, p.explainers)
     entry = p.explainers[explainer]
     unit = explainers.load(explainer, entry)
     examples = Examples.open(paths.examples(coder))

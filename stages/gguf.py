@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -23,6 +22,7 @@ import click
 from stages.errors import GlossaError, nearest, said
 from stages.machine import runtime
 from stages.machine.shelf import DamagedError, NotKeptError, Shelf
+from stages.machine.versions import installed
 from stages.outputs import file_sha256
 
 SCHEME = "package://"
@@ -142,7 +142,7 @@ def _unpacked(file: Path, what: dict[str, str], write: Callable[[Path], None]) -
                 f"the GGUF file {file.name} needs the package {package} to be read, which is not installed; run pip install -c "
                 "constraints.txt -e '.[demo]'"
             )
-    about = {**what, "version": 1, "gguf": sha256(file), "packages": {name: _version(name) for name in READ_BY}}
+    about = {**what, "version": 1, "gguf": sha256(file), "packages": {name: installed(name) for name in READ_BY}}
     shelf = Shelf(runtime.home() / "gguf", int(runtime.load().keep_gb * 1e9))
     scratch = runtime.home() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
@@ -211,10 +211,3 @@ def _write_header(file: Path, folder: Path) -> None:
     folder.mkdir()
     AutoConfig.from_pretrained(file.parent, gguf_file=path).save_pretrained(folder)
     AutoTokenizer.from_pretrained(file.parent, gguf_file=path).save_pretrained(folder)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -19,6 +19,10 @@ SCHEME = "hub://"
 ADDRESS = re.compile(r"hub://(?P<repository>[^/@\s]+/[^/@\s]+)(?:/(?P<inside>[^@]*))?(?:@(?P<revision>\S+))?")
 TOKEN = "in HF_TOKEN or by hf auth login"
 WEIGHTS = (".safetensors", ".npz", ".pt", ".pth")
+SMALL = (".json", ".yaml", ".yml")
+"""What configs end with."""
+OWN = ("sae.safetensors", "sae_weights.safetensors", "params.safetensors", "params.npz", "ae.pt", "model.safetensors")
+"""The names that formats of one coder a folder give its weights; what lies beside them is something else."""
 CHECKPOINTS = "checkpoints"
 """The one folder inside a coder's that belongs to it."""
 SHOWN = 12
@@ -38,11 +42,12 @@ class Fetched(NamedTuple):
 def fetch(address: str) -> Fetched:
     """Fetches ``hub://owner/repository/folder@revision``, unless it is in the cache: a folder with its files, or a file.
 
-    Of the folders inside a folder only ``checkpoints`` counts. Beside a file its YAML and JSON neighbours are fetched, and of
+    Of a folder the configs are fetched, and the names of its files listed, before any weights are: those of one coder, or none. Of the folders inside a folder only ``checkpoints`` counts. Beside a file its YAML and JSON neighbours are fetched, and of
     one in ``checkpoints`` those of that folder. Without a revision it is ``main``. Every file is checked against its hash.
 
     Raises:
-        GlossaError: the address is none, what it names is not there or may not be read, or the download is damaged.
+        GlossaError: the address is none, what it names is not there or may not be read, holds the weights of several coders, or the
+            download is damaged.
     """
     match = ADDRESS.fullmatch(address)
     if match is None or ".." in PurePosixPath(address).parts:
@@ -50,28 +55,66 @@ def fetch(address: str) -> Fetched:
     repository, revision = match["repository"], match["revision"] or "main"
     inside = (match["inside"] or "").strip("/")
     folder = f"{glob.escape(inside)}/" if inside else ""
-    wanted = [glob.escape(inside), f"{folder}*"] if inside else ["*"]
-    snapshot = _snapshot(address, repository, revision, wanted, [f"{folder}*/*"])
+    small = [f"{folder}*{end}" for end in SMALL]
+    snapshot = _snapshot(
+        address, repository, revision, [glob.escape(inside), *small] if inside else small, [f"{folder}*/*"]
+    )
     path = snapshot / inside
     if path.is_file():
-        files = [path]
+        files = [path, *_fetch_partner(address, repository, snapshot, inside)]
         parents = PurePosixPath(inside).parents
         for parent in parents[:2] if parents[0].name == CHECKPOINTS else parents[:1]:
             place = "" if parent == PurePosixPath() else f"{glob.escape(str(parent))}/"
             _snapshot(address, repository, snapshot.name, [f"{place}*.yaml", f"{place}*.json"], [f"{place}*/*"])
             files += [file for end in ("yaml", "json") for file in (snapshot / parent).glob(f"*.{end}")]
     else:
-        _snapshot(address, repository, snapshot.name, [f"{folder}{CHECKPOINTS}/*.safetensors"], [])
+        cached = any((path / name).is_file() for name in OWN)
+        weights = [] if cached else map(glob.escape, _weights(address, repository, snapshot.name, inside))
+        _snapshot(address, repository, snapshot.name, [*weights, f"{folder}{CHECKPOINTS}/*.safetensors"], [])
         files = [file for file in path.rglob("*") if file.is_file()]
     if not path.exists():
         at = f"{inside} at commit {snapshot.name}"
-        if found := coders_inside(repository, snapshot.name, inside):
+        found = coders_inside(repository, snapshot.name, inside)
+        if found and not inside:
+            raise GlossaError(
+                f"expected one sparse coder in {address}, found some in folders inside it; point at one of {found}"
+            )
+        if found:
             raise GlossaError(f"{repository} has only folders in {at}; point at one of {found}")
         known = _known(repository, snapshot.name)
         raise GlossaError(f"{repository} has no {at}; {nearest(inside, known) if known else 'correct the path'}")
     for file in files:
         _check(file, address)
     return Fetched(path, repository, snapshot.name, inside)
+
+
+def _weights(address: str, repository: str, commit: str, inside: str) -> list[str]:
+    """The files of a folder that are the weights of its one coder, found by their names before any of them is fetched."""
+    within = PurePosixPath(inside)
+    names = [PurePosixPath(name) for name in _files(repository, commit)]
+    if not names:  # nothing can be asked, so what lies in the cache is all there is
+        return []
+    here = [name for name in names if name.parent == within and name.suffix in WEIGHTS]
+    if own := [name for name in here if name.name in OWN]:
+        return list(map(str, own))
+    if len(here) > 1:
+        found = sorted((name.name for name in here), key=_by_number)
+        shown = ", ".join(found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+        raise GlossaError(
+            f"{address} holds {len(here)} files of weights, and a coder is in one; nothing of them was fetched, so point at one, such as "
+            f"{SCHEME}{repository}/{within / found[0]}, of {shown}"
+        )
+    return list(map(str, here))
+
+
+def _fetch_partner(address: str, repository: str, snapshot: Path, inside: str) -> list[Path]:
+    """The decoder that lies in a file of its own beside the encoder of a layer of a cross-layer transcoder."""
+    place = PurePosixPath(inside)
+    if not place.name.startswith("W_enc_"):
+        return []
+    partner = place.with_name(place.name.replace("W_enc_", "W_dec_", 1))
+    _snapshot(address, repository, snapshot.name, [glob.escape(str(partner))], [])
+    return [snapshot / partner] if (snapshot / partner).is_file() else []
 
 
 def pin(repository: str, revision: str | None) -> str:

@@ -50,6 +50,45 @@ def write_table(path: Path, table: pa.Table) -> None:
     pq.write_table(table, path, compression="zstd", compression_level=3, version="2.6", row_group_size=ROW_GROUP)
 
 
+class TableWriter:
+    """Writes the file that ``write_table`` would write, of rows that come in parts; no more than a row group is in memory."""
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        """Begins the file."""
+        import pyarrow.parquet as pq
+
+        self._file = pq.ParquetWriter(path, schema, compression="zstd", compression_level=3, version="2.6")
+        self._pending = schema.empty_table()
+        self._is_empty = True
+
+    def add(self, rows: pa.Table) -> None:
+        """Takes further rows."""
+        import pyarrow as pa
+
+        self._pending = pa.concat_tables([self._pending, rows])
+        while len(self._pending) >= ROW_GROUP:
+            self._write(ROW_GROUP)
+
+    def add_file(self, path: Path) -> None:
+        """Takes the rows of another file."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROW_GROUP):
+                self.add(pa.Table.from_batches([batch]))
+
+    def close(self) -> None:
+        """Finishes the file."""
+        if len(self._pending) or self._is_empty:
+            self._write(len(self._pending))
+        self._file.close()
+
+    def _write(self, n: int) -> None:
+        self._file.write_table(self._pending.slice(0, n).combine_chunks(), row_group_size=ROW_GROUP)
+        self._pending, self._is_empty = self._pending.slice(n), False
+
+
 def read_table(path: Path) -> pa.Table:
     """Reads a table of an earlier stage.
 

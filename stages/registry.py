@@ -23,6 +23,8 @@ READERS = {
     "llama_scope": "stages.coders.readers.llama_scope",
     "llamascopium": "stages.coders.readers.llamascopium",
     "circuit_tracer": "stages.coders.readers.circuit_tracer",
+    "qwen_scope": "stages.coders.readers.qwen_scope",
+    "hypothesaes": "stages.coders.readers.hypothesaes",
     "plain": "stages.coders.readers.plain",
 }
 """Formats in which sparse coders are saved."""

@@ -6,9 +6,11 @@ import click
 
 from stages import params, paths
 from stages.corpus.tokens import Tokens, identity_of
+from stages.errors import check_name
 from stages.examples import table
 from stages.examples.sample import sample
 from stages.latents.store import LatentStore
+from stages.machine.counted import counted
 from stages.outputs import hashes, new_directory, write_meta, write_table
 
 READS = ("seed", "sampling")
@@ -19,7 +21,9 @@ READS = ("seed", "sampling")
 @click.argument("coder")
 def command(coder: str) -> None:
     """Choose latents of CODER and the windows to explain and test them with."""
-    p = params.only(params.load(), *READS)
+    p = params.load()
+    check_name("coder", coder, p.coders)
+    p = params.only(p, *READS)
     store = LatentStore.open(paths.latents(coder))
     tokens = Tokens.open()
     with new_directory(paths.examples(coder)) as partial:
@@ -44,6 +48,8 @@ def command(coder: str) -> None:
         write_table(partial / "latents.parquet", sampled.latents)
         write_meta(partial, table.SCHEMA, table.VERSION, {**meta, "files": hashes(partial)})
     reasons = "".join(f"; {n} {reason}" for reason, n in sorted(sampled.dropped.items()))
-    click.echo(f"sample {coder}: {kept} of {len(sampled.latents)} latents, {windows.rows:,} windows{reasons}")
+    click.echo(
+        f"sample {coder}: {kept} of {counted(len(sampled.latents), 'latent')}, {counted(windows.rows, 'window')}{reasons}"
+    )
     for name, n in sampled.facts["fewer"].items():
         click.echo(f"  {n} of them have fewer {name} windows than were asked for")

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from tests.hub_server import Hub
 
 settings.register_profile("glossa", deadline=None, max_examples=40, derandomize=True)
-settings.load_profile("glossa")
+settings.register_profile("fresh", deadline=None, max_examples=40, derandomize=False, database=None, print_blob=True)
+settings.load_profile("glossa")  # the same seeds every time; pytest --hypothesis-profile=fresh has others
 
 WIDTH = 16
 END = "<|end|>"

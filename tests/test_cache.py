@@ -199,8 +199,8 @@ def test_a_mistake_in_another_process_is_one_line(tokenized: Path, monkeypatch: 
 
     monkeypatch.setattr(workers, "Process", Lost)
     result = cache("one", workers="2", device="cpu")
-    assert (result.exit_code, result.output.count("\n")) == (1, 1)
     said = result.output.rpartition("\r")[2]  # what is left of the bar's line
+    assert (result.exit_code, said.count("\n")) == (1, 1)
     assert said.startswith("Error: the process that cached on cpu ended before its work did")
     assert not (tokenized / STORE).exists()
 
@@ -304,6 +304,21 @@ def test_a_mistake_is_one_line(tokenized: Path, old: str, new: str, expected: st
     result = cache("one")
     assert (result.exit_code, result.output.count("\n")) == (1, 1)
     assert result.output.startswith(f"Error: {expected}")
+
+
+def test_a_coder_that_can_t_be_read_right_is_warned_of_once(tokenized: Path) -> None:
+    config = saelens_folders.config_of("standard", d_in=WIDTH)
+    config["metadata"] |= {"prepend_bos": True}
+    tensors = saelens_folders.tensors_of(config)
+    tensors["W_dec"] = -tensors["W_dec"]
+    saelens_folders.write(tokenized / "coders" / "three", config, tensors)
+    edit(tokenized / "params.yaml", "sampling:", "  three: {path: coders/three, hookpoint: layers.0}\nsampling:")
+    result = cache("three")
+    assert result.exit_code == 0
+    (said,) = [line for line in result.stderr.splitlines() if "unexplained" in line]
+    assert said.startswith("cache three: it leaves ")
+    assert said.endswith("; glossa coder check three tries other readings")
+    assert "unexplained" not in result.stdout
 
 
 def test_the_tokens_have_to_be_there(workplace: Path) -> None:

@@ -1,4 +1,4 @@
-"""`dvc plots` on the records of a report: the templates of .dvc/plots, drawn by a browser that has no network."""
+"""`dvc plots` on the records of a report: the templates of .dvc/plots and the specs of figures, drawn by a browser that has no network."""
 
 from __future__ import annotations
 
@@ -49,6 +49,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / ".dvc").mkdir()
         shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
         shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
+        (folder / "stages" / "publish").mkdir(parents=True)
+        for spec in (ROOT / "stages" / "publish").glob("*.json"):
+            shutil.copy(spec, folder / "stages" / "publish")
         (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
         with (folder / "dvc.yaml").open("w") as file:
             YAML().dump({"plots": [{path: definition} for path, definition in definitions().items()]}, file)
@@ -63,7 +66,7 @@ def test_every_plot_draws_what_its_file_holds(page: Path) -> None:
     for path, definition in definitions().items():
         records = json.loads((page.parents[1] / path).read_text())
         assert {definition["x"], definition["y"]} <= set(records[0]), path
-        template = (ROOT / ".dvc" / "plots" / f"{definition['template']}.json").read_text()
+        template = (ROOT / ".dvc" / "plots" / definition["template"]).with_suffix(".json").read_text()
         fields = set(re.findall(r'"(?:field|groupby)": "(\w+)"', template)) - set(
             re.findall(r'"as": "(\w+)"', template)
         )

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
-import pytest
+import shutil
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from stages.cli import main
 from stages.errors import nearest, said
 
 
@@ -37,3 +42,29 @@ def test_nearest_does_not_depend_on_the_order_of_the_names() -> None:
 )
 def test_what_an_exception_says_is_never_cut_at_a_colon(error: Exception, expected: str, whole: str) -> None:
     assert (said(error), said(error, whole=True)) == (expected, whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        ("cache nosuch", "coder nosuch"),
+        ("sample nosuch", "coder nosuch"),
+        ("explain nosuch pattern", "coder nosuch"),
+        ("explain one nosuch", "explainer nosuch"),
+        ("score nosuch pattern embedding", "coder nosuch"),
+        ("score one pattern nosuch", "scorer nosuch"),
+        ("show nosuch 3", "coder nosuch"),
+        ("similar nosuch 3", "coder nosuch"),
+        ("trace nosuch 3", "coder nosuch"),
+        ("probe nosuch", "model nosuch"),
+    ],
+)
+def test_a_name_that_params_do_not_have_is_told_with_those_that_they_have(
+    finished_workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, what: str
+) -> None:
+    shutil.copytree(finished_workplace, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 1
+    assert f"params.yaml has no {what}; " in result.output
+    assert result.output.count("\n") == 1

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clones import ROOT
 
-BINARY = ("a.gguf", "a.parquet", "a.png", "demo/a.safetensors", "a.npy", "a.zip")
+BINARY = ("a.gguf", "a.parquet", "a.png", "a.ttf", "demo/a.safetensors", "a.npy", "a.zip")
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
 

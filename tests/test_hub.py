@@ -54,6 +54,35 @@ def test_one_folder_is_fetched_and_pinned(hub: Hub, repository: Repository, tmp_
     assert cached(tmp_path / "hub") == {"resid1/cfg.json", "resid1/sae.safetensors"}
 
 
+def test_of_many_weights_none_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    files = {f"layer_{i}.safetensors": b"weights" for i in range(36)}
+    hub.add("mwhanna/qwen3-4b-transcoders").commit({**files, "config.yaml": b"{}", "wandb-config.yaml": b"{}"})
+    said = mistake("hub://mwhanna/qwen3-4b-transcoders")
+    assert "holds 36 files of weights, and a coder is in one; nothing of them was fetched" in said
+    assert (
+        "such as hub://mwhanna/qwen3-4b-transcoders/layer_0.safetensors, of layer_0.safetensors, layer_1.safetensors"
+        in said
+    )
+    assert cached(tmp_path / "hub") == {"config.yaml", "wandb-config.yaml"}
+    one = fetch("hub://mwhanna/qwen3-4b-transcoders/layer_7.safetensors")
+    assert one.path.read_bytes() == b"weights"
+    assert cached(tmp_path / "hub") == {"config.yaml", "wandb-config.yaml", "layer_7.safetensors"}
+
+
+def test_of_a_folder_only_its_coder_is_fetched(hub: Hub, tmp_path: Path) -> None:
+    files = dict.fromkeys(("cfg.json", "sae.safetensors", "optimizer.pt", "notes.md", "more.pt"), b"{}")
+    hub.add("some/more").commit({f"layers.2/{name}": content for name, content in files.items()})
+    fetch("hub://some/more/layers.2")
+    assert cached(tmp_path / "hub") == {"layers.2/cfg.json", "layers.2/sae.safetensors"}
+
+
+def test_the_decoder_of_a_cross_layer_transcoder_comes_along(hub: Hub, tmp_path: Path) -> None:
+    names = ("W_enc_0.safetensors", "W_dec_0.safetensors", "W_enc_1.safetensors", "config.yaml")
+    hub.add("some/clt").commit(dict.fromkeys(names, b"{}"))
+    fetch("hub://some/clt/W_enc_0.safetensors")
+    assert cached(tmp_path / "hub") == {"W_enc_0.safetensors", "W_dec_0.safetensors", "config.yaml"}
+
+
 def test_a_revision_keeps_its_content_when_the_branch_moves_on(hub: Hub, repository: Repository) -> None:
     first = fetch("hub://some/coders/resid1")
     second = repository.commit({"resid1/cfg.json": b"{}"})

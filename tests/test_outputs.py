@@ -152,3 +152,19 @@ def test_nan_is_no_json() -> None:
 def test_the_hash_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"")
     assert outputs.file_sha256(tmp_path / "f") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("n", [0, 1, 4, 5, 9, 10])
+def test_rows_that_come_in_parts_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    monkeypatch.setattr(outputs, "ROW_GROUP", 5)
+    table = pa.table(
+        {"n": pa.array(range(n), pa.int32()), "text": pa.array([f"{i % 3}" for i in range(n)], pa.string())}
+    )
+    outputs.write_table(tmp_path / "whole.parquet", table)
+    outputs.write_table(tmp_path / "behind.parquet", table.slice(n // 2))
+    writer = outputs.TableWriter(tmp_path / "parts.parquet", table.schema)
+    for begin in range(0, n // 2, 2):
+        writer.add(table.slice(begin, min(2, n // 2 - begin)))
+    writer.add_file(tmp_path / "behind.parquet")
+    writer.close()
+    assert (tmp_path / "parts.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()

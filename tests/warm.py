@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 LIBRARIES = (
-    "torch", "numpy", "zarr", "pyarrow.parquet", "pyarrow.dataset", "pandas", "scipy.stats", "scipy.optimize", "matplotlib.figure", "jinja2",
+    "torch", "numpy", "zarr", "pyarrow.parquet", "pyarrow.dataset", "pandas", "scipy.stats", "scipy.optimize", "vl_convert", "jinja2",
     "pydantic", "click", "tokenizers", "sentence_transformers", "transformers.models.llama.modeling_llama",
     "transformers.models.bert.modeling_bert", "openai", "aiohttp", "orjson", "ruamel.yaml", "dvc.repo", "dvc.cli.parser", "dvc_s3", "gto",
 )  # fmt: skip

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import hub, registry
-from stages.coders import neurons, random
+from stages.coders import folding, neurons, random
 from stages.coders.readers import Options
 from stages.coders.readers.files import shown
 from stages.coders.sparse_coder import SparseCoder
@@ -37,7 +37,9 @@ def load(path: str, options: Options | None = None, form: str | None = None, key
         )
     if form is None or not _reader(form).detect(place):
         form = _detected(path, place, fetched, form, key)
-    coder = _reader(form).read(place, options or Options())
+    options = options or Options()
+    options.refuse_others(getattr(_reader(form), "TAKES", ()), path)
+    coder = _reader(form).read(place, options)
     if fetched is None:
         return coder
     origin = {"repository": fetched.repository, "commit": fetched.commit}  # the hash is of the content alone
@@ -50,6 +52,10 @@ def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | N
     if not fitting and (inside := _coders_inside(place, fetched)):
         raise GlossaError(
             f"expected one sparse coder in {path}, found some in folders inside it; point at one of {inside}"
+        )
+    if not fitting and place.is_file() and (around := formats(place.parent)):
+        raise GlossaError(
+            f"{path} is one file of a coder that is a folder, in the format {' and '.join(around)}; name the folder, {_folder_of(path)}"
         )
     if not fitting:
         found = ", ".join(sorted(file.name for file in place.iterdir())) if place.is_dir() else "a file of another kind"
@@ -67,6 +73,12 @@ def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | N
             "format in params.yaml"
         )
     return fitting[0]
+
+
+def _folder_of(path: str) -> str:
+    """The address or path of the folder around a file."""
+    place, at, revision = path.partition("@") if path.startswith(hub.SCHEME) else (path, "", "")
+    return f"{place.rpartition('/')[0] or '.'}{at}{revision}"
 
 
 def _reader(form: str) -> Any:
@@ -105,11 +117,14 @@ def from_params(name: str, entry: AnyCoder, seed: int, subject: Subject | None =
         if isinstance(entry, Neurons):
             return neurons.load(subject, entry.hookpoint, entry.k)
         return random.load(width(subject, entry.hookpoint), entry.hookpoint, entry.latents, entry.k, (seed, entry.seed))
-    coder = load(entry.path, Options(entry.norm_factor, entry.centre), entry.format, f"coders.{name}.format")
+    said = ("norm_factor", "centre", "normalise", "activation", "k", "pre_bias", "reconstructs")
+    options = Options(**{key: getattr(entry, key) for key in said})
+    coder = load(entry.path, options, entry.format, f"coders.{name}.format")
     hookpoint = entry.hookpoint or coder.hookpoint
     if hookpoint is None:
         raise GlossaError(
             f"params.yaml: coders.{name} should have a hookpoint, as the files in {entry.path} do not say where they read the "
             "subject; add it"
         )
-    return replace(coder, hookpoint=hookpoint)
+    coder = replace(coder, hookpoint=hookpoint, reconstructs=entry.reconstructs or coder.reconstructs)
+    return coder if subject is None else folding.settled(coder, subject)

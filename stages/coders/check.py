@@ -6,7 +6,7 @@ published number of active latents, and reconstructs better than every wrong one
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,8 @@ BATCH_TOKENS = 8192
 LOGITS = 2**27
 """Logits at once: half a gigabyte in float32."""
 
+FIRST = 0.01
+"""By what share of the FVU it has to be better without the first column."""
 NOTICEABLE = 1e-4
 """By how much the FVU of another reading has to be lower, and the loss of zeros higher, to mean anything."""
 OFF = 0.2
@@ -92,6 +94,10 @@ class Check:
     undefined: dict[str, str]
     skipped: int = 0
     """First columns of rows that are no text."""
+    first: float | None = None
+    """FVU with the first columns that are skipped or, where none is, without the first; None where it makes no difference."""
+    first_is_better: bool = False
+    """Whether the FVU without the first column, which counts, is better."""
 
 
 def measure(
@@ -119,10 +125,10 @@ def measure(
     undefined = _undefined(subject, own)
     tries = with_mistakes and "variants" not in undefined
     others = list(readings.mistaken(subject, own, ids[:1])) if tries else []
-    fvus = {reading: _Fvu() for reading in ([own, *others] if coder.W_dec is not None else [])}
+    fvus = {reading: Fvu() for reading in ([own, *others] if coder.W_dec is not None else [])}
     fired = torch.zeros(coder.n_latents, dtype=torch.long)
     norms: list[Tensor] = []
-    nats, predicted = np.zeros(3), 0
+    nats, predicted, first = np.zeros(3), 0, _First(subject, own, special, skipped)
     hookpoints = list(dict.fromkeys(name for r in [own, *others] for name in (r.reads, r.reconstructs)))
     rows = max(1, min(batch_tokens, LOGITS // subject.vocabulary_size) // ids.shape[1])
     with torch.inference_mode():
@@ -143,6 +149,8 @@ def measure(
                 centred = reading.coder.input_norm == "centre"  # then it aims at centred values
                 mean = y.mean(dim=1, keepdim=True) if centred else torch.zeros_like(y[:, :1])
                 fvu.add((y - mean).float(), made.float())
+                if reading is own and with_mistakes:
+                    first.add(part, ordinary, read, (y - mean).float(), made.float())
                 if reading is own and "loss" not in undefined:
                     found, n = _nats(subject, own.reconstructs, part, ordinary, made + mean)
                     nats, predicted = nats + found, predicted + n
@@ -151,6 +159,7 @@ def measure(
     if own in results and results[own] is None:
         undefined["fvu"] = f"what {own.reconstructs} gives is the same at every token"
     l0 = float(fired.sum()) / tokens
+    unexplained, otherwise = results.get(own), first.value()
     return Check(
         reads=own.reads,
         reconstructs=own.reconstructs,
@@ -160,16 +169,18 @@ def measure(
         published_l0=coder.published_l0,
         l0_is_off=coder.published_l0 is not None and abs(l0 - coder.published_l0) > OFF * coder.published_l0,
         dead=float((fired == 0).float().mean()),
-        fvu=results.get(own),
+        fvu=unexplained,
         variants=[_variant(reading, results[reading], results[own]) for reading in others],
         loss=_loss(nats, predicted, undefined),
         norms=_norms(coder, torch.cat(norms)),
         undefined=undefined,
         skipped=skipped,
+        first=otherwise,
+        first_is_better=not skipped and _is_below(otherwise, unexplained, FIRST),
     )
 
 
-class _Fvu:
+class Fvu:
     """Sums over batches; squares are taken around the mean of the first batch, so that no digits are lost."""
 
     def __init__(self) -> None:
@@ -178,6 +189,7 @@ class _Fvu:
         self.around = self.sum = torch.zeros(0)
 
     def add(self, y: Tensor, made: Tensor) -> None:
+        """Counts what was to be reconstructed, and what was made of it, [tokens, width] both."""
         if not len(y):
             return
         if not self.n:
@@ -192,6 +204,37 @@ class _Fvu:
         """None if ``y`` does not vary, or what was made of it is not finite."""
         variance = self.square - float(self.sum.pow(2).sum()) / self.n
         return self.error / variance if variance > 0 and np.isfinite(self.error) else None
+
+
+class _First:
+    """The FVU with the first columns that don't count or, where all do, without the first."""
+
+    def __init__(self, subject: Subject, own: Reading, special: Tensor, skipped: int) -> None:
+        self.subject, self.own, self.special, self.skipped = subject, own, special, skipped
+        self.fvu, self.differs = Fvu(), False
+
+    def add(self, ids: Tensor, ordinary: Tensor, read: Mapping[str, Tensor], y: Tensor, made: Tensor) -> None:
+        """Counts a batch of ``ids`` [rows, length], of which ``y`` and ``made`` [tokens, width] are known where it is ``ordinary``."""
+        if not self.skipped:
+            behind = torch.nonzero(ordinary)[:, 1].to(y.device) > 0
+            self.differs |= not bool(behind.all())
+            self.fvu.add(y[behind], made[behind])
+            return
+        others = ~self.special[ids]
+        others[:, self.skipped :] = False
+        if others.any():
+            coder, subject = self.own.coder, self.subject
+            x = _at(read[self.own.reads], others, coder, self.own.reads, subject)
+            z = _at(read[self.own.reconstructs], others, coder, self.own.reconstructs, subject)
+            if coder.input_norm == "centre":
+                z = z - z.mean(dim=1, keepdim=True)
+            y, made = torch.cat([y, z.float()]), torch.cat([made, coder.reconstruct(x).float()])
+            self.differs = True
+        self.fvu.add(y, made)
+
+    def value(self) -> float | None:
+        """None where it makes no difference."""
+        return self.fvu.value() if self.differs and self.fvu.n else None
 
 
 def _undefined(subject: Subject, own: Reading) -> dict[str, str]:
@@ -256,8 +299,12 @@ def _loss(nats: NDArray[np.float64], n: int, undefined: dict[str, str]) -> Loss 
 
 
 def _variant(reading: Reading, fvu: float | None, own: float | None) -> Variant:
-    better = fvu is not None and own is not None and fvu < own - NOTICEABLE
+    better = fvu is not None and own is not None and fvu < own * (1 - reading.margin) - NOTICEABLE
     return Variant(reading.what, fvu, better, reading.remedy)
+
+
+def _is_below(one: float | None, other: float | None, share: float) -> bool:
+    return one is not None and other is not None and one < other * (1 - share)
 
 
 def _norms(coder: SparseCoder, inputs: Tensor) -> dict[str, Spread]:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stages.coders.activations import Activation, JumpRelu, Relu, TopK
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 from stages.subject import sites
@@ -17,6 +18,11 @@ from stages.subject.hookpoints import Site, activations, resolve
 from stages.subject.load import Subject
 
 BLOCK = re.compile(r"((?:.*\.)?(?:layers|h|blocks)\.)(\d+)(\..*)?")
+KS = (8, 32, 128)
+"""Latents that are tried of a coder that is read as a ReLU and may be a TopK; any near the right one tells."""
+DENSER = RICHER = 0.25
+"""More latents always reconstruct a little more, and so does what is handed a token's mean and norm, so such a reading has to be
+better by this share of the FVU."""
 OF_THE_SAME = {
     "output": "the output of the same module",
     "input": "the input of the same module",
@@ -36,6 +42,8 @@ class Reading:
     """Hookpoints."""
     remedy: str = ""
     """What to do if this one turns out to be right."""
+    margin: float = 0.0
+    """By what share of the FVU it has to be better to mean anything."""
 
 
 def meant(subject: Subject, coder: SparseCoder) -> Reading:
@@ -59,10 +67,16 @@ def meant(subject: Subject, coder: SparseCoder) -> Reading:
     if coder.W_dec is not None and reconstructs != site.name:
         wanted[reconstructs] = (coder.W_dec.shape[1], "gives")
     for name, (width, does) in wanted.items():
-        if (found := _width(subject, name, row)) != width:
+        found = _width(subject, name, row)
+        if found is None:
+            raise GlossaError(
+                f"{name} of the subject {subject.name} does not give one vector at every token, or is never read, so the coder in "
+                f"{coder.source} can't be there; set another hookpoint"
+            )
+        if found != width:
             raise GlossaError(
                 f"the coder in {coder.source} {does} {width} values a token, but {name} of the subject {subject.name} has "
-                f"{found or 'none'}; is it the right coder, or another hookpoint?"
+                f"{found}; is it the right coder, or another hookpoint?"
             )
     return Reading("", coder, site.name, reconstructs)
 
@@ -102,8 +116,38 @@ def _other_weights(subject: Subject, own: Reading) -> Iterator[Reading]:
         yield reading("input not mean-centred", "take centre out of its entry in params.yaml", input_norm="none")
     elif coder.input_norm != "none":
         yield reading("input not normalised", disagrees, input_norm="none")
-    elif any(isinstance(module, nn.LayerNorm) for module in subject.modules.values()):  # RMSNorm models aren't centred
-        yield reading("input mean-centred", "set centre: true in its entry in params.yaml", input_norm="centre")
+    else:
+        if any(
+            isinstance(module, nn.LayerNorm) for module in subject.modules.values()
+        ):  # RMSNorm models aren't centred
+            yield reading("input mean-centred", "set centre: true in its entry in params.yaml", input_norm="centre")
+        if own.reads == own.reconstructs:
+            for norm, what in (
+                ("constant_norm", "input scaled to the norm √d_in"),
+                ("layer_norm", "input standardised"),
+            ):
+                found = reading(what, f"set normalise: {norm} in its entry in params.yaml", input_norm=norm)
+                yield replace(found, margin=RICHER)
+    for what, remedy, margin, activation in _other_activations(coder, disagrees):
+        yield replace(reading(what, remedy, activation=activation), margin=margin)
+
+
+def _other_activations(coder: SparseCoder, disagrees: str) -> Iterator[tuple[str, str, float, Activation]]:
+    """A description, a remedy, a margin and what else the coder may make of its pre-activations."""
+    match coder.activation:
+        case Relu():
+            for k in sorted({*KS, *([round(coder.published_l0)] if coder.published_l0 else [])}):
+                if 1 <= k <= coder.n_latents // 2:
+                    yield (
+                        f"only the {k} largest latents",
+                        f"it may be a TopK of about k: {k}, {disagrees}",
+                        0.0,
+                        TopK(k),
+                    )
+        case JumpRelu():
+            yield "every latent above 0, without thresholds", disagrees, DENSER, Relu()
+        case TopK(_, signed=False):
+            yield "every latent above 0, without the limit of k", disagrees, DENSER, Relu()
 
 
 def _other_hookpoints(subject: Subject, own: Reading) -> Iterator[tuple[str, str, str]]:

@@ -52,6 +52,8 @@ class SparseCoder:
     """Mean number of active latents a token, if its files say so."""
     prepend_bos: bool | None = None
     """Whether rows began with a BOS in its training, if its files say so."""
+    values_folded: bool = False
+    """Whether it was trained on attention heads whose constant part TransformerLens had moved away; see ``folding``."""
 
     @property
     def d_in(self) -> int:

@@ -14,6 +14,7 @@ import click
 from stages import params, paths
 from stages.errors import GlossaError, nearest
 from stages.machine import runtime
+from stages.machine.counted import are, counted
 from stages.outputs import new_directory
 
 if TYPE_CHECKING:
@@ -59,9 +60,11 @@ def export(stage: tuple[str, ...], out: Path, lines: int, megabytes: int, as_jso
     if as_json:
         click.echo(json.dumps(told))
     elif not writer.requests:
-        click.echo(f"All {known:,} questions that {' '.join(chosen.words)} can ask now have an answer; run dvc repro")
+        click.echo(
+            f"Every question that {' '.join(chosen.words)} can ask now, {known:,} in all, has an answer; run dvc repro"
+        )
     else:
-        click.echo(f"{writer.requests:,} questions are in {out}, {known:,} more have an answer already")
+        click.echo(f"{are(writer.requests, 'question')} in {out}, {known:,} more known already")
         click.echo(
             f"Next: have its .jsonl files answered, glossa batch import the results, and export {' '.join(chosen.words)} again: "
             "what can't be read is asked anew, and some questions rest on these answers"
@@ -191,24 +194,25 @@ def _nearest(file: Path, name: str) -> Path:
 def _report(found: Imported, questions: int) -> Iterator[tuple[str, bool]]:
     """Lines, and whether they say what is good."""
     by = ", ".join(f"{n:,} by {model}" for model, n in sorted(found.models.items()))
-    yield f"{found.new:,} answers are new{f' ({by})' if by else ''}, {found.known:,} were known", True
-    for kind, said in (
-        (found.repeated, "answer a question again"),
-        (found.foreign, "answer no question of this export"),
-        (found.failed, "hold no answer"),
-        (found.damaged, "are damaged"),
+    yield f"{are(found.new, 'answer')} new{f' ({by})' if by else ''}, {found.known:,} known", True
+    for kind, *said in (
+        (found.repeated, "answers a question again", "answer questions again"),
+        (found.foreign, "answers no question of this export", "answer no question of this export"),
+        (found.failed, "holds no answer", "hold no answer"),
+        (found.damaged, "is damaged", "are damaged"),
     ):
-        yield from _named(kind, said)
+        yield from _named(kind, *said)
     if found.missing:
         yield (
-            f"{found.missing:,} of {questions:,} questions have no answer yet; have them answered, or let dvc repro ask",
+            f"No answer yet: {found.missing:,} of {counted(questions, 'question')}; have them answered, or let dvc repro ask",
             True,
         )
     else:
-        yield f"All {questions:,} questions have an answer", True
+        yield f"Every question has an answer, {questions:,} in all", True
 
 
-def _named(kind: Kind, said: str) -> Iterator[tuple[str, bool]]:
+def _named(kind: Kind, of_one: str, of_many: str) -> Iterator[tuple[str, bool]]:
     if kind.n:
         more = ", …" if kind.n > len(kind.examples) else ""
-        yield f"{kind.n:,} lines {said} and were left out: {', '.join(kind.examples)}{more}", False
+        found = f"1 line {of_one} and was" if kind.n == 1 else f"{kind.n:,} lines {of_many} and were"
+        yield f"{found} left out: {', '.join(kind.examples)}{more}", False

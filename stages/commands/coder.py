@@ -12,7 +12,7 @@ import numpy as np
 
 from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.machine import runtime
 from stages.machine.progress import bar
 from stages.outputs import dumps
@@ -46,8 +46,7 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
     of wrong readings, the loss that the reconstruction recovers, latents that never fire, and norms.
     """
     p = params.load()
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     if not paths.TOKENS.exists():
         raise GlossaError(
             f"expected the corpus as tokens in {paths.TOKENS}, but there is no such folder; run dvc repro tokenize"
@@ -141,6 +140,13 @@ def _lines(
     fvu = found.undefined.get("fvu")
     yield _fact("FVU", _number(found.fvu), fvu or "of the variance is not reconstructed")
     yield _recovered(found)
+    if found.first is not None:
+        how = "with the first column of rows" if found.skipped else "without the first column of rows"
+        yield _fact(
+            "first column",
+            _number(found.first),
+            f"FVU {how}, {_number(found.fvu)} {'without' if found.skipped else 'with'} it",
+        )
     if fits is not None:
         yield _fact("rows begin", _number(fits.own.fvu), _beginning(fits))
     yield _fact("dead", f"{100 * found.dead:.1f} %", "of the latents fire on none of these tokens")
@@ -198,6 +204,10 @@ def _verdict(found: Check, fits: Beginnings | None, wrong: str | None) -> Iterat
         rows, value = ("without", "none") if fits.is_there else ("behind", fits.bos)
         warnings.append(
             f"rows {rows} {fits.bos}: FVU {_number(fits.other.fvu)} is better than {_number(fits.own.fvu)}; set corpus.bos: {value}"
+        )
+    if found.first_is_better:
+        warnings.append(
+            f"without the first column of rows: FVU {_number(found.first)} is better than {_number(found.fvu)}; set sampling.skip_first: 1"
         )
     if found.l0_is_off and found.published_l0:
         percent = 100 * (found.l0 / found.published_l0 - 1)

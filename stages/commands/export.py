@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stages import params, registry
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.outputs import new_directory
 from stages.publish import exports
 
@@ -47,6 +47,5 @@ def command(kind: str, folder: Path, coders: tuple[str, ...], explainers: tuple[
 
 def _chosen(what: str, entries: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     for name in names:
-        if name not in entries:
-            raise GlossaError(f"params.yaml has no {what} {name}; {nearest(name, entries)}")
+        check_name(what, name, entries)
     return {name: entry for name, entry in entries.items() if not names or name in names}

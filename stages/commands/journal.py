@@ -13,6 +13,7 @@ from stages.errors import GlossaError
 from stages.llm import restore, transcript
 from stages.llm.journal import Journal
 from stages.machine import runtime
+from stages.machine.counted import are, counted
 from stages.machine.progress import bar
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -52,14 +53,14 @@ def bring_in(paths: tuple[Path, ...], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"transcripts": len(found), **total._asdict()}))
         return
-    click.echo(f"{total.new:,} answers are new, {total.known:,} were known, from {len(found):,} transcripts")
+    click.echo(f"{are(total.new, 'answer')} new, {total.known:,} known, from {counted(len(found), 'transcript')}")
     if total.refused:
-        click.echo(f"{total.refused:,} were refused: they are damaged, or no answer to their request", err=True)
+        click.echo(f"{total.refused:,} refused: damaged, or no answer to the request", err=True)
 
 
 def _facts() -> dict[str, Any]:
     path = runtime.home() / "journal.sqlite"
-    if not path.is_file():
+    if not path.exists():
         return {"path": str(path), "bytes": 0, "answers": 0, "spent": []}
     with Journal(path) as journal:
         files = [path, path.with_name(f"{path.name}-wal")]

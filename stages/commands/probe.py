@@ -7,7 +7,7 @@ import json
 import click
 
 from stages import llm, params
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 
 SAID = {
     "system": "takes instructions as a system turn",
@@ -29,8 +29,7 @@ def command(model: str, as_json: bool) -> None:
     from stages.llm.openai import Options
 
     known = params.load().models
-    if model not in known:
-        raise GlossaError(f"params.yaml has no model {model}; {nearest(model, known)}")
+    check_name("model", model, known)
     options = llm.load(f"models.{model}", known[model])
     if not isinstance(options, Options):
         raise GlossaError(f"the model {model} is built in, there is no server to probe; name one with provider: openai")

@@ -12,7 +12,7 @@ import click
 from stages import params, paths
 from stages.commands import conversation
 from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.examples.table import Examples
 from stages.llm.sanitise import line
 from stages.publish.text import sentence
@@ -58,11 +58,9 @@ def command(
         raise click.UsageError("give either --write FILE or --into FILE")
     if write and explainers:
         raise click.UsageError("--explainer goes with --into")
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     for name in explainers:
-        if name not in p.explainers:
-            raise GlossaError(f"params.yaml has no explainer {name}; {nearest(name, p.explainers)}")
+        check_name("explainer", name, p.explainers)
     examples, rated = Examples.open(paths.examples(coder)), into is not None
     asking = Asking(coder, sha256_of(examples), p.seed, most, (line(by, 100) or None) if by else None)
     rows = file.answered(path, rated, coder, asking.sha256, p.coders)

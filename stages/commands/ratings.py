@@ -10,6 +10,7 @@ import click
 from stages import params, paths
 from stages.errors import GlossaError
 from stages.examples.table import Examples
+from stages.machine.counted import counted
 from stages.rating import file, texts
 from stages.rating.questions import sha256_of
 from stages.rating.summary import Summary, summary
@@ -59,7 +60,7 @@ def _lines(found: Summary) -> Iterator[str]:
             "" if alpha.low is None or alpha.high is None else f", 95 % interval {alpha.low:.2f} to {alpha.high:.2f}"
         )
         yield (
-            f"{n} raters, {agreed.n:,} explanations rated by several: Krippendorff's alpha {value}{interval}; "
+            f"{counted(n, 'rater')}, {counted(agreed.n, 'explanation')} rated by several: Krippendorff's alpha {value}{interval}; "
             f"two raters gave the same in {100 * (agreed.same or 0):.0f} %."
         )
     for why, count in sorted(found.left_out.items()):

@@ -7,7 +7,7 @@ import json
 import click
 
 from stages import params
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.publish.text import sentence
 
 
@@ -25,8 +25,7 @@ def command(text: str, n: int, coders: tuple[str, ...], explainers: tuple[str, .
         (explainers, p.explainers, "explainer"),
     ):
         for name in wanted:
-            if name not in known:
-                raise GlossaError(f"params.yaml has no {what} {name}; {nearest(name, known)}")
+            check_name(what, name, known)
     if not text.strip():
         raise GlossaError("the text to search for should not be empty; say what the latents should mean")
     found = _search(p, text, n, coders, explainers)

@@ -11,13 +11,15 @@ import click
 from stages import params, plan
 from stages.commands import shading
 from stages.commands.wrapped import wrapped
-from stages.corpus.tokens import Tokens
-from stages.errors import GlossaError, nearest
+from stages.corpus.alone import alone
+from stages.corpus.tokens import Tokens, Vocabulary
+from stages.errors import check_name
 from stages.examples import named
 from stages.examples.table import LatentExamples
 from stages.publish import imports, measures, results
 from stages.publish.shown import Documents, ShownWindow, shown_windows
 from stages.publish.text import sentence, visible
+from stages.scorers.metrics import called
 from stages.scorers.table import ALL
 
 NOT_RUN = "- not run yet"
@@ -30,8 +32,7 @@ NOT_RUN = "- not run yet"
 def command(coder: str, latent: int, n_windows: int | None) -> None:
     """Show LATENT of CODER: facts, explanations with their scores, and examples."""
     p = params.load()
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     found = results.read_coder(p, coder, latent, unfinished=True)
     example = named.one(found.examples(), coder, latent)
     tokens = Tokens.open()
@@ -42,7 +43,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     for line in (
         *_facts(found, example),
         *_explanations(p, found, latent),
-        *_output_tokens(example.facts, tokens.vocabulary.strings),
+        *_output_tokens(example.facts, tokens.vocabulary),
         *_windows(windows, example.facts["max"], shade),
     ):
         click.echo(line if width is None else wrapped(line, width), color=in_colour)
@@ -93,7 +94,7 @@ def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | Non
     more = results.measures_of(coder, explainer, scorer, latent)
     headline = scores.meta["metric"]
     parts = [
-        f"{results.called(metric)} {value:.2f}"
+        f"{called(metric)} {value:.2f}"
         for metric in measures.MEASURES
         if metric != headline and (value := more.get((metric, ALL))) is not None
     ]
@@ -124,14 +125,19 @@ def _score(scores: results.Scores, latent: int) -> str:
     return ", ".join(parts)
 
 
-def _output_tokens(facts: dict[str, Any], strings: list[str]) -> Iterator[str]:
+def _output_tokens(facts: dict[str, Any], vocabulary: Vocabulary) -> Iterator[str]:
     if not facts["top_tokens"]:
         return
     yield ""
     yield click.style("Output tokens", bold=True)
     for name, key in (("promoted", "top_tokens"), ("suppressed", "bottom_tokens")):
-        texts = " ".join(repr(visible(strings[token])) for token in facts[key])
+        texts = " ".join(_quoted(token, vocabulary) for token in facts[key])
         yield f"  {click.style(f'{name:<12}', dim=True)} {texts}"
+
+
+def _quoted(token: int, vocabulary: Vocabulary) -> str:
+    text = visible(alone(token, vocabulary))
+    return repr(text) if "\ufffd" not in vocabulary.strings[token] else f"'{text}'"  # bytes are spelt as repr would
 
 
 def _windows(windows: list[ShownWindow], maximum: float, shade: shading.Shade) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import click
 
 from stages import params
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.publish.text import sentence
 
 SAID = {
@@ -35,8 +35,7 @@ def command(coder: str, latent: int, n: int, explainer: str | None, as_json: boo
     p = params.load()
     chosen = explainer or next(iter(p.explainers))
     for name, known, what in ((coder, p.coders, "coder"), (chosen, p.explainers, "explainer")):
-        if name not in known:
-            raise GlossaError(f"params.yaml has no {what} {name}; {nearest(name, known)}")
+        check_name(what, name, known)
     found = _relatives(p, coder, latent, chosen, n)
     if as_json:
         click.echo(json.dumps(found, indent=1, ensure_ascii=False))

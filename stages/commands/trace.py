@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages.errors import GlossaError, nearest
+from stages.errors import check_name
 from stages.publish.text import sentence
 
 if TYPE_CHECKING:
@@ -46,11 +46,9 @@ def command(coder: str, latent: int, explainer: str | None, as_json: bool) -> No
 
     project = Project.here()
     p = project.p
-    if coder not in p.coders:
-        raise GlossaError(f"params.yaml has no coder {coder}; {nearest(coder, p.coders)}")
+    check_name("coder", coder, p.coders)
     explainer = explainer or next(iter(p.explainers))
-    if explainer not in p.explainers:
-        raise GlossaError(f"params.yaml has no explainer {explainer}; {nearest(explainer, p.explainers)}")
+    check_name("explainer", explainer, p.explainers)
     roots = _roots(project, coder, latent, explainer)
     if as_json:
         from stages.provenance import prov

@@ -8,8 +8,9 @@ import click
 
 from stages import params, paths
 from stages.errors import GlossaError
+from stages.machine.counted import counted
 from stages.outputs import write_text
-from stages.wiring import coder, copies, fingerprints, leftovers, locks, made, root, running
+from stages.wiring import aliases, coder, copies, fingerprints, leftovers, locks, made, root, running
 
 
 @click.command("wire")
@@ -18,13 +19,17 @@ def command(check: bool) -> None:
     """Write the lists of dvc.yaml, and pipelines/<coder>/dvc.yaml for every coder, as they follow from params.yaml.
 
     Run it after adding, removing or renaming a coder, an explainer or a scorer. Stages of coders that params.yaml names no more are
-    taken away. Outputs that no entry makes any more are named, and stay. A lock file that DVC could not finish writing, or git could not merge, is
+    taken away. YAML aliases of models become their names, as DVC loses what -S says of an alias. Outputs that no entry makes any more are named, and stay. A lock file that DVC could not finish writing, or git could not merge, is
     restored as it was before.
     """
     running.check()
     for restored in _locks(check):
         click.echo(f"wire: {restored}")
     p = params.load()
+    if not check and (n := aliases.write_names()):
+        click.echo(
+            f"wire: {paths.PARAMS} names {counted(n, 'model')} that {'was' if n == 1 else 'were'} a YAML alias, which dvc exp run -S loses"
+        )
     wanted, _ = files(p), fingerprints.current(p)  # so that nothing is written if an entry can't be wired
     changed = [path for path, text in wanted.items() if _read(path) != text]
     gone = leftovers.pipelines(p)
@@ -43,11 +48,15 @@ def command(check: bool) -> None:
     old, new = fingerprints.refresh(p)
     said = [f"wrote {_listed(changed)}"] if changed else []
     said += [f"removed {_listed(gone)}"] if gone else []
-    said += [f"dropped {dropped} entries of stages that are no more from {locks.LOCK}"] if dropped else []
+    said += (
+        [f"dropped {counted(dropped, 'entry', 'entries')} of stages that are no more from {locks.LOCK}"]
+        if dropped
+        else []
+    )
     click.echo(f"wire: {'; '.join(said) or f'{paths.PIPELINE} and {paths.PIPELINES}/ follow params.yaml already'}")
     if changed_prints := list(fingerprints.changes(old, new)):
         click.echo(
-            f"wire: {len(changed_prints)} of {len(new)} fingerprints changed; dvc status names the stages that will run"
+            f"wire: {len(changed_prints)} of {counted(len(new), 'fingerprint')} changed; dvc status names the stages that will run"
         )
     if was_earlier:
         stages = " ".join(("code", "tokenize", *(coder.address(name, "cache") for name in p.coders)))

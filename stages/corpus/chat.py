@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.corpus.document import Document
+from stages.corpus.spelt import any_of
 from stages.errors import GlossaError, said
 
 if TYPE_CHECKING:
@@ -65,11 +66,8 @@ class Chat:
         self._token_of = {backend.token_to_id(_named(token)): token for token in tokens}
         controls = {one.content: token for token, one in tokens.items()}
         self._names = {control: _named(token) for control, token in controls.items()}
-        any_of = "|".join(sorted(map(re.escape, controls), key=len, reverse=True)) or "(?!)"
-        if controls:  # some tokenizers have hundreds, which begin alike
-            any_of = f"(?=[{''.join(sorted({re.escape(control[0]) for control in controls}))}])(?:{any_of})"
-        self._control = re.compile(any_of)
-        self._begins = re.compile(f"(?=(?:{any_of}))(.)", re.DOTALL)
+        self._control = any_of(controls)
+        self._begins = re.compile(f"(?={self._control.pattern})(.)", re.DOTALL)
         self._controls = tuple(controls)
         self._heads = {control[:n] for control in controls for n in range(1, len(control))}
         self._tails = {control[n:] for control in controls for n in range(1, len(control))}

@@ -17,8 +17,10 @@ from stages.corpus import joining
 from stages.corpus.chat import Chat, front
 from stages.corpus.document import Document
 from stages.corpus.pack import pack, shuffled
+from stages.corpus.spelt import Spelt
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError, nearest, said
+from stages.machine.counted import counted
 from stages.machine.progress import bar
 from stages.wiring.inputs import TOKENIZER
 
@@ -151,15 +153,11 @@ def encode(
     tokenizer.backend_tokenizer.encode_special_tokens = True
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
-    rows = n_tokens // context_length
-    if rows < 1:
-        raise GlossaError(
-            f"corpus.tokens should be at least corpus.context_length, found {n_tokens} and {context_length}; raise it"
-        )
+    rows = whole_rows(n_tokens, context_length)
     names: list[str] = []
     lengths: list[int] = []
     tried: list[str] = []
-    without = 0
+    spelt_out, without = Spelt(tokenizer), 0
 
     def texts() -> Iterator[Document]:
         nonlocal without
@@ -184,6 +182,8 @@ def encode(
                     names.append(document.name)
                     lengths.append(len(ids))
                     progress.update(len(ids))
+                    if reader is None:
+                        spelt_out.look(document.text)
                     yield ids
 
     packed = pack(encoded(), context_length, first, eos, rows)
@@ -192,7 +192,7 @@ def encode(
     if not len(packed.tokens):
         raise GlossaError(
             f"the corpus should fill at least one row of corpus.context_length {context_length}, "
-            f"but its {len(names)} documents have {sum(lengths)} tokens; add text or shorten the rows"
+            f"but its {counted(len(names), 'document')} came to {counted(sum(lengths), 'token')}; add text or shorten the rows"
         )
     size = max(len(tokenizer), int(packed.tokens.max()) + 1)
     special = np.zeros(size, bool)
@@ -220,15 +220,27 @@ def encode(
         "tokenizer": {**named(model), "revision": commit, "size": len(tokenizer)} | joining.said(spelt),
     }
     found = packed.tokens.size
-    summary = f"{n:,} documents, {len(packed.tokens):,} rows of {context_length}, {found:,} tokens"
+    summary = (
+        f"{counted(n, 'document')}, {counted(len(packed.tokens), 'row')} of {context_length}, {counted(found, 'token')}"
+    )
     if found < rows * context_length:
         summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
     if reader is not None:
         meta |= {"chat_template": reader.template_sha256, "turn_tokens": sorted(reader.written)}
     if without:
         meta["documents_without_text"] = without
-        summary += f"; {without:,} documents read have no text"
+        summary += f"; {counted(without, 'document')} read {'has' if without == 1 else 'have'} no text"
+    summary += str(spelt_out)
     return Encoded(packed.tokens, table, vocabulary, meta, summary)
+
+
+def whole_rows(n_tokens: int, context_length: int) -> int:
+    """Returns how many rows ``corpus.tokens`` are; raises GlossaError if not one."""
+    if n_tokens < context_length:
+        raise GlossaError(
+            f"corpus.tokens should be at least corpus.context_length, found {n_tokens} and {context_length}; raise it"
+        )
+    return n_tokens // context_length
 
 
 def _said(document: Document) -> str:

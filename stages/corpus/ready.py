@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from stages import gguf
 from stages.corpus import ids, joining
-from stages.corpus.encode import Encoded, beginning, find_tokenizer, named, special_tokens
+from stages.corpus.encode import Encoded, beginning, find_tokenizer, named, special_tokens, whole_rows
 from stages.corpus.ids import Sequence
 from stages.corpus.pack import pack, shuffled
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError, said
+from stages.machine.counted import are, counted
 from stages.machine.progress import bar
 
 if TYPE_CHECKING:
@@ -47,11 +48,7 @@ def encode(
     """
     tokenizer, commit = find_tokenizer(model, revision)
     size = vocabulary_size(model, commit)
-    rows = n_tokens // context_length
-    if rows < 1:
-        raise GlossaError(
-            f"corpus.tokens should be at least corpus.context_length, found {n_tokens} and {context_length}; raise it"
-        )
+    rows = whole_rows(n_tokens, context_length)
     without = 0
 
     def some() -> Iterator[Sequence]:
@@ -80,8 +77,8 @@ def encode(
     packed = pack(bare(), context_length, front, None, rows)
     if not len(packed.tokens):
         raise GlossaError(
-            f"the corpus should fill at least one row of corpus.context_length {context_length}, but its {len(names)} sequences have "
-            f"{sum(lengths)} tokens; add some or shorten the rows"
+            f"the corpus should fill at least one row of corpus.context_length {context_length}, but its {counted(len(names), 'sequence')} "
+            f"came to {counted(sum(lengths), 'token')}; add some or shorten the rows"
         )
     special = np.zeros(size, bool)
     named_so = [] if front is None else [front]
@@ -108,12 +105,13 @@ def encode(
             "n_tokens": pa.array(lengths[:n], pa.int32()),
         }
     )
-    summary = f"{n:,} sequences, {len(packed.tokens):,} rows of {context_length}, {packed.tokens.size:,} tokens"
-    if packed.tokens.size < rows * context_length:
+    rows_made, n_found = len(packed.tokens), packed.tokens.size
+    summary = f"{counted(n, 'sequence')}, {counted(rows_made, 'row')} of {context_length}, {counted(n_found, 'token')}"
+    if rows_made < rows:
         summary += f" (the corpus ended before the {n_tokens:,} of corpus.tokens)"
     if without:
         meta["documents_without_text"] = without
-        summary += f"; {without:,} sequences are empty"
+        summary += f"; {are(without, 'sequence')} empty"
     if tokenizer is None:
         summary += f"; {model} has no tokenizer, so tokens are shown as their ids"
     return Encoded(packed.tokens, table, Vocabulary(spelt, counts, special), meta, summary)

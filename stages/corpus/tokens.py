@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stages import paths
 from stages.errors import GlossaError, said
 from stages.outputs import file_sha256, fingerprint, new_directory, read_meta, read_table, write_meta, write_table
+from stages.vector import Vector
 
 if TYPE_CHECKING:
     import zarr
@@ -60,15 +61,19 @@ class Tokens:
         try:
             array = zarr.open_array(self.directory / "tokens.zarr", mode="r", zarr_format=3)
         except (FileNotFoundError, ValueError) as error:
-            raise GlossaError(
-                f"expected a token matrix in {self.directory}, but: {said(error)}; run dvc repro"
-            ) from None
+            raise self._missing(error) from None
         return array
 
     @cached_property
     def matrix(self) -> NDArray[np.int32]:
-        """The whole matrix in memory."""
-        return np.asarray(self.array[:], dtype=np.int32)
+        """The whole matrix in memory; raises GlossaError if it is missing or damaged."""
+        try:
+            return Vector.open(self.directory / "tokens.zarr")[:].reshape(self.rows, self.context_length)
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise self._missing(error) from None
+
+    def _missing(self, error: Exception) -> GlossaError:
+        return GlossaError(f"expected a token matrix in {self.directory}, but: {said(error)}; run dvc repro")
 
     @cached_property
     def documents(self) -> pa.Table:
@@ -100,12 +105,26 @@ class Vocabulary:
         """Each token on its own; a piece of a character shows as U+FFFD."""
         return [value.decode("utf-8", errors="replace") for value in self.spellings]
 
+    @cached_property
+    def whole(self) -> NDArray[np.bool_]:
+        """[vocabulary] which tokens show something of their own, wherever they stand; the others may be parts of characters."""
+        pairs = zip(self.spellings, self.strings, strict=True)
+        is_text = (bool(bytes_) and ("\ufffd" not in text or text.encode() == bytes_) for bytes_, text in pairs)
+        return np.fromiter(is_text, bool, len(self.spellings)) | self.special
+
+    @cached_property
+    def _within(self) -> list[bytes]:
+        """What each token shows anywhere but at a text's beginning."""
+        pairs = zip(self.spellings, self.special.tolist(), strict=True)
+        return [b"\n" if special else spelling for spelling, special in pairs]
+
     def pieces(self, ids: NDArray[np.int32] | list[int]) -> list[bytes]:
         """What each of consecutive tokens shows: a line break where a document ends, nothing for a leading BOS."""
-        return [
-            self.spellings[token] if not self.special[token] else b"\n" if place else b""
-            for place, token in enumerate(ids)
-        ]
+        tokens = ids.tolist() if isinstance(ids, np.ndarray) else ids
+        found = list(map(self._within.__getitem__, tokens))
+        if tokens and self.special[tokens[0]]:
+            found[0] = b""
+        return found
 
     def text(self, ids: NDArray[np.int32] | list[int]) -> str:
         """The text of consecutive tokens."""

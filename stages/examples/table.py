@@ -148,11 +148,9 @@ class Examples:
         for group, (lowest, highest) in enumerate(self._groups):
             first, last = np.searchsorted(wanted, lowest), np.searchsorted(wanted, highest, side="right")
             if first < last:
-                windows = self._file.read_row_group(group).combine_chunks()
-                owners = windows["latent"].to_numpy()
+                windows = _Group(self._file.read_row_group(group), self.meta["window"])
                 for facts in kept.slice(first, last - first).to_pylist(maps_as_pydicts="strict"):
-                    begin, end = np.searchsorted(owners, [facts["latent"], facts["latent"] + 1])
-                    yield self._examples(facts, windows.slice(begin, end - begin))
+                    yield self._examples(facts, windows)
 
     @cached_property
     def _kept(self) -> pa.Table:
@@ -186,15 +184,8 @@ class Examples:
             )
         return tokens.matrix.reshape(-1)
 
-    def _examples(self, facts: dict[str, Any], windows: pa.Table) -> LatentExamples:
-        silent = windows["kind"].is_valid()
-        part = {
-            (role, negative): self._windows(
-                windows.filter(pc.and_(pc.equal(windows["role"], role), silent if negative else pc.invert(silent)))
-            )
-            for role in ROLES
-            for negative in (False, True)
-        }
+    def _examples(self, facts: dict[str, Any], group: _Group) -> LatentExamples:
+        part = group.parts(facts["latent"], self._tokens)
         return LatentExamples(
             facts["latent"],
             facts,
@@ -207,20 +198,43 @@ class Examples:
             facts["n_windows"] / self.meta["windows"],
         )
 
-    def _windows(self, chosen: pa.Table) -> Windows:
-        places = chosen["start"].to_numpy()[:, None] + np.arange(self.meta["window"])
-        activations = np.zeros(places.shape, np.float32)
-        found = chosen["activations"].combine_chunks()
-        activations[found.is_valid().to_numpy(zero_copy_only=False)] = (
-            found.flatten().to_numpy().reshape(-1, places.shape[1])
-        )
-        return Windows(
-            chosen["start"].to_numpy(),
-            chosen["decile"].to_numpy(),
-            self._tokens[places],
-            activations,
-            chosen["kind"].to_pylist(),
-        )
+
+class _Group:
+    """The rows of some latents, a column an array, so that a latent's windows are taken without a query."""
+
+    def __init__(self, windows: pa.Table, length: int):
+        """Takes the rows of windows.parquet, in their order; windows have ``length`` tokens."""
+        windows = windows.combine_chunks()
+        self._within = np.arange(length)
+        self._owners = windows["latent"].to_numpy()
+        self._roles = windows["role"].to_numpy(zero_copy_only=False)
+        self._silent = windows["kind"].is_valid().to_numpy()
+        self._kinds = windows["kind"].to_numpy(zero_copy_only=False)
+        self._starts = windows["start"].to_numpy()
+        self._deciles = windows["decile"].to_numpy()
+        activations = windows["activations"].combine_chunks()
+        self._active = activations.is_valid().to_numpy(zero_copy_only=False)
+        self._place = np.cumsum(self._active) - 1
+        """Of every row its row in ``_activations``, if it is active."""
+        self._activations = activations.flatten().to_numpy().reshape(-1, length)
+
+    def parts(self, latent: int, tokens: NDArray[np.int32]) -> dict[tuple[str, bool], Windows]:
+        """Returns the latent's windows by role, and by whether they are negatives; ``tokens`` are those of the corpus."""
+        begin, end = np.searchsorted(self._owners, [latent, latent + 1])
+        roles, silent = self._roles[begin:end], self._silent[begin:end]
+        return {
+            (role, negative): self._taken(begin + np.flatnonzero((roles == role) & (silent == negative)), tokens)
+            for role in ROLES
+            for negative in (False, True)
+        }
+
+    def _taken(self, rows: NDArray[np.int64], tokens: NDArray[np.int32]) -> Windows:
+        starts = self._starts[rows]
+        activations = np.zeros((len(rows), len(self._within)), np.float32)
+        active = self._active[rows]
+        activations[active] = self._activations[self._place[rows[active]]]
+        places = starts[:, None] + self._within
+        return Windows(starts, self._deciles[rows], tokens[places], activations, self._kinds[rows].tolist())
 
 
 class WindowsWriter:

@@ -103,8 +103,9 @@ def _promoted(latent: LatentExamples, tokens: Tokens) -> list[str]:
 
 def _at_first(windows: Windows, vocabulary: Vocabulary) -> NDArray[np.float32]:
     """[windows, window] how the latent fires on what stands at each token: on a character of several tokens, at the first of them."""
-    found = np.zeros_like(windows.activations)
-    for row, (ids, values) in enumerate(zip(windows.tokens.tolist(), windows.activations, strict=True)):
-        shown = units(ids, vocabulary)
-        found[row, [unit.begin for unit in shown]] = largest(shown, values)
+    found = np.array(windows.activations)
+    for row in np.flatnonzero(~vocabulary.whole[windows.tokens].all(axis=1)).tolist():
+        shown = units(windows.tokens[row].tolist(), vocabulary)
+        found[row] = 0
+        found[row, [unit.begin for unit in shown]] = largest(shown, windows.activations[row])
     return found

@@ -96,53 +96,63 @@ class _Search:
         for number, name in enumerate(PLACES):
             inside = self.lexicon.places[named] >> number & 1 == 1
             n_fires = int((self.lexicon.places[fires] >> number & 1 == 1).sum())
-            found = self._fit(n_fires, int(inside.sum()), self._windows(named[inside]))
+            found = self._fit(n_fires, int(inside.sum()), *self._windows(named[inside] // self.lexicon.window))
             if found.merit >= fit.merit + WORTH:
                 place, fit = name, found
         return Rule(kind, tuple(column.names[c] for c in codes), tuple(earlier.names[c] for c in before), place, fit)
 
     def _targets(self, column: Column, most: int) -> tuple[list[int], Fit | None]:
+        here = column.codes[self.evidence.fires]
         candidates = self._candidates(column, self.evidence.fires)
-        counts = dict(zip(*np.unique(column.codes[self.evidence.fires], return_counts=True), strict=True))
+        windows = {code: column.windows(code, self.lexicon.window) for code in candidates}
         chosen: list[int] = []
         best: Fit | None = None
-        n_fires = n_named = 0
-        windows = np.zeros(self.lexicon.n_windows, bool)
+        named = np.zeros(self.lexicon.n_windows, bool)
+        n_fires = n_named = n_windows = n_train = 0
         while len(chosen) < most:
             tried = []
             for code in candidates:
                 if code not in chosen:
-                    union = windows.copy()
-                    union[column.windows(code, self.lexicon.window)] = True
-                    n = len(column.positions(code))
-                    tried.append((self._fit(n_fires + counts[code], n_named + n, union), code, union))
+                    found = (
+                        n_fires + int((here == code).sum()),
+                        n_named + len(column.positions(code)),
+                        n_windows + len(windows[code]),
+                        n_train + int(self.in_train[windows[code]].sum()),
+                    )
+                    tried.append((self._fit(*found), code, found))
             if not tried:
                 break
-            top, code, union = max(tried, key=lambda item: item[0].merit)
+            top, code, counts = max(tried, key=lambda item: item[0].merit)
             if best is not None and top.merit < best.merit + WORTH:
                 break
-            best, windows = top, union
+            best = top
+            n_fires, n_named, n_windows, n_train = counts
             chosen.append(code)
-            n_fires += counts[code]
-            n_named += len(column.positions(code))
+            named[windows[code]] = True
+            windows = {other: found[~named[found]] for other, found in windows.items()}  # what each would add
         return chosen, best
 
     def _before(
         self, column: Column, named: NDArray, fires: NDArray, fit: Fit
     ) -> tuple[list[int], NDArray, NDArray, Fit]:
         """Keeps the tokens after some words, if that makes the rule better by more than a little."""
-        here, there = column.codes[named], column.codes[fires]
+        candidates = self._candidates(column, fires)
+        here, there, windows = column.codes[named], column.codes[fires], named // self.lexicon.window
+        is_here = {code: here == code for code in candidates}
+        is_there = {code: there == code for code in candidates}
         chosen: list[int] = []
         best: tuple[list[int], Fit] = ([], fit)
-        candidates = self._candidates(column, fires)
+        kept, fire = np.zeros(len(named), bool), np.zeros(len(fires), bool)
         while len(chosen) < min(MOST_BEFORE, len(candidates)):
             tried = []
             for code in candidates:
                 if code not in chosen:
-                    codes = [*chosen, code]
-                    kept = named[_among(here, codes)]
-                    tried.append((self._fit(int(_among(there, codes).sum()), len(kept), self._windows(kept)), codes))
-            top, chosen = max(tried, key=lambda item: item[0].merit)
+                    both = kept | is_here[code]
+                    n_fires, n_named = int((fire | is_there[code]).sum()), int(both.sum())
+                    tried.append((self._fit(n_fires, n_named, *self._windows(windows[both])), code))
+            top, code = max(tried, key=lambda item: item[0].merit)
+            chosen = [*chosen, code]
+            kept, fire = kept | is_here[code], fire | is_there[code]
             if top.merit >= best[1].merit + WORTH:
                 best = (chosen, top)
         codes, found = best
@@ -152,31 +162,38 @@ class _Search:
 
     def _candidates(self, column: Column, positions: NDArray) -> list[int]:
         """The codes that stand out most at ``positions``: by log-odds against the corpus, times their share."""
-        pairs = np.unique(np.stack([column.codes[positions], positions // self.lexicon.window]), axis=1)[0]
+        here = column.codes[positions].astype(np.int64)
+        pairs = np.unique(here * self.lexicon.n_windows + positions // self.lexicon.window) // self.lexicon.n_windows
         codes, support = np.unique(pairs, return_counts=True)
-        counts = np.bincount(column.codes[positions], minlength=codes[-1] + 1 if len(codes) else 0)[codes]
+        counts = np.bincount(here, minlength=codes[-1] + 1 if len(codes) else 0)[codes]
         enough = (codes != 0) & (support >= SUPPORT)
         codes, counts = codes[enough], counts[enough]
-        here = (counts + 0.5) / (len(positions) + 1)
-        there = (column.counts[codes] + 0.5) / (len(column.codes) + 1)
-        weight = here * np.log(here / there)
+        share = (counts + 0.5) / (len(positions) + 1)
+        elsewhere = (column.counts[codes] + 0.5) / (len(column.codes) + 1)
+        weight = share * np.log(share / elsewhere)
         order = np.lexsort((codes, -weight))[:CANDIDATES]
         return codes[order][weight[order] > 0].tolist()
 
-    def _windows(self, positions: NDArray) -> NDArray[np.bool_]:
-        marked = np.zeros(self.lexicon.n_windows, bool)
-        marked[positions // self.lexicon.window] = True
-        return marked
+    def _windows(self, windows: NDArray) -> tuple[int, int]:
+        """How many there are of ``windows``, which increase and may come several times, and how many of these are of the train windows."""
+        if not len(windows):
+            return 0, 0
+        first = np.empty(len(windows), bool)
+        first[0] = True
+        np.not_equal(windows[1:], windows[:-1], out=first[1:])
+        distinct = windows[first]
+        return len(distinct), int(self.in_train[distinct].sum())
 
-    def _fit(self, n_fires: int, n_named: int, windows: NDArray[np.bool_]) -> Fit:
+    def _fit(self, n_fires: int, n_named: int, n_windows: int, n_train: int) -> Fit:
+        """By how many firing tokens and how many tokens at all a rule names, and in how many windows and train windows."""
         evidence = self.evidence
         if not n_named:
             return Fit(0.0, 0.0, 0.0, 0.0)
         coverage = n_fires / len(evidence.fires)
         precision = min(1.0, coverage * evidence.corpus_fires / n_named)
-        window_coverage = float((windows & self.in_train).sum()) / len(evidence.windows)
+        window_coverage = n_train / len(evidence.windows)
         silent = self.lexicon.n_windows - evidence.corpus_windows
-        elsewhere = float(windows.sum()) - window_coverage * evidence.corpus_windows
+        elsewhere = n_windows - window_coverage * evidence.corpus_windows
         share = min(1.0, max(0.0, elsewhere / silent)) if silent > 0 else 1.0
         return Fit(coverage, precision, window_coverage, share)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,7 @@ from stages.explainers.table import Explanation
 from stages.foresight.pending import Stage
 from stages.llm.rehearsal import Rehearsal
 from stages.params import LATENT, Params
-from stages.scorers import Context, Item, Scored, run
+from stages.scorers import Context, run
 
 
 def asks(entry: dict[str, Any]) -> bool:
@@ -48,34 +46,13 @@ def score(
     """
     assert stage.scorer is not None
     scorer = scorers.load(stage.scorer, p.scorers[stage.scorer])
-    unit = _Part(scorer, most, scorer.latents)
-    with llm.standing_in(rehearsal), contextlib.suppress(_JudgedError):
+    with llm.standing_in(rehearsal):
         context = Context(tokens.vocabulary, p.seed, stage.coder, p)
-        run.run(unit, sample, texts, context, with_floor=stage.explainer != LATENT)
-    return unit.judged, unit.of
-
-
-@dataclass
-class _Part:
-    """A scorer that judges a part of what it is given."""
-
-    unit: Any
-    most: int | None
-    latents: int | None
-    judged: int = 0
-    of: int = 0
-
-    def score(self, items: list[Item], context: Context) -> Scored:
-        self.of = len(items)
-        if self.most is not None and len(items) > self.most:
-            chosen = np.random.default_rng(0).choice(len(items), self.most, replace=False)
+        items = list(run.Items.choose(scorer, sample, texts, context, with_floor=stage.explainer != LATENT))
+        of = len(items)
+        if most is not None and of > most:
+            chosen = np.random.default_rng(0).choice(of, most, replace=False)
             items = [items[place] for place in sorted(chosen)]
-        self.judged = len(items)
         if items:
-            # One that runs the subject on what it is told says apart what it asks.
-            getattr(self.unit, "ask", self.unit.score)(items, context)
-        raise _JudgedError  # nothing is to be made of the verdicts
-
-
-class _JudgedError(Exception):
-    """Everything has been asked."""
+            scorer.ask(items, context)
+    return len(items), of

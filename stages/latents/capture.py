@@ -199,7 +199,12 @@ class Capture:
 
 def _inputs(subject: Subject, target: Target, hidden: Tensor) -> Tensor:
     coder = target.coder
-    if hidden.ndim != 3 or hidden.shape[-1] != coder.d_in:
+    if hidden.ndim != 3:
+        raise GlossaError(
+            f"{target.hookpoint} of the subject {subject.name} gives {list(hidden.shape)}, which is not one vector at every token of every "
+            f"row, so the coder {target.name} can't read it; hook another module"
+        )
+    if hidden.shape[-1] != coder.d_in:
         raise GlossaError(
             f"the coder {target.name} in {coder.source} reads {coder.d_in} values a token, but {target.hookpoint} of "
             f"the subject {subject.name} gives {hidden.shape[-1]}; is it the right coder, or another hookpoint?"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from stages.latents.capture import Target, dtype_of, special_sha256
 from stages.latents.merge import ARRAYS, complete
 from stages.machine import runtime
 from stages.machine.shelf import DamagedError, NotKeptError, Shelf
+from stages.machine.versions import installed
 from stages.outputs import new_directory
 from stages.subject.load import Subject
 from stages.wiring import reach
@@ -70,7 +70,7 @@ def about(target: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:
         "special_tokens": special_sha256(tokens),
         "context_length": tokens.context_length,
         "code": code(coder.identity["format"]),
-        "packages": {name: _version(name) for name in (*PACKAGES, *others)},
+        "packages": {name: installed(name) for name in (*PACKAGES, *others)},
     }
 
 
@@ -123,11 +123,3 @@ def keep(name: str, facts: Mapping[str, Any], path: Path) -> None:
         shelf().keep(facts, path, ARRAYS)
     except NotKeptError as problem:
         click.echo(f"the activations of {name} are not kept for another time: {problem}", err=True)
-
-
-@cache
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -17,9 +17,9 @@ from stages.latents import runs as run_files
 from stages.latents import spec, statistics
 from stages.latents.gather import gather
 from stages.latents.runs import Run
-from stages.latents.vector import CNAME, LEVEL, SHUFFLE, Vector
 from stages.machine.progress import bar
 from stages.machine.scratch import Scratch
+from stages.vector import CNAME, LEVEL, SHUFFLE, Vector
 
 ARRAYS = ("activations", "stats")
 """Groups of a store that hold its events and what they add up to, and say nothing of names."""

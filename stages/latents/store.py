@@ -16,7 +16,7 @@ from scipy import sparse
 
 from stages.errors import GlossaError, said
 from stages.latents import spec
-from stages.latents.vector import Vector
+from stages.vector import Vector
 
 
 @dataclass(frozen=True)

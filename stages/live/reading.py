@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stages import coders, plan
 from stages.coders.sparse_coder import SparseCoder
-from stages.errors import GlossaError, nearest
+from stages.errors import GlossaError, check_name
 from stages.latents import spec
 from stages.latents.capture import CELLS, CELLS_ELSEWHERE
 from stages.live.text import Row, Tokenizer
@@ -63,8 +63,7 @@ class Reader:
         Raises:
             GlossaError: there is none of that name, or it or its subject can't be loaded.
         """
-        if name not in self._p.coders:
-            raise GlossaError(f"params.yaml has no coder {name}; {nearest(name, self._p.coders)}")
+        check_name("coder", name, self._p.coders)
         if name not in self._opened:
             subject = self._subject(name)
             coder = coders.from_params(name, self._p.coders[name], self._p.seed, subject)

@@ -86,12 +86,22 @@ def story(options: Options) -> Question:
 async def check(options: Options, caller: Caller) -> Found:
     """Makes sure that the server does all that ``options`` count on; returns what it does.
 
+    One that is remembered as not doing it is tried anew: it may have been mended, or begun with other options, at the same address.
+
     Raises:
         GlossaError: it does not, or it does not answer at all.
     """
-    found = await find_out(options, caller)
+    known = remembered(options, caller.endpoint, caller.journal)
+    found = await find_out(options, caller, anew=known is not None and _wrong(options, known) is not None)
+    if wrong := _wrong(options, found):
+        raise wrong
+    return found
+
+
+def _wrong(options: Options, found: Found) -> GlossaError | None:
+    """What is wrong with a server that was found to be so, if anything is."""
     if found.unread and found.came != NOTHING:  # which a model may well say once
-        raise GlossaError(
+        return GlossaError(
             f"the model {options.model} at the endpoint {options.endpoint} should answer a request for a plain sentence, but "
             f"{found.unread}: it sent {found.came}; have it answer in the content of its message, with its reasoning off (see extra "
             "in params.yaml) or kept apart from the answer by the server"
@@ -99,11 +109,11 @@ async def check(options: Options, caller: Caller) -> Found:
     if missing := _missing(options, found):
         what, instead = missing
         came = f" and answers {found.came}" if found.schema is False else ""
-        raise GlossaError(
+        return GlossaError(
             f"the model {options.model} at the endpoint {options.endpoint} should {what}, but the server ignores that{came}; "
             f"{instead}, or use a server that does"
         )
-    return found
+    return None
 
 
 def remembered(options: Options, endpoint: Endpoint, journal: Journal) -> Found | None:

@@ -10,6 +10,9 @@ from stages.llm.sanitise import TERMINAL
 SHORTEST = 12
 """Characters of a secret that is looked for. Words for servers that need no key, such as ``none``, are shorter, and may well be in an answer."""
 
+SHORTEST_PLAIN = 8
+"""Characters that have to be left of one without its escapes and backslashes, to be looked for in other spellings than its own."""
+
 INSTEAD = "[key]"
 
 UNSEEN = bytes(range(32)) + b"\x7f\\"
@@ -28,7 +31,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]):
         found = [_Secret(one) for one in sorted(set(secrets), key=len, reverse=True)]  # one may be part of another
-        self._secrets = [one for one in found if len(one.plain) >= SHORTEST]
+        self._secrets = [one for one in found if len(one.said) >= SHORTEST]
 
     def __call__(self, text: str) -> str:
         """Returns ``text`` without the secrets, however they are escaped there.
@@ -41,7 +44,7 @@ class Redactor:
             text = text.replace(secret.said, INSTEAD)
         said = plain(text)
         for secret in self._secrets:
-            if secret.plain in said:
+            if len(secret.plain) >= SHORTEST_PLAIN and secret.plain in said:
                 text = secret.out_of(text)
         return text
 

@@ -63,7 +63,7 @@ class Runtime(Section):
 
 def load(path: Path = paths.RUNTIME) -> Runtime:
     """Reads runtime.yaml, if there is one, and the ``GLOSSA_…`` variables over it."""
-    values = (read_yaml(path) or {}) if path.is_file() else {}
+    values = (read_yaml(path) or {}) if path.exists() else {}
     if not isinstance(values, dict):
         raise GlossaError(f"{path} should be a mapping of keys to values, found {values!r}")
     for key, field in Runtime.model_fields.items():

@@ -22,10 +22,19 @@ class Coder(Section):
     change a coder whose format is said, so its activations need not be made anew when that does."""
     hookpoint: str | None = None
     """Where it reads the subject, unless its files say so."""
+    reconstructs: str | None = None
+    """The hookpoint whose values it reconstructs, unless its files say so; those it reads, of an autoencoder."""
     norm_factor: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """The constant by which its inputs were multiplied in training, where the files only say that there was one."""
-    centre: bool = False
-    """Whether it was trained on activations that were mean-centred over their width."""
+    centre: bool | None = None
+    """Whether it was trained on activations that were mean-centred over their width, where its files leave that open."""
+    normalise: Literal["none", "constant_norm", "layer_norm"] | None = None
+    """What was done to every input in training, where the files don't say it: scaled to the norm √d_in, or standardised."""
+    activation: Literal["relu", "topk", "jumprelu"] | None = None
+    """Its activation function, where the files are nothing but weights; with ``topk`` goes ``k``."""
+    k: Annotated[int, Field(ge=1)] | None = None
+    pre_bias: bool | None = None
+    """Whether the decoder's bias is subtracted from its input, where the files are nothing but weights."""
     weights: Weights = None
 
 

@@ -17,6 +17,7 @@ from stages.explainers import table
 from stages.llm import canonical, faults
 from stages.llm.call import Call
 from stages.llm.received import text
+from stages.machine.counted import counted
 from stages.provenance import bodies, imports, run, sources
 from stages.provenance.answers import Answers
 from stages.provenance.check import DAMAGE
@@ -143,7 +144,7 @@ def _named(project: Project, node: Node, parts: Mapping[str, Windows]) -> None:
     documents = Documents(project.tokens.documents)
     length = project.tokens.context_length
     for name, windows in parts.items():
-        node.add(name, f"{len(windows)} windows")
+        node.add(name, counted(len(windows), "window"))
         largest = windows.activations.max(axis=1)
         for place in np.argsort(-largest, kind="stable")[:SHOWN].tolist():
             if largest[place] > 0:

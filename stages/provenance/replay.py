@@ -90,8 +90,7 @@ def computes(project: Project, result: Result) -> bool:
     """Whether an explainer or a scorer runs the subject, or a scorer embeds texts; raises GlossaError if an entry is wrong."""
     if result.scorer is None:
         return bool(project.p.explainers[result.explainer].get("boosted"))
-    entry = project.p.scorers[result.scorer]
-    return "subject" in scorers.reads(entry) or hasattr(scorers.load(result.scorer, entry), "embedder")
+    return scorers.load(result.scorer, project.p.scorers[result.scorer]).COMPUTES
 
 
 def _explained(project: Project, result: Result, latents: Sequence[int] | None) -> pa.Table:
@@ -109,4 +108,4 @@ def _scored(project: Project, result: Result) -> Scored:
     examples = Examples.open(paths.examples(result.coder))
     texts = dict.fromkeys(examples.kept, "") if result.of_latent else table.texts(Result(*result[:2]).folder)
     context = scorers.Context(project.tokens.vocabulary, p.seed, result.coder, p)
-    return run.run(unit, examples, texts, context, with_floor=not result.of_latent)[0]
+    return unit.score(run.Items.choose(unit, examples, texts, context, not result.of_latent), context)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
-
 from stages import __version__, paths
 from stages.errors import GlossaError
+from stages.machine.versions import installed
 from stages.outputs import file_sha256
 from stages.provenance import lock, ran
 from stages.provenance.node import Node
@@ -122,15 +121,12 @@ def environment(project: Project, coder: str) -> Node:
     noted = ran.packages(project)
     then, known = made.others(noted), {name for entry in noted.values() for name in entry["packages"]}
     for package in dict.fromkeys((*PACKAGES, *then)):
-        try:
-            installed = version(package)
-        except PackageNotFoundError:
-            installed = "none"
-        if installed == "none" and package not in then:
+        here = installed(package) or "none"
+        if here == "none" and package not in then:
             continue
-        pinned = pins.get(package, installed)
-        is_pinned = installed.partition("+")[0] == pinned.partition("+")[0]
-        value = installed if is_pinned else f"{installed} ({paths.CONSTRAINTS}: {pinned})"
+        pinned = pins.get(package, here)
+        is_pinned = here.partition("+")[0] == pinned.partition("+")[0]
+        value = here if is_pinned else f"{here} ({paths.CONSTRAINTS}: {pinned})"
         if package in then:
             node.add(package, value, "unchecked", f"outputs were made with {', '.join(sorted(then[package]))}")
         elif package in known:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages import paths
+from stages import paths, scorers
+from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.outputs import dumps
 from stages.provenance import tables
@@ -18,30 +19,11 @@ from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
 from stages.publish import results
 from stages.publish.metrics import metrics
-from stages.scorers import intervention, overall, sensitivity, summary
+from stages.scorers import Context, Item, Judged
 from stages.scorers import table as scores_table
-
-OWN_FORMULA = "its scorer has a formula of its own, see figures"
-MAKERS = {"balanced_accuracy": summary.classified, "auroc": summary.ranked}
-"""By the metric that is the score, what makes scores and measures of verdicts."""
-
-
-def _drop(verdicts: pa.Table) -> float | None:
-    """By how much the explanation surprises less behind intervened texts than behind clean ones."""
-    means = {}
-    for version in intervention.VERSIONS[:2]:
-        means[version] = pc.mean(verdicts.filter(pc.equal(verdicts["kind"], version))["value"]).as_py()
-    clean, intervened = means.values()
-    return None if clean is None or intervened is None else clean - intervened
-
-
-def _fired(verdicts: pa.Table) -> float | None:
-    """The share of written texts in which the latent fires."""
-    return pc.mean(verdicts["active"].cast(pa.float64())).as_py()
-
-
-VALUES = {intervention.METRIC: _drop, sensitivity.METRIC: _fired}
-"""Where that needs more than verdicts, by the metric what makes the score of one explanation, without its interval."""
+from stages.scorers.overall import Overall
+from stages.scorers.run import Part
+from stages.scorers.summary import Summary
 
 KEYS = ["explanation", "latent", "metric", "of"]
 
@@ -59,7 +41,7 @@ def checks(project: Project) -> Iterator[Check]:
             stored, meta = scores_table.read(result.folder)
             measures, verdicts = scores_table.read_measures(result.folder), scores_table.read_verdicts(result.folder)
             _headline(result, stored, measures, meta["metric"], scores)
-            _from_verdicts(project, result, stored, measures, verdicts, meta["metric"], scores)
+            _from_verdicts(project, result, stored, measures, verdicts, scores)
             _means(project, result, stored, measures, verdicts, meta, means)
     yield scores
     yield means
@@ -68,7 +50,7 @@ def checks(project: Project) -> Iterator[Check]:
 
 def _headline(result: Result, scores: pa.Table, measures: pa.Table, metric: str, check: Check) -> None:
     """The score of a latent is one of its measures."""
-    chosen = measures.filter(pc.and_(pc.equal(measures["metric"], metric), pc.equal(measures["of"], summary.ALL)))
+    chosen = measures.filter(pc.and_(pc.equal(measures["metric"], metric), pc.equal(measures["of"], scores_table.ALL)))
     columns = ("explanation", "latent", "value")
     values = {(e, latent): value for e, latent, value in zip(*(chosen[c].to_pylist() for c in columns), strict=True)}
     columns = ("explanation", "latent", "score")
@@ -78,50 +60,45 @@ def _headline(result: Result, scores: pa.Table, measures: pa.Table, metric: str,
         check.expect(score == due, item, f"score is {score}, but the measure {metric} is {due}")
 
 
-def _from_verdicts(
-    project: Project,
-    result: Result,
-    scores: pa.Table,
-    measures: pa.Table,
-    verdicts: pa.Table,
-    metric: str,
-    check: Check,
-) -> None:
-    if metric in VALUES:
-        _values(result, scores, verdicts, VALUES[metric], check)
-        return
-    if metric not in MAKERS or not len(verdicts):
-        check.skip(str(result.folder), OWN_FORMULA)
-        return
+def anew(project: Project, result: Result, verdicts: pa.Table) -> Summary:
+    """Returns what the scorer makes of stored verdicts.
+
+    Raises:
+        GlossaError: they are of a latent or a window that the sample does not have, or what they are of is missing or damaged.
+    """
+    assert result.scorer is not None
+    scorer = scorers.load(result.scorer, project.p.scorers[result.scorer])
     examples = Examples.open(paths.examples(result.coder))
-    windows = [n / examples.meta["windows"] for n in examples.latents["n_windows"].to_pylist()]
-    rates = dict(zip(examples.latents["latent"].to_pylist(), windows, strict=True))
-    found = MAKERS[metric](verdicts, rates, project.p.seed)
-    judged = set(zip(found.scores["explanation"].to_pylist(), found.scores["latent"].to_pylist(), strict=True))
-    owners = zip(scores["explanation"].to_pylist(), scores["latent"].to_pylist(), strict=True)
-    scores = scores.filter(pa.array([owner in judged for owner in owners], pa.bool_()))  # others were shown nothing
-    known = set(zip(*(found.measures[name].to_pylist() for name in KEYS), strict=True))
-    owners = zip(*(measures[name].to_pylist() for name in KEYS), strict=True)
-    measures = measures.filter(
-        pa.array([owner in known for owner in owners], pa.bool_())
-    )  # others are its scorer's own
+    ordered = verdicts.sort_by([("explanation", "ascending"), ("latent", "ascending")])
+    of_item = dict(scores_table.by_item(ordered))
+    owners = {latent for _, latent in of_item}
+    if strange := owners - set(examples.kept):
+        raise GlossaError(
+            f"the verdicts in {result.folder} should be on latents of {examples.directory}, but {min(strange)} is none"
+        )
+    judged = [
+        Judged(Item(latent, "", control), of_item[control, latent.latent])
+        for latent in examples.of(sorted(owners))
+        for control in (scores_table.OWN, scores_table.SHUFFLED)
+        if (control, latent.latent) in of_item
+    ]
+    return scorer.summarise(judged, Context(project.tokens.vocabulary, project.p.seed, result.coder))
+
+
+def _from_verdicts(
+    project: Project, result: Result, scores: pa.Table, measures: pa.Table, verdicts: pa.Table, check: Check
+) -> None:
+    found = anew(project, result, verdicts)
     for stored, due, keys in ((scores, found.scores, KEYS[:2]), (measures, found.measures, KEYS)):
-        differing = list(tables.differences(stored, due, keys))
-        check.passed(len(stored) - len(differing))
+        known = set(zip(*(due[name].to_pylist() for name in keys), strict=True))
+        owners = zip(*(stored[name].to_pylist() for name in keys), strict=True)
+        # Others were shown nothing, or are what the scorer measured beside its verdicts.
+        follows = stored.filter(pa.array([owner in known for owner in owners], pa.bool_()))
+        differing = list(tables.differences(follows, due, keys))
+        check.passed(len(follows) - len(differing))
         for row, said in differing:
             words = ", ".join(f"{key} {value}" for key, value in row.items())
             check.fail(f"{result.folder}, {words}", said)
-
-
-def _values(
-    result: Result, scores: pa.Table, verdicts: pa.Table, make: Callable[[pa.Table], float | None], check: Check
-) -> None:
-    of_item = dict(scores_table.by_item(verdicts))
-    for row in scores.to_pylist():
-        key = (row["explanation"], row["latent"])
-        due, was = make(of_item[key]) if key in of_item else None, row["score"]
-        item = f"{result.folder}, {key[0]} explanation of latent {key[1]}"
-        check.expect(tables.same(was, due), item, f"score is {was}, but its verdicts come to {due}")
 
 
 def _means(
@@ -134,9 +111,13 @@ def _means(
     check: Check,
 ) -> None:
     for explanation, stored in meta["overall"].items():
-        due = overall.means(measures, explanation, project.p.seed)
-        without = overall.unscored(scores, verdicts, explanation)
-        for name, was, now in (("overall", stored, due), ("unscored", meta["unscored"][explanation], without)):
+        again = Overall()
+        again.add(*Part(verdicts, scores, measures).of(explanation))
+        due = {"overall": again.means(project.p.seed), "unscored": again.unscored()}
+        for name, was, now in (
+            ("overall", stored, due["overall"]),
+            ("unscored", meta["unscored"][explanation], due["unscored"]),
+        ):
             place = _differing(was, json.loads(dumps(now)))
             item = f"{result.folder}/meta.json, {name}.{explanation}{place}"
             check.expect(place is None, item, "is not what the tables come to")

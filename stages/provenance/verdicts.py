@@ -5,16 +5,14 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages import paths
 from stages.errors import said
-from stages.examples.table import Examples
 from stages.provenance import run, sources, tables
 from stages.provenance.answers import Answers
 from stages.provenance.chain import called, examples
 from stages.provenance.check import DAMAGE
 from stages.provenance.node import Node
 from stages.provenance.project import Project, Result
-from stages.provenance.scores import KEYS, MAKERS, OWN_FORMULA, VALUES
+from stages.provenance.scores import KEYS, anew
 from stages.scorers import table
 
 
@@ -51,17 +49,11 @@ def _figure(
     row = stored.to_pylist()[0]
     value = f"none: {row['reason']}" if row["score"] is None else round(row["score"], 4)
     name = metric.replace("_", " ")
-    if metric in VALUES:
-        due = VALUES[metric](verdicts)
-        node.expect(name, value, tables.same(row["score"], due), "calculated anew", f"its verdicts come to {due}")
-    elif metric not in MAKERS or not len(verdicts):
-        node.add(name, value, "unchecked", OWN_FORMULA)
-    else:
-        sample = Examples.open(paths.examples(result.coder))
-        facts = sample.latents.filter(pc.equal(sample.latents["latent"], latent)).to_pylist()[0]
-        found = MAKERS[metric](verdicts, {latent: facts["n_windows"] / sample.meta["windows"]}, project.p.seed)
-        wrong = list(tables.differences(stored, found.scores, KEYS[:2]))
+    if len(verdicts):
+        wrong = list(tables.differences(stored, anew(project, result, verdicts).scores, KEYS[:2]))
         node.expect(name, value, not wrong, "calculated anew", "; ".join(said for _, said in wrong))
+    else:
+        node.add(name, value)
     if row["low"] is not None:
         node.add("interval", f"{row['low']:.4f} to {row['high']:.4f}")
     node.add("examples", f"{row['n']} judged, {row['unscored']} not")

@@ -5,27 +5,21 @@ A score means what it has over these (Paulo et al., arXiv 2410.13928, table A10 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import json
+from typing import Any
 
 import numpy as np
 
-from stages.publish import figures
-from stages.publish.figures import Format, Palette, Records
+from stages.publish import picture
+from stages.publish.picture import SHAPES, Format, Palette, Records
 from stages.publish.results import CoderResults, Results, Scores
 from stages.scorers.metrics import Figure, mean
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure as Canvas
-    from matplotlib.lines import Line2D
 
 CODER, NEURONS, RANDOM = "sparse coder", "neurons", "random directions"
 KINDS = (CODER, NEURONS, RANDOM)
 SUBJECTS = ("trained", "random")
 PANELS = 3
 """Side by side."""
-CHANCE = (0, (3, 2))
-"""How the line of chance is dashed."""
 SUBJECT = {"trained": "trained subject", "random": "subject never trained"}
 
 
@@ -101,81 +95,51 @@ def tables(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def draw(found: Records, kind: Format, palette: Palette) -> bytes:
-    """Draws the score of every coder with interval and floor, a column per scorer, a row per explainer."""
-    return figures.picture(lambda: _draw(found, palette), kind, palette)
-
-
-def _draw(found: Records, palette: Palette) -> Canvas:
-    coders = list(dict.fromkeys((record["coder"], record["subject"]) for record in found))
-    shown = list(dict.fromkeys((record["explainer"], record["scorer"]) for record in found))
-    explainers = {explainer for explainer, _ in shown}
-    trained = sum(subject == "trained" for _, subject in coders)
-    # Those of the subject that was never trained stand apart.
-    heights = {name: place + (0.6 if place >= trained > 0 else 0) for place, (name, _) in enumerate(coders)}
-    columns = min(PANELS, len({scorer for _, scorer in shown}))
-    rows = -(-len(shown) // columns)
-    figure = figures.canvas(1.7 + 1.75 * columns, rows * (0.8 + 0.3 * len(coders)) + 0.4)
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
-    for panel, (explainer, scorer) in zip(panels, shown, strict=False):
-        chosen = [record for record in found if (record["explainer"], record["scorer"]) == (explainer, scorer)]
-        _panel(panel, [record for record in chosen if record["score"] is not None], heights, palette)
-        title = scorer if len(explainers) == 1 else f"{scorer}, {explainer}"
-        figures.heading(panel, title, chosen[0]["metric"], palette)
-        panel.locator_params(axis="x", nbins=4)
-    for panel in panels[len(shown) :]:
-        panel.set_visible(False)
-    names = {record["coder"]: f"{record['coder']}\n{described(record)}" for record in found}
-    panels[0].set_yticks(list(heights.values()), [names[name] for name in heights])
-    panels[0].set_ylim(max(heights.values()) + 0.5, -0.5)
-    figures.legend(figure, _handles(palette, {record["subject"] for record in found}), palette)
-    return figure
-
-
-def _handles(palette: Palette, subjects: set[str]) -> dict[str, Line2D]:
-    """What the legend explains; the kinds are named beside the panels."""
-    from matplotlib.lines import Line2D
-
-    def handle(**style: Any) -> Line2D:
-        return Line2D([], [], color=palette.muted, **{"linestyle": "none", **style})
-
+    """Draws the score of every coder with interval and floor, a panel for every scorer and explainer."""
+    scored = {(record["explainer"], record["scorer"]) for record in found if record["score"] is not None}
+    explainers = {explainer for explainer, _ in scored}
+    colors = dict(zip(KINDS, palette.series, strict=False))
     faces = {"trained": palette.muted, "random": palette.background}
-    return {
-        **{SUBJECT[s]: handle(marker="o", markersize=4.5, markerfacecolor=faces[s]) for s in SUBJECTS if s in subjects},
-        "floor: another latent's explanation": handle(marker="|", markersize=7, markeredgewidth=1.3),
-        "chance": handle(linestyle=CHANCE, linewidth=0.9),
-    }
-
-
-def _panel(panel: Axes, found: Records, heights: dict[str, float], palette: Palette) -> None:
-    panel.grid(axis="x", color=palette.grid, linewidth=0.8)
-    for chance in {record["chance"] for record in found} - {None}:
-        panel.axvline(chance, color=palette.muted, linewidth=0.9, linestyle=CHANCE, zorder=2)
-    panel.tick_params(length=0, labelbottom=True)
-    floors = [(r["floor"], heights[r["coder"]]) for r in found if r["floor"] is not None]
-    panel.plot(
-        [floor for floor, _ in floors],
-        [height for _, height in floors],
-        linestyle="none",
-        marker="|",
-        markersize=7,
-        markeredgewidth=1.3,
-        color=palette.muted,
+    records = [
+        {
+            **record,
+            "scorer": f"{record['scorer']} of {record['explainer']}" if len(explainers) > 1 else record["scorer"],
+            "subject": SUBJECT[record["subject"]],
+            "explainer": SUBJECT[record["subject"]],  # what a point says of itself, beside its coder and score
+            "face": colors[record["kind"]] if record["subject"] == "trained" else palette.background,
+        }
+        for record in found
+        if (record["explainer"], record["scorer"]) in scored
+    ]
+    if not records:
+        return picture.draw(picture.nothing("No coder has a score"), kind, palette)
+    shown = list(dict.fromkeys(record["scorer"] for record in records))
+    names = {record["coder"]: [record["coder"], described(record)] for record in records}
+    by_subject = {weights: [r["coder"] for r in records if r["subject"] == said] for weights, said in SUBJECT.items()}
+    subjects = [weights for weights, coders in by_subject.items() if coders]
+    # Those of the subject that was never trained stand apart: a row in between has no name.
+    rows = [name for weights in subjects for name in ("", *dict.fromkeys(by_subject[weights]))][1:]
+    spec = picture.filled(
+        "overview.json",
+        data=records,
+        title=None,
+        x="score",
+        y="coder",
+        color=picture.series("kind", KINDS, palette.series, None),
     )
-    for record in found:
-        color = palette.series[KINDS.index(record["kind"])]
-        ends = [
-            [abs(record["score"] - (record["score"] if record[end] is None else record[end]))]
-            for end in ("low", "high")
-        ]
-        panel.errorbar(
-            [record["score"]],
-            [heights[record["coder"]]],
-            xerr=ends,
-            linestyle="none",
-            marker=figures.MARKERS[KINDS.index(record["kind"])],
-            markersize=4.5,
-            elinewidth=1.4,
-            color=color,
-            markerfacecolor=color if record["subject"] == "trained" else palette.background,
-            markeredgewidth=1.2,
-        )
+    spec["facet"]["sort"] = shown
+    panel = spec["spec"]
+    width = picture.panels([line for lines in names.values() for line in lines], min(PANELS, len(shown)), 180)
+    panel |= {"width": width, "height": {"step": 31}}
+    label = {"labelExpr": f"{json.dumps(names)}[datum.value]", "labelOffset": -6.5}
+    panel["encoding"]["y"] |= {"scale": {"domain": rows}, "axis": label}
+    points = panel["layer"][-1]
+    points["mark"] |= {"filled": False, "strokeWidth": 1.5}
+    points["encoding"]["fill"] = {"field": "face", "type": "nominal", "scale": None}
+    points["encoding"]["shape"] = picture.series("kind", KINDS, SHAPES, None)
+    legend = {**picture.legend(list(SUBJECT.values())), "symbolOpacity": 1}
+    explained = picture.series(
+        "subject", [SUBJECT[weights] for weights in subjects], [faces[weights] for weights in subjects], legend
+    )
+    panel["layer"].append({"mark": {"type": "point", "opacity": 0, "aria": False}, "encoding": {"fill": explained}})
+    return picture.draw(spec, kind, palette)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stages.publish import figures
-from stages.publish.figures import Format, Palette, Records
-from stages.publish.results import Results, called
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from stages.publish import picture
+from stages.publish.picture import DASHES, SHAPES, Format, Palette, Records
+from stages.publish.results import Results
+from stages.scorers.metrics import called
 
 PANELS = 3
 """Side by side."""
@@ -30,46 +27,30 @@ def records(results: Results) -> list[dict[str, Any]]:
 
 def draw(found: Records, kind: Format, palette: Palette) -> bytes:
     """Draws a panel for every scorer and explainer, in it a line for every coder."""
-    return figures.picture(lambda: _draw(found, palette), kind, palette)
-
-
-def _draw(found: Records, palette: Palette) -> Figure:
-    shown = list(dict.fromkeys((record["scorer"], record["explainer"]) for record in found))
+    if not found:
+        return picture.draw(picture.nothing("No scorer tells deciles apart"), kind, palette)
     coders = list(dict.fromkeys(record["coder"] for record in found))
-    explainers = {explainer for _, explainer in shown if explainer}
-    if not shown:
-        return figures.nothing("No scorer tells deciles apart", palette)
-    columns = min(PANELS, len(shown))
-    rows = -(-len(shown) // columns)
-    figure = figures.canvas(0.4 + 2.15 * columns, 0.5 + 1.85 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
-    for panel, (scorer, explainer) in zip(panels, shown, strict=False):
-        chosen = [record for record in found if (record["scorer"], record["explainer"]) == (scorer, explainer)]
-        _panel(panel, chosen, coders, palette)
-        title = f"{scorer}, {explainer}" if explainer and len(explainers) > 1 else scorer
-        figures.heading(panel, title, chosen[0]["metric"], palette)
-    for panel in panels[len(shown) :]:
-        panel.set_visible(False)
-    panels[0].set_xticks([1, 4, 7, 10])
-    for panel in panels[max(0, len(shown) - columns) : len(shown)]:
-        panel.set_xlabel("decile, 1 the strongest")
-    panels[0].set_ylim(0, 1.03)
-    figures.legend(figure, figures.explained(panels), palette)
-    return figure
-
-
-def _panel(panel: Axes, found: Records, coders: list[str], palette: Palette) -> None:
-    panel.grid(axis="y", color=palette.grid, linewidth=0.8)
-    panel.tick_params(length=0, labelbottom=True)
-    for place, coder in enumerate(coders):
-        chosen = [record for record in found if record["coder"] == coder]
-        panel.plot(
-            [record["decile"] for record in chosen],
-            [record["value"] for record in chosen],
-            color=palette.series[place % len(palette.series)],
-            marker=figures.MARKERS[place % len(figures.MARKERS)],
-            markersize=3,
-            linewidth=1.1,
-            linestyle=figures.DASHES[place // len(palette.series) % len(figures.DASHES)],
-            label=coder,
-        )
+    if len({record["explainer"] for record in found} - {""}) == 1:
+        found = [{**record, "explainer": ""} for record in found]
+    titles = [" of ".join(filter(None, (record["scorer"], record["explainer"]))) for record in found]
+    shown = list(dict.fromkeys(titles))
+    legend = picture.legend(coders)
+    # By a number and not by coder, or the legend would draw its symbols with dashes.
+    dash = {coder: place // len(palette.series) % len(DASHES) for place, coder in enumerate(coders)}
+    spec = picture.filled(
+        "deciles.json",
+        data=[{**record, "dash": dash[record["coder"]]} for record in found],
+        title=None,
+        x="decile",
+        x_label="decile, 1 the strongest",
+        y="value",
+        color=picture.series("coder", coders, palette.series, legend),
+    )
+    # For DVC, whose colours are revisions, every coder has a column of panels; what it leaves of shapes and dashes Vega-Lite warns of.
+    header = {"labelAnchor": "start", "labelPadding": 3}
+    spec |= {"facet": {**spec["facet"]["row"], "header": header, "sort": shown}, "columns": PANELS}
+    spec["spec"] |= {"width": picture.panels([], min(PANELS, len(shown)), 190), "height": 115}
+    *_, lines, points = spec["spec"]["layer"]
+    lines["encoding"]["strokeDash"] = picture.series("dash", range(len(DASHES)), DASHES, None)
+    points["encoding"]["shape"] = picture.series("coder", coders, SHAPES, legend)
+    return picture.draw(spec, kind, palette)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from stages.publish import figures
-from stages.publish.figures import Format, Palette, Records
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from stages.publish import picture
+from stages.publish.picture import SHAPES, Format, Palette, Records
 
 RELATIONS = ("same place", "different places", "with a control")
 WIDTH = 0.5
@@ -17,18 +13,18 @@ WIDTH = 0.5
 
 
 class Measure(NamedTuple):
-    """What a row of panels shows, and where records have its interval and its floor."""
+    """What a row of panels shows, and where records have its value, its interval and its floor."""
 
-    value: str
     title: str
+    value: str
     low: str
     high: str
     floor: str
 
 
 MEASURES = (
-    Measure("explanation_cosine", "cosine of explanations", "low", "high", "floor"),
-    Measure("decoder_cosine", "cosine of decoder directions", "decoder_low", "decoder_high", "decoder_cosine_random"),
+    Measure("cosine of explanations", "explanation_cosine", "low", "high", "floor"),
+    Measure("cosine of decoder directions", "decoder_cosine", "decoder_low", "decoder_high", "decoder_cosine_random"),
 )
 
 
@@ -37,75 +33,58 @@ def draw(records: Records, kind: Format, palette: Palette) -> bytes:
 
     Above their explanations, below their directions, with intervals and floors. Pairs without a distance are left out.
     """
-    return figures.picture(lambda: _draw(records, palette), kind, palette)
-
-
-def _draw(records: Records, palette: Palette) -> Figure:
     known = [record for record in records if record["layer_distance"] is not None]
+    shown = [measure for measure in MEASURES if any(record[measure.value] is not None for record in known)]
+    if not shown:
+        return picture.draw(picture.nothing("No two coders whose layers are known"), kind, palette)
     explainers = list(dict.fromkeys(record["explainer"] for record in known))
-    if not known:
-        return figures.nothing("No two coders whose layers are known", palette)
-    figure = figures.canvas(0.8 + max(1.6, min(3.2, 6.2 / len(explainers))) * len(explainers), 4.8)
-    panels = figure.subplots(len(MEASURES), len(explainers), sharex=True, sharey="row", squeeze=False)
-    for column, explainer in enumerate(explainers):
-        chosen = [record for record in known if record["explainer"] == explainer]
-        for row, measure in enumerate(MEASURES):
-            panel = panels[row, column]
-            _panel(panel, chosen, measure, palette)
-            figures.heading(panel, explainer if row == 0 else "", measure.title, palette)
-        panels[-1, column].set_xlabel("layers between the two coders")
     distances = sorted({record["layer_distance"] for record in known})
-    panels[-1, 0].set_xticks(distances, [str(distance) for distance in distances])
-    figures.legend(figure, figures.explained(panels.flat), palette)
-    return figure
-
-
-def _panel(panel: Axes, records: Records, measure: Measure, palette: Palette) -> None:
-    panel.grid(axis="y", color=palette.grid, linewidth=0.8)
-    panel.tick_params(length=0)
-    places = _places(records)
-    for number, relation in enumerate(RELATIONS):
-        chosen = [r for r in records if r["relation"] == relation and r[measure.value] is not None]
-        if not chosen:
-            continue
-        x, y = [places[r["a"], r["b"]] for r in chosen], [r[measure.value] for r in chosen]
-        color, marker = palette.series[number], figures.MARKERS[number]
-        ends = [
-            [r[measure.value] - r[measure.low] for r in chosen],
-            [r[measure.high] - r[measure.value] for r in chosen],
-        ]
-        panel.errorbar(
-            x,
-            y,
-            yerr=ends,
-            linestyle="none",
-            marker=marker,
-            markersize=4.5,
-            elinewidth=1.3,
+    relations = [relation for relation in RELATIONS if any(record["relation"] == relation for record in known)]
+    legend = {**picture.legend(relations), "values": relations}
+    color, shape = (picture.series("relation", RELATIONS, values, legend) for values in (palette.series, SHAPES))
+    rows = [
+        picture.filled(
+            "distance.json",
+            data=points(known, measure),
+            measure=measure.title,
+            explainers=explainers,
+            header={"labelAnchor": "start", "labelPadding": 3}
+            if measure is shown[0]
+            else {"labelExpr": "''", "labelFontSize": 1, "labelPadding": 0},
+            columns=len(explainers),
+            width=picture.panels([], len(explainers), 290),
+            x_label="layers between the two coders" if measure is shown[-1] else None,
+            distances=distances,
+            ends=[distances[0] - 0.5 * WIDTH - 0.1, distances[-1] + 0.5 * WIDTH + 0.1],
             color=color,
-            label=relation,
+            shape=shape,
         )
-        known = [(place, r[measure.floor]) for place, r in zip(x, chosen, strict=True) if r[measure.floor] is not None]
-        panel.plot(
-            [place for place, _ in known],
-            [floor for _, floor in known],
-            linestyle="none",
-            marker="_",
-            markersize=7,
-            markeredgewidth=1.3,
-            color=palette.muted,
-            label="floor: random pairs",
-        )
+        for measure in shown
+    ]
+    return picture.draw({"vconcat": rows, "spacing": 4}, kind, palette)
 
 
-def _places(records: Records) -> dict[tuple[str, str], float]:
-    """Where each pair stands: those of one distance side by side."""
-    found: dict[tuple[str, str], float] = {}
-    by_distance: dict[int, list[dict[str, Any]]] = {}
+def points(records: Records, measure: Measure) -> list[dict[str, Any]]:
+    """Returns where the pairs of ``records`` stand, those of one distance side by side, and how alike they are by a measure."""
+    found = []
     for record in records:
-        by_distance.setdefault(record["layer_distance"], []).append(record)
-    for distance, chosen in by_distance.items():
-        order = sorted(chosen, key=lambda record: RELATIONS.index(record["relation"]))
-        for place, record in enumerate(order):
-            found[record["a"], record["b"]] = distance + WIDTH * ((place + 0.5) / len(order) - 0.5)
+        rest = [
+            r
+            for r in records
+            if (r["explainer"], r["layer_distance"]) == (record["explainer"], record["layer_distance"])
+        ]
+        order = sorted(rest, key=lambda one: RELATIONS.index(one["relation"]))
+        shift = WIDTH * ((order.index(record) + 0.5) / len(order) - 0.5)
+        found.append(
+            {
+                "said": f"{record['a']} \N{EN DASH} {record['b']}: {record[measure.value]}",
+                "explainer": record["explainer"],
+                "relation": record["relation"],
+                "place": round(record["layer_distance"] + shift, 4),
+                "value": record[measure.value],
+                "low": record[measure.low],
+                "high": record[measure.high],
+                "floor": record[measure.floor],
+            }
+        )
     return found

@@ -8,7 +8,8 @@ from typing import Any
 from stages import registry
 from stages.publish.correlations import correlations
 from stages.publish.differences import differences
-from stages.publish.results import Results, called
+from stages.publish.results import Results
+from stages.scorers.metrics import called
 
 MEASURES = ("natural_f1", "auroc", "natural_auprc")
 """What is shown beside the headline; metrics.json has all."""

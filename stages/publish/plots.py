@@ -8,6 +8,7 @@ from typing import Any
 from stages.outputs import dumps
 from stages.publish import controls, deciles, distance, figures
 from stages.publish.metrics import measures, rounded
+from stages.publish.picture import LIGHT, Format
 from stages.publish.results import Results
 
 Records = list[dict[str, Any]]
@@ -19,6 +20,7 @@ def write(directory: Path, results: Results) -> None:
     Where scorers know deciles, also deciles as SVG and PNG; where there are controls beside coders, controls.json and controls.
     """
     scores, similarity = score_records(results), similarity_records(results)
+    pairs = told(similarity) or similarity
     by_decile = deciles.records(results)
     records = {"scores": scores, "deciles": by_decile, "similarity": similarity}
     if beside := controls.records(results):
@@ -26,17 +28,15 @@ def write(directory: Path, results: Results) -> None:
     (directory / "measures.json").write_text(dumps(measures(results)), encoding="utf-8")
     for name, rows in records.items():
         (directory / f"{name}.json").write_text(dumps(rounded(rows)), encoding="utf-8")
-    kinds: tuple[figures.Format, ...] = ("svg", "png")
+    kinds: tuple[Format, ...] = ("svg", "png")
     for kind in kinds:
-        (directory / f"overview.{kind}").write_bytes(figures.overview(scores, kind, figures.LIGHT))
-        (directory / f"similarity.{kind}").write_bytes(
-            figures.similarity(similarity, kind, figures.LIGHT, results.compared)
-        )
-        (directory / f"distance.{kind}").write_bytes(distance.draw(similarity, kind, figures.LIGHT))
+        (directory / f"overview.{kind}").write_bytes(figures.overview(scores, kind, LIGHT))
+        (directory / f"similarity.{kind}").write_bytes(figures.similarity(pairs, kind, LIGHT, results.compared))
+        (directory / f"distance.{kind}").write_bytes(distance.draw(pairs, kind, LIGHT))
         if by_decile:
-            (directory / f"deciles.{kind}").write_bytes(deciles.draw(by_decile, kind, figures.LIGHT))
+            (directory / f"deciles.{kind}").write_bytes(deciles.draw(by_decile, kind, LIGHT))
         if beside:
-            (directory / f"controls.{kind}").write_bytes(controls.draw(beside, kind, figures.LIGHT))
+            (directory / f"controls.{kind}").write_bytes(controls.draw(beside, kind, LIGHT))
 
 
 def score_records(results: Results) -> Records:
@@ -77,3 +77,9 @@ def similarity_records(results: Results) -> Records:
         "decoder_cosine_random",
     )
     return [{key: pair[key] for key in keys} for pair in results.pairs]
+
+
+def told(pairs: Records) -> Records:
+    """Those of explainers of which some latents were matched; one of few latents may have none, and nothing to show but dashes."""
+    known = {pair["explainer"] for pair in pairs if pair["explanation_cosine"] is not None}
+    return [pair for pair in pairs if pair["explainer"] in known]

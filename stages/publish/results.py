@@ -22,30 +22,9 @@ from stages.scorers import table as scores_table
 from stages.scorers.table import ALL
 from stages.similarity import table as similarity_table
 
-METRICS = {
-    "auroc": "AUROC",
-    "auprc": "AUPRC",
-    "f1": "F1",
-    "natural_f1": "natural F1",
-    "natural_auprc": "natural AUPRC",
-    "natural_precision": "natural precision",
-    "pearson": "Pearson correlation",
-    "r2": "R²",
-    "surprisal_drop": "surprisal drop in nats",
-}
-"""How metrics are called where people read them; others by their own names."""
-UNBOUNDED = {"surprisal_drop"}
-"""Metrics that are no share and no correlation."""
-CHANCE = {"balanced_accuracy": 0.5, "auroc": 0.5, "pearson": 0.0}
-"""What guessing comes to."""
 NEGATIVES, DECILE = "negatives ", "decile "
 """What a measure of some of the examples is of."""
 NO_REASON = "no reason given"
-
-
-def called(metric: str) -> str:
-    """What a metric is called where people read it."""
-    return METRICS.get(metric, metric.replace("_", " "))
 
 
 def natural_metric(metric: str) -> str:
@@ -86,17 +65,17 @@ class Scores:
     @property
     def metric(self) -> str:
         """What the metric of the scores is called."""
-        return called(self.meta["metric"])
+        return self.meta["label"]
 
     @property
     def chance(self) -> float | None:
         """What guessing comes to, if that is known."""
-        return self.meta.get("chance", CHANCE.get(self.meta["metric"]))
+        return self.meta["chance"]
 
     @property
     def is_bounded(self) -> bool:
         """Whether the metric is 1 at most."""
-        return self.meta["metric"] not in UNBOUNDED
+        return self.meta["bounded"]
 
     @property
     def natural_metric(self) -> str:
@@ -122,8 +101,9 @@ class Scores:
     @property
     def overall_floor(self) -> float | None:
         """The mean that other latents' explanations score; for a scorer of latents, what guessing scores."""
-        shuffled = self.measure(self.meta["metric"], explanation=scores_table.SHUFFLED)["value"]
-        return self.meta.get("chance") if shuffled is None else shuffled
+        if scores_table.SHUFFLED not in self.meta["overall"]:
+            return self.chance
+        return self.measure(self.meta["metric"], explanation=scores_table.SHUFFLED)["value"]
 
     @property
     def floor_name(self) -> str:
@@ -153,7 +133,7 @@ class Scores:
     def floor_of(self, latent: int) -> float | None:
         """What another latent's explanation scored on ``latent``; for a scorer of latents, what guessing scores."""
         floor = self.floor.get(latent)
-        return floor.score if floor else self.meta.get("chance")
+        return floor.score if floor else None if scores_table.SHUFFLED in self.meta["overall"] else self.chance
 
 
 @dataclass(frozen=True)

@@ -7,21 +7,21 @@ common: servers that keep what they computed for a common beginning compute it o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, tee
-from typing import Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
-import pyarrow as pa
+from pydantic import Field
 
 from stages import llm
 from stages.llm import labels, probabilities
 from stages.llm.request import Message, Request
 from stages.llm.sanitise import quoted
 from stages.machine.progress import bar
-from stages.scorers import Item, Scored, summary
-from stages.scorers.shown import Example, verdict
-from stages.scorers.table import verdicts_schema
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
+from stages.scorers.metrics import BALANCED_ACCURACY
+from stages.scorers.shown import Example, verdicts
 
 
 class Batch(NamedTuple):
@@ -29,40 +29,55 @@ class Batch(NamedTuple):
 
     item: Item
     examples: list[Example]
-    request: Request
+    request: Request | None
+    """None for an item of which nothing can be shown."""
     is_last: bool
     """Whether it is the last one of its item."""
 
 
-def score(
-    items: Sequence[Item], examples_of: Any, system: str, model: llm.Model, examples_per_prompt: int, seed: int
-) -> Scored:
-    """Asks ``model`` about the examples that ``examples_of(item, generator)`` makes, and scores its verdicts.
+class Classifier(Scorer):
+    """What detection and fuzzing have in common."""
 
-    The examples of a latent and their order are drawn from (seed, latent), so that neither place nor neighbours give a
-    label away, and every explanation of it is judged on the same.
-    An answer that can't be read leaves its examples unscored, with the reason.
-    """
-    rows: list[dict[str, Any]] = []
-    facts: Counter[str] = Counter()
-    models: set[str] = set()
-    # The model draws as many batches ahead as it needs; tee holds those until their answers come.
-    batches, ahead = tee(_batches(items, examples_of, system, examples_per_prompt, seed))
-    answers = model.answer(batch.request for batch in ahead)
-    with bar("judge", total=len(items), unit="explanation") as progress:
-        for batch, answer in zip(batches, answers, strict=True):
-            rows.extend(_verdicts(batch, answer, facts))
-            models.update([answer.model] if answer.model else [])
-            progress.update(batch.is_last)
-    rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
-    verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
-    told: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
-    told |= {"probabilities": dict(sorted(facts.items()))} if facts else {}
-    return Scored(verdicts, *summary.classified(verdicts, summary.rates(items), seed), "balanced_accuracy", told)
+    METRIC: ClassVar[Metric] = BALANCED_ACCURACY
+
+    model: dict[str, Any]
+    examples_per_prompt: Annotated[int, Field(ge=1, le=20)] = 5
+
+    def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
+        """The headline is the balanced accuracy; see ``summary.classified``."""
+        return summary.classified(judged, context.seed)
+
+    def judge_by(self, items: Collection[Item], examples_of: Any, system: str, seed: int) -> Judging:
+        """Asks the model about the examples that ``examples_of(item, generator)`` makes.
+
+        The examples of a latent and their order are drawn from (seed, latent), so that neither place nor neighbours give a
+        label away, and every explanation of it is judged on the same.
+        An answer that can't be read leaves its examples unscored, with the reason.
+        """
+        facts: Counter[str] = Counter()
+        models: set[str] = set()
+        # The model draws as many batches ahead as it needs; tee holds those until their answers come.
+        batches, ahead = tee(_batches(items, examples_of, system, self.examples_per_prompt, seed))
+        answers = llm.load("model", self.model).answer(batch.request for batch in ahead if batch.request)
+        examples: list[Example] = []
+        found: dict[str, list[Any]] = {name: [] for name in ("predicted", "value", "reason", "request")}
+        with bar("judge", total=len(items), unit="explanation") as progress:
+            for batch in batches:
+                if batch.request is not None:
+                    answer = next(answers)
+                    examples += batch.examples
+                    _read(batch.request, answer, len(batch.examples), facts, found)
+                    models.update([answer.model] if answer.model else [])
+                if batch.is_last:
+                    yield Judged(batch.item, verdicts(batch.item, examples, **found))
+                    examples, found = [], {name: [] for name in found}
+                    progress.update()
+        told: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
+        return told | ({"probabilities": dict(sorted(facts.items()))} if facts else {})
 
 
 def _batches(
-    items: Sequence[Item], examples_of: Any, system: str, examples_per_prompt: int, seed: int
+    items: Iterable[Item], examples_of: Any, system: str, examples_per_prompt: int, seed: int
 ) -> Iterator[Batch]:
     for latent, of_latent in groupby(items, key=lambda item: item.examples.latent):
         some = list(of_latent)
@@ -81,17 +96,21 @@ def _batches(
                 messages = (Message("system", system), Message("user", user))
                 request = Request(messages, labels.schema(len(chosen)), logprobs=True)
                 yield Batch(item, chosen, request, place + 1 == len(batches))
+            if not batches:
+                yield Batch(item, [], None, is_last=True)
 
 
-def _verdicts(batch: Batch, answer: llm.Answer, facts: Counter[str]) -> Iterator[dict[str, Any]]:
-    """The rows of one batch; counts in ``facts`` what is known of the verdicts' probabilities."""
-    found = labels.read(answer.content, len(batch.examples))
-    reason = answer.reason or found.reason
-    for place, example in enumerate(batch.examples):
-        predicted = None if found.verdicts is None else found.verdicts[place]
-        value = None
-        if answer.probabilities is not None:
-            bounds = answer.probabilities.get(labels.KEYS[place])
-            value = probabilities.value(bounds)
-            facts["missing" if value is None else "exact" if bounds and bounds.low == bounds.high else "bounded"] += 1
-        yield verdict(batch.item, example, predicted, value, reason, answer.key or batch.request.key)
+def _read(request: Request, answer: llm.Answer, n: int, facts: Counter[str], into: dict[str, list[Any]]) -> None:
+    """Adds what an answer says of ``n`` examples; counts in ``facts`` what is known of the verdicts' probabilities."""
+    found = labels.read(answer.content, n)
+    into["predicted"] += [None] * n if found.verdicts is None else found.verdicts
+    into["reason"] += [answer.reason or found.reason] * n
+    into["request"] += [answer.key or request.key] * n
+    if answer.probabilities is None:
+        into["value"] += [None] * n
+        return
+    for key in labels.KEYS[:n]:
+        bounds = answer.probabilities.get(key)
+        value = probabilities.value(bounds)
+        into["value"].append(value)
+        facts["missing" if value is None else "exact" if bounds and bounds.low == bounds.high else "bounded"] += 1

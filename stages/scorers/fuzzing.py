@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from stages import llm
 from stages.corpus.tokens import Vocabulary
 from stages.examples.marks import marked
-from stages.params import Section
-from stages.scorers import Context, Item, Scored, classifier
+from stages.scorers import Context, Item, Judging
+from stages.scorers.classifier import Classifier
 from stages.scorers.marking import like, masks_of, moved, shown
 from stages.scorers.shown import Example
 
@@ -23,19 +23,16 @@ PROMPT = Path(__file__).with_name("fuzzing.md")
 MISMARKED = "mismarked"
 
 
-class Options(Section):
+class Options(Classifier):
     """The entry ``{kind: fuzzing, model: …}``."""
 
     kind: Literal["fuzzing"]
-    model: dict[str, Any]
-    examples_per_prompt: Annotated[int, Field(ge=1, le=20)] = 5
-    latents: Annotated[int, Field(ge=1)] | None = None
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.3
     """A token is marked from this share of its window's maximum on."""
     mismarked: Annotated[float, Field(ge=0, le=0.5)] = 0.2
     """The share of the test windows that are marked wrongly and so are negatives, instead of positives."""
 
-    def score(self, items: list[Item], context: Context) -> Scored:
+    def judge(self, items: Collection[Item], context: Context) -> Judging:
         """Shows test windows marked rightly, others marked wrongly, and silent windows marked like a test window.
 
         Where windows are centred on a firing token none is marked wrongly, as marks elsewhere would give themselves away.
@@ -46,10 +43,8 @@ class Options(Section):
         def examples_of(item: Item, generator: np.random.Generator) -> list[Example]:
             return windows(item, context.vocabulary, self.threshold, wrong, generator)
 
-        model = llm.load("model", self.model)
-        system = PROMPT.read_text("utf-8")
-        found = classifier.score(items, examples_of, system, model, self.examples_per_prompt, context.seed)
-        return found._replace(facts=found.facts | {MISMARKED: wrong})
+        facts = yield from self.judge_by(items, examples_of, PROMPT.read_text("utf-8"), context.seed)
+        return facts | {MISMARKED: wrong}
 
 
 def windows(

@@ -8,14 +8,13 @@ surprises somebody who reads the intervened text instead of the clean one.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -23,13 +22,11 @@ from stages import llm
 from stages.corpus.tokens import Vocabulary
 from stages.machine import runtime
 from stages.machine.progress import bar
-from stages.params import Section
-from stages.scorers import Context, Item, Scored, metrics, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.local_model import LocalModel
 from stages.scorers.metrics import Figure
-from stages.scorers.shown import Example, verdict
-from stages.scorers.summary import ALL
-from stages.scorers.table import verdicts_schema
+from stages.scorers.shown import Example, verdicts
+from stages.scorers.table import ALL
 
 if TYPE_CHECKING:
     from stages.examples.prompts import Prompt
@@ -45,11 +42,13 @@ SHOTS = 4
 VERSIONS = ("clean", "intervened", "ablated")
 
 TOO_LONG = "the explanation with a passage is longer than the judge reads"
-METRIC = "surprisal_drop"
 
 
-class Options(Section):
+class Options(Scorer):
     """The entry ``{kind: intervention, model: …}``."""
+
+    METRIC: ClassVar[Metric] = Metric("surprisal_drop", "surprisal drop in nats", chance=0.0, bounded=False)
+    COMPUTES: ClassVar[bool] = True
 
     kind: Literal["intervention"]
     model: LocalModel
@@ -62,13 +61,12 @@ class Options(Section):
     """Tokens that are written behind a prompt at most."""
     shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
     """Passages with explanations that precede the one in question; fewer for a judge that reads only short texts."""
-    latents: Annotated[int, Field(ge=1)] | None = None
 
-    def score(self, items: list[Item], context: Context) -> Scored:
+    def judge(self, items: Collection[Item], context: Context) -> Judging:
         """Raises each latent, once for all of its explanations, and asks how much the texts tell of them.
 
-        Measures: surprisal_drop of all prompts, and of the same prompts with the latent silenced instead (``ablation``); the
-        strength of the edit, the divergence that it comes to, and whether that is within a tenth of the one wanted.
+        Measured beside the verdicts are the strength of the edit, the divergence that it comes to, and whether that is within a
+        tenth of the one wanted.
 
         Raises:
             GlossaError: a model can't be loaded, or the subject or the coder is another than the examples were taken from.
@@ -84,34 +82,43 @@ class Options(Section):
         assert context.p is not None
         found = origin.load(context.p, context.coder)
         editing = editor(found.subject, found.coder)
-        grouped = [list(group) for _, group in groupby(items, key=lambda item: item.examples.latent)]
-        rows = _Rows(context.seed)
         with bar("intervene", total=len(items), unit="explanation") as progress:
             if isinstance(editing, str):
                 for item in items:
-                    rows.leave_out(item, editing)
-                grouped = []
+                    yield Judged(item, verdicts(item, []), editing)
             else:
-                ends = np.flatnonzero(context.vocabulary.special).tolist()
                 steering = Steering(found.subject, runtime.load().batch_tokens)
+                # In conversations what ends a turn is no special token, and the subject ends there all the same.
+                ends = sorted(steering.ends.union(np.flatnonzero(context.vocabulary.special).tolist()))
                 writing = Continuations(
                     found, editing, steering, ends, context.seed, self.per_quintile, self.divergence, self.new_tokens
                 )
-                for start in range(0, len(grouped), writing.at_once):
-                    part = grouped[start : start + writing.at_once]
-                    written = writing.of([own[0].examples for own in part])
-                    for item, continued in zip(
-                        (item for own in part for item in own),
-                        (one for own, one in zip(part, written, strict=True) for _ in own),
-                        strict=True,
-                    ):
-                        if isinstance(continued, str):
-                            rows.leave_out(item, continued)
-                        else:
-                            rows.add(item, continued, judge.surprisals(continued, item.text, context.vocabulary))
-                        progress.update()
-        facts = {"model": model.endpoint, "chance": 0.0, "divergence": "KL(intervened ‖ clean)"}
-        return rows.scored(facts)
+                latents = (list(own) for _, own in groupby(items, key=lambda item: item.examples.latent))
+                while some := list(islice(latents, writing.at_once)):
+                    written = writing.of([own[0].examples for own in some])
+                    for own, continued in zip(some, written, strict=True):
+                        for item in own:
+                            if isinstance(continued, str):
+                                yield Judged(item, verdicts(item, []), continued)
+                            else:
+                                said = judge.surprisals(continued, item.text, context.vocabulary)
+                                yield _judged(item, continued, said)
+                            progress.update()
+        return {"model": model.endpoint, "divergence": "KL(intervened ‖ clean)"}
+
+    def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
+        """Measures: surprisal_drop of all prompts, and of the same prompts with the latent silenced instead (``ablation``)."""
+        scores, measures = [], []
+        for item, found, *_ in judged:
+            nats = found["value"].to_numpy().reshape(-1, len(VERSIONS))  # the versions of a prompt follow each other
+            nats = nats[~np.isnan(nats).any(axis=1)]
+            n = len(nats)
+            generator = np.random.default_rng([context.seed, item.examples.latent, 0xB007])
+            drop, ablation = drops(nats, generator) if n else (Figure(None, reason=TOO_LONG),) * 2
+            scores.append(summary.score_row(*item.key, drop, n, len(found) // len(VERSIONS) - n))
+            measures.append(summary.measure_row(*item.key, self.METRIC.name, ALL, drop, n))
+            measures.append(summary.measure_row(*item.key, self.METRIC.name, "ablation", ablation, n))
+        return summary.from_rows(scores, measures)
 
 
 class Judge:
@@ -171,52 +178,24 @@ class Passage(NamedTuple):
     """Of the explanation, in nats."""
 
 
-class _Rows:
-    """The rows of the tables."""
-
-    def __init__(self, seed: int):
-        self.seed = seed
-        self.verdicts: list[dict[str, Any]] = []
-        self.scores: list[dict[str, Any]] = []
-        self.measures: list[dict[str, Any]] = []
-
-    def leave_out(self, item: Item, reason: str) -> None:
-        """Takes an item that can't be scored."""
-        key = (item.control, item.examples.latent)
-        self.scores.append(summary.score_row(*key, Figure(None, reason=reason), 0, 0))
-        self.measures.append(summary.measure_row(*key, METRIC, ALL, Figure(None, reason=reason), 0))
-
-    def add(self, item: Item, continued: Continued, found: Sequence[list[Passage] | None]) -> None:
-        """Takes what was found of an item's prompts."""
-        for prompt, versions in zip(continued.prompts, found, strict=True):
-            for place, name in enumerate(VERSIONS):
-                example = Example("", prompt.start, "test", name, prompt.decile, active=True)
-                if versions is None:
-                    self.verdicts.append(verdict(item, example, reason=TOO_LONG))
-                else:
-                    row = verdict(item, example, value=versions[place].surprisal)
-                    self.verdicts.append({**row, "text": versions[place].text})
-        nats = np.array([[passage.surprisal for passage in versions] for versions in found if versions])
-        n, key = len(nats), (item.control, item.examples.latent)
-        generator = np.random.default_rng([self.seed, item.examples.latent, 0xB007])
-        drop, ablation = drops(nats, generator) if n else (Figure(None, reason=TOO_LONG),) * 2
-        tuned = continued.tuned
-        self.scores.append(summary.score_row(*key, drop, n, len(found) - n))
-        for metric, of, figure in (
-            (METRIC, ALL, drop),
-            (METRIC, "ablation", ablation),
-            ("strength", ALL, Figure(tuned.strength)),
-            ("divergence", ALL, Figure(tuned.divergence)),
-            ("converged", ALL, Figure(float(tuned.converged))),
-        ):
-            self.measures.append(summary.measure_row(*key, metric, of, figure, n))
-
-    def scored(self, facts: dict[str, Any]) -> Scored:
-        """The tables in their order."""
-        self.verdicts.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
-        verdicts = pa.Table.from_pylist(self.verdicts, schema=verdicts_schema())
-        found = summary.from_rows(self.scores, self.measures)
-        return Scored(verdicts, found.scores, found.measures, METRIC, facts)
+def _judged(item: Item, continued: Continued, found: Sequence[list[Passage] | None]) -> Judged:
+    """Three rows for every prompt, one a version, and what was measured of the edit."""
+    examples = [
+        Example("", prompt.start, "test", name, prompt.decile, active=True)
+        for prompt in continued.prompts
+        for name in VERSIONS
+    ]
+    nothing: list[Passage | None] = [None] * len(VERSIONS)
+    passages = [one for versions in found for one in (versions or nothing)]
+    columns: dict[str, Sequence[Any]] = {
+        "value": [None if one is None else one.surprisal for one in passages],
+        "text": [None if one is None else one.text for one in passages],
+        "reason": [TOO_LONG if one is None else None for one in passages],
+    }
+    tuned, n = continued.tuned, sum(versions is not None for versions in found)
+    edit = {"strength": tuned.strength, "divergence": tuned.divergence, "converged": float(tuned.converged)}
+    measures = [summary.measure_row(*item.key, name, ALL, Figure(value), n) for name, value in edit.items()]
+    return Judged(item, verdicts(item, examples, **columns), measures=measures)
 
 
 def drops(nats: NDArray[np.float64], generator: np.random.Generator) -> tuple[Figure, Figure]:

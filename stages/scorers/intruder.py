@@ -5,13 +5,12 @@ It needs no explanation: it scores a latent, apart from how well anybody explain
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import tee
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import groupby, tee
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from stages import llm
@@ -23,12 +22,11 @@ from stages.llm.labels import KEYS
 from stages.llm.request import Message, Request
 from stages.llm.sanitise import quoted
 from stages.machine.progress import bar
-from stages.params import Section
-from stages.scorers import Context, Item, Scored, metrics, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.marking import like, masks_of, shown
 from stages.scorers.metrics import Calls, Figure
-from stages.scorers.shown import Example, verdict
-from stages.scorers.table import by_item, verdicts_schema
+from stages.scorers.shown import Example, verdicts
+from stages.scorers.table import ALL
 
 READS = ("sampling.test.per_decile",)
 """Of params.yaml, beside its own entry."""
@@ -37,13 +35,14 @@ PROMPT = Path(__file__).with_name("intruder.md")
 COMPANY = 4
 """Windows in which the latent fires, beside the one in which it is silent."""
 SHOWN = COMPANY + 1
-METRIC = "accuracy"
 NO_TRIAL = f"no decile has {COMPANY} test windows, or there is no negative drawn at random"
 NO_ANSWER = "no trial has an answer that can be read"
 
 
-class Options(Section):
+class Options(Scorer):
     """The entry ``{kind: intruder, model: …}``."""
+
+    METRIC: ClassVar[Metric] = Metric("accuracy", "accuracy", chance=1 / SHOWN)
 
     kind: Literal["intruder"]
     model: dict[str, Any]
@@ -53,13 +52,12 @@ class Options(Section):
     """Whether tokens are marked."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.3
     """A token is marked from this share of its window's maximum on."""
-    latents: Annotated[int, Field(ge=1)] | None = None
 
-    def score(self, items: list[Item], context: Context) -> Scored:
+    def judge(self, items: Collection[Item], context: Context) -> Judging:
         """Shows four test windows of one decile and a negative drawn at random, and asks which does not belong.
 
-        The score is the share of trials in which that is found. A row of the verdicts is a window; those of a trial have their
-        ``decile`` and ``request`` in common, and ``predicted`` is whether the judge counted the window among the four.
+        A row of the verdicts is a window; those of a trial have their ``decile`` and ``request`` in common, and ``predicted`` is
+        whether the judge counted the window among the four.
 
         Raises:
             GlossaError: params.yaml samples fewer test windows of a decile than a trial shows.
@@ -70,32 +68,58 @@ class Options(Section):
                 f"{context.p.sampling.test.per_decile}; raise it to {COMPANY} or more"
             )
         model = llm.load("model", self.model)
-        rows: list[dict[str, Any]] = []
         models: set[str] = set()
         trials, ahead = tee(self._trials(items, context))
-        answers = model.answer(trial.request for trial in ahead)
+        answers = model.answer(trial.request for trial in ahead if trial.request is not None)
         with bar("judge", unit="trial") as progress:
-            for trial, answer in zip(trials, answers, strict=True):
-                found = oddity.read(answer.content, SHOWN)
-                key = answer.key or trial.request.key
-                for place, example in enumerate(trial.examples):
-                    among = None if found.place is None else found.place != place
-                    rows.append(verdict(trial.item, example, among, None, answer.reason or found.reason, key))
-                models.update([answer.model] if answer.model else [])
-                progress.update()
-        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
-        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
-        facts: dict[str, Any] = {"chance": 1 / SHOWN} | ({"models_answered": sorted(models)} if models else {})
-        return Scored(verdicts, *_summary(verdicts, items, context.seed), METRIC, facts)
+            for _, own in groupby(trials, key=lambda trial: trial.item.key):
+                examples: list[Example] = []
+                columns: dict[str, list[Any]] = {name: [] for name in ("predicted", "reason", "request")}
+                for trial in own:
+                    item = trial.item
+                    if trial.request is None:
+                        continue
+                    answer = next(answers)
+                    found = oddity.read(answer.content, SHOWN)
+                    places = range(len(trial.examples))
+                    columns["predicted"] += [None if found.place is None else found.place != place for place in places]
+                    columns["reason"] += [answer.reason or found.reason] * len(places)
+                    columns["request"] += [answer.key or trial.request.key] * len(places)
+                    examples += trial.examples
+                    models.update([answer.model] if answer.model else [])
+                    progress.update()
+                yield Judged(item, verdicts(item, examples, **columns), None if examples else NO_TRIAL)
+        return {"models_answered": sorted(models)} if models else {}
 
-    def _trials(self, items: Sequence[Item], context: Context) -> Iterator[_Trial]:
+    def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
+        """The score is the share of trials in which the intruder is found."""
+        scores, measures = [], []
+        for item, found, *_ in judged:
+            intruders = [row for row in found.to_pylist() if not row["active"]]
+            told = [(row["decile"], not row["predicted"]) for row in intruders if row["predicted"] is not None]
+            calls = Calls(sum(right for _, right in told), len(told))
+            generator = np.random.default_rng([context.seed, item.examples.latent, 0xB007])
+            figure = metrics.share(calls, generator, NO_ANSWER)
+            scores.append(summary.score_row(*item.key, figure, len(told), len(intruders) - len(told)))
+            measures.append(summary.measure_row(*item.key, self.METRIC.name, ALL, figure, len(told)))
+            for decile in sorted({decile for decile, _ in told}):
+                right = [right for other, right in told if other == decile]
+                share = Figure(sum(right) / len(right))
+                measures.append(summary.measure_row(*item.key, self.METRIC.name, f"decile {decile}", share, len(right)))
+        return summary.from_rows(scores, measures)
+
+    def _trials(self, items: Iterable[Item], context: Context) -> Iterator[_Trial]:
+        """Yields the trials of every item; one without a request for an item that has none."""
         system = Message("system", PROMPT.read_text("utf-8"))
         for item in items:
             generator = np.random.default_rng([context.seed, item.examples.latent, 0x0DD])
-            for examples in self._fives(item, context.vocabulary, generator):
+            fives = list(self._fives(item, context.vocabulary, generator))
+            for examples in fives:
                 lines = [f"{key}: {quoted(example.text)}" for key, example in zip(KEYS, examples, strict=False)]
                 user = Message("user", "Examples:\n" + "\n".join(lines))
                 yield _Trial(item, examples, Request((system, user), oddity.schema(SHOWN)))
+            if not fives:
+                yield _Trial(item, [], None)
 
     def _fives(self, item: Item, vocabulary: Vocabulary, generator: np.random.Generator) -> Iterator[list[Example]]:
         """Yields the examples of every trial, in the order in which they are shown."""
@@ -128,23 +152,4 @@ class Options(Section):
 class _Trial(NamedTuple):
     item: Item
     examples: list[Example]
-    request: Request
-
-
-def _summary(verdicts: pa.Table, items: Sequence[Item], seed: int) -> summary.Summary:
-    scores, measures = [], []
-    parts = dict(by_item(verdicts))
-    for item in items:
-        key = (item.control, item.examples.latent)
-        intruders = [row for row in parts[key].to_pylist() if not row["active"]] if key in parts else []
-        found = [(row["decile"], not row["predicted"]) for row in intruders if row["predicted"] is not None]
-        calls = Calls(sum(right for _, right in found), len(found))
-        why = NO_ANSWER if intruders else NO_TRIAL
-        figure = metrics.share(calls, np.random.default_rng([seed, item.examples.latent, 0xB007]), why)
-        scores.append(summary.score_row(*key, figure, len(found), len(intruders) - len(found)))
-        measures.append(summary.measure_row(*key, METRIC, summary.ALL, figure, len(found)))
-        for decile in sorted({decile for decile, _ in found}):
-            right = [right for other, right in found if other == decile]
-            share = Figure(sum(right) / len(right))
-            measures.append(summary.measure_row(*key, METRIC, f"decile {decile}", share, len(right)))
-    return summary.from_rows(scores, measures)
+    request: Request | None

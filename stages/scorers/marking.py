@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stages.corpus.tokens import Vocabulary
 from stages.examples.marks import Unit, units
@@ -34,13 +36,22 @@ def like(masks: Sequence[Sequence[bool]], window: Sequence[Unit], generator: np.
 
     None if none does: marks are never put on special tokens or behind the window's end.
     """
-    fitting = [
-        [mark and not unit.special for mark, unit in zip([*mask, *[False] * len(window)], window, strict=False)]
-        for mask in masks
-    ]
-    whole = [found for found, mask in zip(fitting, masks, strict=True) if sum(found) == sum(mask) > 0]
-    usable = whole or [found for found in fitting if any(found)]
-    return usable[generator.integers(len(usable))] if usable else None
+    n = len(window)
+    wanted = _padded(tuple(map(tuple, masks)), n)
+    fitting = wanted[:, :n] & [not unit.special for unit in window]
+    marks = fitting.sum(axis=1)
+    whole = (marks == wanted.sum(axis=1)) & (marks > 0)
+    usable = np.flatnonzero(whole if whole.any() else marks > 0)
+    return fitting[usable[generator.integers(len(usable))]].tolist() if len(usable) else None
+
+
+@lru_cache(maxsize=4)
+def _padded(masks: tuple[tuple[bool, ...], ...], n: int) -> NDArray[np.bool_]:
+    """[masks, tokens] with no marks behind the end of each; at least ``n`` tokens."""
+    found = np.zeros((len(masks), max([n, *map(len, masks)])), bool)
+    for row, mask in enumerate(masks):
+        found[row, : len(mask)] = mask
+    return found
 
 
 def moved(mask: Sequence[bool], window: Sequence[Unit], generator: np.random.Generator) -> list[bool] | None:

@@ -12,6 +12,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.scorers import Metric
+
+BALANCED_ACCURACY = Metric("balanced_accuracy", "balanced accuracy", chance=0.5)
+AUROC = Metric("auroc", "AUROC", chance=0.5)
+
+LABELS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "f1": "F1",
+    "natural_f1": "natural F1",
+    "natural_auprc": "natural AUPRC",
+    "r2": "R²",
+}
+"""How people read the names of measures; others are read with spaces."""
+
 RESAMPLES = 1000
 LEVEL = (0.025, 0.975)
 
@@ -20,6 +35,11 @@ NO_OTHER = "no non-activating example has a verdict"
 NO_CALL = "no example was called active"
 NO_RANDOM = "no negative drawn at random has a verdict"
 NO_RATE = "it is not known in how many windows the latent fires"
+
+
+def called(measure: str) -> str:
+    """Returns what a measure is called where people read it."""
+    return LABELS.get(measure, measure.replace("_", " "))
 
 
 class Figure(NamedTuple):

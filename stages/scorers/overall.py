@@ -16,46 +16,59 @@ AT_ONCE = 50
 """Resamples that are drawn together, as all of them would not fit in memory for many latents."""
 
 
-def means(measures: pa.Table, explanation: str, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
-    """Returns {metric: {of: {value, low, high, n_latents}}} of one sort of explanations (``table.measures_schema``).
+class Overall:
+    """What scores, measures and verdicts with one sort of explanations come to; they may come in parts, latent by latent."""
 
-    ``value`` is the mean over the latents for which a measure is defined; where there is none, a ``reason`` stands beside it.
-    """
-    part = measures.filter(pc.equal(measures["explanation"], explanation))
-    names = list(dict.fromkeys(zip(part["metric"].to_pylist(), part["of"].to_pylist(), strict=True)))
-    if not names:
-        return {}
-    columns = {name: column for column, name in enumerate(names)}
-    owners, rows = np.unique(part["latent"].to_numpy(), return_inverse=True)
-    places = [columns[name] for name in zip(part["metric"].to_pylist(), part["of"].to_pylist(), strict=True)]
-    values = np.full((len(owners), len(names)), np.nan)
-    values[rows, places] = part["value"].to_numpy()
-    drawn = _means(values, np.random.default_rng([seed, 0xA11]))
-    defined = np.isfinite(values).sum(axis=0)
-    found: dict[str, dict[str, dict[str, Any]]] = {}
-    for column, (metric, of) in enumerate(names):
-        mean = figure(drawn[:, column], "it is defined for no latent")
-        facts: dict[str, Any] = {
-            "value": mean.value,
-            "low": mean.low,
-            "high": mean.high,
-            "n_latents": int(defined[column]),
-        }
-        found.setdefault(metric, {})[of] = facts | ({"reason": mean.reason} if mean.reason else {})
-    return found
+    def __init__(self) -> None:
+        self._places: dict[tuple[str, str], int] = {}
+        """By metric and what it is of, its column."""
+        self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+        """Of measures the latents, columns and values."""
+        self._without = (Counter[str | None](), Counter[str | None]())
+        """Latents without a score and examples without a verdict, by reason."""
 
+    def add(self, verdicts: pa.Table, scores: pa.Table, measures: pa.Table) -> None:
+        """Takes rows of ``table.verdicts_schema``, ``scores_schema`` and ``measures_schema``."""
+        names = zip(measures["metric"].to_pylist(), measures["of"].to_pylist(), strict=True)
+        columns = np.array([self._places.setdefault(name, len(self._places)) for name in names], np.int64)
+        values = measures["value"].to_numpy().astype(np.float64)
+        self._parts.append((measures["latent"].to_numpy().astype(np.int64), columns, values))
+        latents = scores.filter(scores["score"].is_null())
+        examples = verdicts.filter(pc.and_(verdicts["predicted"].is_null(), verdicts["value"].is_null()))
+        for counter, found in zip(self._without, (latents, examples), strict=True):
+            counter.update(found["reason"].to_pylist())
 
-def unscored(scores: pa.Table, verdicts: pa.Table, explanation: str) -> dict[str, Any]:
-    """Returns how many latents have no score, how many examples no verdict, and {reason: how many} of either."""
-    latents = scores.filter(pc.and_(pc.equal(scores["explanation"], explanation), scores["score"].is_null()))
-    without = pc.and_(verdicts["predicted"].is_null(), verdicts["value"].is_null())
-    examples = verdicts.filter(pc.and_(pc.equal(verdicts["explanation"], explanation), without))
-    return {
-        "latents": len(latents),
-        "latents_by_reason": dict(sorted(Counter(latents["reason"].to_pylist()).items())),
-        "examples": len(examples),
-        "examples_by_reason": dict(sorted(Counter(examples["reason"].to_pylist()).items())),
-    }
+    def means(self, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
+        """Returns {metric: {of: {value, low, high, n_latents}}}.
+
+        ``value`` is the mean over the latents for which a measure is defined; where there is none, a ``reason`` stands beside it.
+        """
+        if not self._places:
+            return {}
+        latents, columns, found = (np.concatenate(part) for part in zip(*self._parts, strict=True))
+        owners, rows = np.unique(latents, return_inverse=True)
+        values = np.full((len(owners), len(self._places)), np.nan)
+        values[rows, columns] = found
+        drawn = _means(values, np.random.default_rng([seed, 0xA11]))
+        defined = np.isfinite(values).sum(axis=0)
+        told: dict[str, dict[str, dict[str, Any]]] = {}
+        for (metric, of), column in self._places.items():
+            mean = figure(drawn[:, column], "it is defined for no latent")
+            facts: dict[str, Any] = {
+                "value": mean.value,
+                "low": mean.low,
+                "high": mean.high,
+                "n_latents": int(defined[column]),
+            }
+            told.setdefault(metric, {})[of] = facts | ({"reason": mean.reason} if mean.reason else {})
+        return told
+
+    def unscored(self) -> dict[str, Any]:
+        """Returns how many latents have no score, how many examples no verdict, and {reason: how many} of either."""
+        found: dict[str, Any] = {}
+        for name, counter in zip(("latents", "examples"), self._without, strict=True):
+            found |= {name: counter.total(), f"{name}_by_reason": dict(sorted(counter.items()))}
+        return found
 
 
 def _means(values: NDArray[np.float64], generator: np.random.Generator) -> NDArray[np.float64]:

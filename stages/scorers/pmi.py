@@ -7,23 +7,21 @@ is the same for all windows, so it has no part in how they are ranked; it makes 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from stages import llm
 from stages.errors import GlossaError
 from stages.machine.progress import bar
-from stages.params import Section
-from stages.scorers import Context, Item, Scored, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.local_model import LocalModel
-from stages.scorers.shown import Example, spread, verdict, windows
-from stages.scorers.table import verdicts_schema
+from stages.scorers.metrics import AUROC
+from stages.scorers.shown import Example, spread, verdicts, windows
 
 if TYPE_CHECKING:
     from stages.llm.local import Local
@@ -34,8 +32,10 @@ NO_TEXT = "the window has no text"
 NOTHING_SAID = "the explanation has no text"
 
 
-class Options(Section):
+class Options(Scorer):
     """The entry ``{kind: pmi, model: …}``."""
+
+    METRIC: ClassVar[Metric] = AUROC
 
     kind: Literal["pmi"]
     model: LocalModel
@@ -43,26 +43,25 @@ class Options(Section):
     """Test windows of a latent at most, spread over their strengths."""
     silent: Annotated[int, Field(ge=1)] | None = None
     """Negatives of every kind of a latent at most."""
-    latents: Annotated[int, Field(ge=1)] | None = None
 
-    def score(self, items: list[Item], context: Context) -> Scored:
-        """Ranks the windows by how much likelier they make the explanation; the score is the AUROC of that ranking.
+    def judge(self, items: Collection[Item], context: Context) -> Judging:
+        """Ranks the windows by how much likelier they make the explanation.
 
         Raises:
             GlossaError: the model is no causal language model, or reads no text as long as the prompt.
         """
         model: Any = llm.load("model", self.model)
         asking = _Asking(model.local(), [item.text for item in items])
-        rows: list[dict[str, Any]] = []
         with bar("judge", total=len(items), unit="explanation") as progress:
             for _, group in groupby(items, key=lambda item: item.examples.latent):
                 own = list(group)
-                rows += asking.verdicts(own, self._shown(own[0], context))
+                yield from asking.judged(own, self._shown(own[0], context))
                 progress.update(len(own))
-        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
-        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
-        found = summary.ranked(verdicts, summary.rates(items), context.seed)
-        return Scored(verdicts, *found, "auroc", {"model": model.endpoint})
+        return {"model": model.endpoint}
+
+    def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
+        """The headline is the AUROC; see ``summary.ranked``."""
+        return summary.ranked(judged, context.seed)
 
     def _shown(self, item: Item, context: Context) -> list[Example]:
         """The windows that are read; they do not depend on the explanation."""
@@ -106,18 +105,16 @@ class _Asking:
         read = local.read_behind(head, [Row.behind(head, self._tails[text]) for text in fitting])
         self._alone = {text: _sum(values) for text, values in zip(fitting, read, strict=True)}
 
-    def verdicts(self, items: Sequence[Item], examples: Sequence[Example]) -> Iterator[dict[str, Any]]:
+    def judged(self, items: Sequence[Item], examples: Sequence[Example]) -> Iterator[Judged]:
         """Yields the verdicts on a latent's windows for each of its explanations; every window is read once for all of them."""
         texts = list(dict.fromkeys(example.text for example in examples if example.text))
         explanations = list(dict.fromkeys(item.text for item in items))
         likely = dict(zip(texts, self._likely(texts, explanations), strict=True))
         for item in items:
-            for example in examples:
-                found = likely[example.text][item.text] if example.text else NO_TEXT
-                if isinstance(found, str):
-                    yield verdict(item, example, reason=found)
-                else:
-                    yield verdict(item, example, value=found - self._alone[item.text])
+            found = [likely[example.text][item.text] if example.text else NO_TEXT for example in examples]
+            values = [None if isinstance(one, str) else one - self._alone[item.text] for one in found]
+            reasons = [one if isinstance(one, str) else None for one in found]
+            yield Judged(item, verdicts(item, examples, value=values, reason=reasons))
 
     def _likely(self, texts: Sequence[str], explanations: Sequence[str]) -> list[dict[str, float | str]]:
         """For every text, log p of each explanation behind it, or why there is none; a text goes through the model once for all of them."""

@@ -1,59 +1,162 @@
-"""What every score stage does around its scorer: the sub-sample, the floor, and the figures over all latents."""
+"""What every score stage does around its scorer: the sub-sample, the floor, and the figures over all latents.
+
+Latents go through it in groups, so that memory does not grow with their number.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Collection, Generator, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.examples.hashing import shuffled
 from stages.examples.table import Examples
-from stages.scorers import Context, Item, Scored, Scorer, overall, summary
+from stages.scorers import Context, Item, Judged, Scored, Scorer, summary
 from stages.scorers.metrics import Figure
-from stages.scorers.table import OWN, SHUFFLED
+from stages.scorers.overall import Overall
+from stages.scorers.table import ALL, OWN, SHUFFLED, measures_schema, scores_schema, verdicts_schema
+
+AT_ONCE = 128
+"""Items whose verdicts are summarised together."""
 
 NOTHING_SHOWN = "no example could be shown"
 
 
-def run(
-    scorer: Scorer, examples: Examples, texts: dict[int, str], context: Context, with_floor: bool = True
-) -> tuple[Scored, dict[str, Any]]:
-    """Scores every explained latent, or a seeded sub-sample of them, with its own explanation and with another's.
+class Part(NamedTuple):
+    """What was found of some latents with one explanation of each, or of all."""
 
-    ``texts`` are the explanations by latent; for a kind that scores latents empty ones, ``with_floor`` being false.
-    Returns what the scorer found and the figures for the meta.
+    verdicts: pa.Table
+    scores: pa.Table
+    measures: pa.Table
+
+    def of(self, control: str) -> Part:
+        """Returns what was found with ``own`` or ``shuffled`` explanations."""
+        return Part(*(table.filter(pc.equal(table["explanation"], control)) for table in self))
+
+
+@dataclass(frozen=True)
+class Items(Collection[Item]):
+    """What a scorer is given: explained latents, each with its own explanation and with another's.
+
+    Every pass over them reads the windows anew, so that they need not be in memory.
     """
-    seed = context.seed
-    order = shuffled(seed, context.coder, texts)
-    # The floor: each latent gets the next one's explanation, in an order that means nothing. The next one need not be scored
-    # itself, so that a larger sub-sample asks all that a smaller one did.
-    other = dict(zip(order, [*order[1:], *order[:1]], strict=True)) if with_floor and len(order) > 1 else {}
-    if scorer.latents is not None:
-        order = order[: scorer.latents]
-    items = []
-    for latent in examples.of(order):
-        items.append(Item(latent, texts[latent.latent], OWN))
-        if latent.latent in other:
-            items.append(Item(latent, texts[other[latent.latent]], SHUFFLED))
-    scored = scorer.score(items, context)
-    scored = scored._replace(scores=_complete(scored.scores, items))
-    controls = (OWN, SHUFFLED) if with_floor else (OWN,)
-    facts = {
-        "metric": scored.metric,
-        "overall": {control: overall.means(scored.measures, control, seed) for control in controls},
-        "unscored": {control: overall.unscored(scored.scores, scored.verdicts, control) for control in controls},
-        "latents_explained": len(texts),
-        "latents_scored": len(order),
-        **scored.facts,
-    }
-    return scored, facts
+
+    examples: Examples
+    latents: list[int]
+    """Those that are scored."""
+    texts: dict[int, str]
+    """By latent its explanation."""
+    other: dict[int, int]
+    """By latent the one whose explanation is its floor."""
+
+    @classmethod
+    def choose(
+        cls, scorer: Scorer, examples: Examples, texts: dict[int, str], context: Context, with_floor: bool = True
+    ) -> Items:
+        """Chooses all explained latents, or the seeded sub-sample that the scorer wants.
+
+        ``texts`` are the explanations by latent; for a kind that scores latents empty ones, ``with_floor`` being false.
+        """
+        order = shuffled(context.seed, context.coder, texts)
+        # The floor: each latent gets the next one's explanation, in an order that means nothing. The next one need not be scored
+        # itself, so that a larger sub-sample asks all that a smaller one did.
+        other = dict(zip(order, [*order[1:], *order[:1]], strict=True)) if with_floor and len(order) > 1 else {}
+        return cls(examples, order if scorer.latents is None else order[: scorer.latents], texts, other)
+
+    def __iter__(self) -> Iterator[Item]:
+        for latent in self.examples.of(self.latents):
+            yield Item(latent, self.texts[latent.latent], OWN)
+            if latent.latent in self.other:
+                yield Item(latent, self.texts[self.other[latent.latent]], SHUFFLED)
+
+    def __len__(self) -> int:
+        return len(self.latents) + sum(latent in self.other for latent in self.latents)
+
+    def __contains__(self, item: object) -> bool:
+        return isinstance(item, Item) and item.examples.latent in self.latents
 
 
-def _complete(scores: pa.Table, items: list[Item]) -> pa.Table:
-    """The scores with a row for every item: one that a scorer could show nothing of says so."""
-    there = set(zip(scores["explanation"].to_pylist(), scores["latent"].to_pylist(), strict=True))
-    missing = [key for item in items if (key := (item.control, item.examples.latent)) not in there]
-    if not missing:
-        return scores
-    rows = [summary.score_row(*key, Figure(None, reason=NOTHING_SHOWN), 0, 0) for key in missing]
-    return summary.from_rows([*scores.to_pylist(), *rows], []).scores
+def run(
+    scorer: Scorer,
+    examples: Examples,
+    texts: dict[int, str],
+    context: Context,
+    take: Callable[[Part], object],
+    with_floor: bool = True,
+) -> dict[str, Any]:
+    """Scores explained latents (``Items.choose``), and gives what is found to ``take``, group by group in the order of latents.
+
+    Returns the figures for the meta.
+    """
+    items = Items.choose(scorer, examples, texts, context, with_floor)
+    overall = {control: Overall() for control in ((OWN, SHUFFLED) if with_floor else (OWN,))}
+    parts = _parts(scorer, items, context)
+    facts: dict[str, Any] = {}
+    while not facts:
+        try:
+            part = next(parts)
+        except StopIteration as end:
+            facts = {
+                **scorer.METRIC.facts(),
+                "overall": {control: found.means(context.seed) for control, found in overall.items()},
+                "unscored": {control: found.unscored() for control, found in overall.items()},
+                "latents_explained": len(texts),
+                "latents_scored": len(items.latents),
+                **end.value,
+            }
+        else:
+            for control, found in overall.items():
+                found.add(*part.of(control))
+            take(part)
+    return facts
+
+
+def scored(scorer: Scorer, items: Collection[Item], context: Context) -> Scored:
+    """Judges all items, and returns all tables at once."""
+    found: list[Part] = []
+    parts = _parts(scorer, items, context)
+    while True:
+        try:
+            found.append(next(parts))
+        except StopIteration as end:
+            return Scored(*whole(found), scorer.METRIC, end.value)
+
+
+def whole(parts: Collection[Part]) -> Part:
+    """Returns parts, which are in the order of latents, as one: ordered by explanation and latent."""
+    schemas = (verdicts_schema(), scores_schema(), measures_schema())
+    columns = zip(*parts, strict=True) if parts else [()] * len(schemas)
+    joined = (
+        pa.concat_tables([schema.empty_table(), *tables]) for schema, tables in zip(schemas, columns, strict=True)
+    )
+    return Part(*(table.sort_by("explanation").combine_chunks() for table in joined))
+
+
+def _parts(scorer: Scorer, items: Collection[Item], context: Context) -> Generator[Part, None, dict[str, Any]]:
+    """Yields what is found of some latents at once; an item without a verdict has a row with the reason."""
+    judging, facts = scorer.judge(items, context), {}
+
+    def judged() -> Iterator[Judged]:
+        facts.update((yield from judging))
+
+    found = judged()
+    while some := list(islice(found, AT_ONCE)):
+        yield _summarised(scorer, some, context)
+    return facts
+
+
+def _summarised(scorer: Scorer, judged: list[Judged], context: Context) -> Part:
+    found = scorer.summarise([one for one in judged if len(one.verdicts)], context)
+    scores, measures = found.scores.to_pylist(), found.measures.to_pylist()
+    for one in judged:
+        measures += one.measures
+        if not len(one.verdicts):
+            nothing = Figure(None, reason=one.reason or NOTHING_SHOWN)
+            scores.append(summary.score_row(*one.item.key, nothing, 0, 0))
+            measures.append(summary.measure_row(*one.item.key, scorer.METRIC.name, ALL, nothing, 0))
+    judged.sort(key=lambda one: one.item.key)
+    return Part(pa.concat_tables([one.verdicts for one in judged]), *summary.from_rows(scores, measures))

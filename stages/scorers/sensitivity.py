@@ -6,12 +6,12 @@ The other direction of detection, and a causal one: nobody chose the texts by wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -21,24 +21,23 @@ from stages.llm.request import Answer, Message, Request
 from stages.llm.sanitise import TERMINAL, UNSEEN, quoted
 from stages.machine import runtime
 from stages.machine.progress import bar
-from stages.params import Section
-from stages.scorers import Context, Item, Scored, metrics, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.metrics import Figure
-from stages.scorers.shown import Example, verdict
-from stages.scorers.summary import ALL
-from stages.scorers.table import verdicts_schema
+from stages.scorers.shown import Example, verdicts
+from stages.scorers.table import ALL
 
 READS = ("subject", "cache", "coders", "corpus.context_length")
 """Of params.yaml, beside its own entry."""
 
 PROMPT = Path(__file__).with_name("sensitivity.md")
-METRIC = "sensitivity"
 TOKENS_A_TEXT = 100
 """Tokens that the answer may have for every text."""
 
 EMPTY = "the text is empty"
 NO_TEXT = "no text was written"
 NO_TEST = "the latent has no test window"
+AT_ONCE = 512
+"""Explanations whose texts the subject reads together; it bounds the windows in memory."""
 
 
 class Text(NamedTuple):
@@ -50,20 +49,20 @@ class Text(NamedTuple):
     peak: float | None = None
 
 
-class Options(Section):
+class Options(Scorer):
     """The entry ``{kind: sensitivity, model: …}``."""
+
+    METRIC: ClassVar[Metric] = Metric("sensitivity", "sensitivity")
+    COMPUTES: ClassVar[bool] = True
 
     kind: Literal["sensitivity"]
     model: dict[str, Any]
     """Writes the texts."""
     texts: Annotated[int, Field(ge=1, le=len(KEYS))] = 10
     """Written for every explanation."""
-    latents: Annotated[int, Field(ge=1)] | None = None
 
-    def score(self, items: list[Item], context: Context) -> Scored:
-        """Has texts written from every explanation; the score is the share of them in which the latent fires anywhere.
-
-        A measure beside it, of ``strong`` firing, is the share in which it fires as much as in half of its test windows.
+    def judge(self, items: Collection[Item], context: Context) -> Judging:
+        """Has texts written from every explanation, and sees how much the latent fires on each.
 
         Raises:
             GlossaError: the subject or the coder can't be loaded, or is another than the examples were taken from.
@@ -71,42 +70,46 @@ class Options(Section):
         backend = (
             _tokenizer(context) if context.p is not None else None
         )  # what it lacks is told before anything is paid for
-        answers = self.ask(items, context)
-        written = [list(self._texts(answer)) for answer in answers]
-        peaks = iter(
-            _peaks([(item, text) for item, own in zip(items, written, strict=True) for text in own], context, backend)
-        )
-        verdicts: list[dict[str, Any]] = []
-        scores: list[dict[str, Any]] = []
-        measures: list[dict[str, Any]] = []
-        for item, own in zip(items, written, strict=True):
-            own = [text if text.reason else text._replace(peak=next(peaks)) for text in own]
-            for place, text in enumerate(own):
-                example = Example(text.content, place, "written", None, 0, active=(text.peak or 0) > 0)
-                row = verdict(item, example, text.reason is None or None, text.peak, text.reason, text.request)
-                known = {"text": text.content} if text.reason is None else {"active": None}
-                verdicts.append({**row, **known})
-            generator = np.random.default_rng([context.seed, item.examples.latent, 0xB007])
-            found = np.array([text.peak for text in own if text.peak is not None], np.float64)
-            reason = next((text.reason for text in own if text.reason), NO_TEXT)
-            key = (item.control, item.examples.latent)
-            figure = share(found > 0, reason, generator)
-            usual = _usual(item)
-            strong = share(found >= usual, reason, generator) if usual is not None else Figure(None, reason=NO_TEST)
-            scores.append(summary.score_row(*key, figure, len(found), len(own) - len(found)))
-            measures.append(summary.measure_row(*key, METRIC, ALL, figure, len(found)))
-            measures.append(summary.measure_row(*key, METRIC, "strong", strong, len(found)))
-        verdicts.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
-        table = pa.Table.from_pylist(verdicts, schema=verdicts_schema())
-        tables = summary.from_rows(scores, measures)
-        models = sorted({answer.model for answer in answers if answer.model})
-        return Scored(table, tables.scores, tables.measures, METRIC, {"models_answered": models} if models else {})
+        models: set[str] = set()
+        written = zip(items, self._answers(items), strict=True)
+        while some := list(islice(written, AT_ONCE)):
+            models.update(answer.model for _, answer in some if answer.model)
+            texts = [list(self._texts(answer)) for _, answer in some]
+            own = [(item, text) for (item, _), of_item in zip(some, texts, strict=True) for text in of_item]
+            peaks = iter(_peaks(own, context, backend))
+            for (item, _), of_item in zip(some, texts, strict=True):
+                yield _judged(item, [text if text.reason else text._replace(peak=next(peaks)) for text in of_item])
+        return {"models_answered": sorted(models)} if models else {}
 
-    def ask(self, items: Sequence[Item], context: Context) -> list[Answer]:
-        """Returns what the model writes from every explanation; all that ``score`` asks, without running the subject."""
+    def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
+        """The score is the share of texts in which the latent fires anywhere.
+
+        A measure beside it, of ``strong`` firing, is the share in which it fires as much as in half of its test windows.
+        """
+        scores, measures = [], []
+        for item, found, *_ in judged:
+            generator = np.random.default_rng([context.seed, item.examples.latent, 0xB007])
+            peaks = found["value"].drop_null().to_numpy()
+            reason = next((text for text in found["reason"].to_pylist() if text), NO_TEXT)
+            hits = found["active"].drop_null().to_numpy()  # of the same texts
+            figure = share(hits, reason, generator)
+            usual = _usual(item)
+            strong = share(peaks >= usual, reason, generator) if usual is not None else Figure(None, reason=NO_TEST)
+            scores.append(summary.score_row(*item.key, figure, len(peaks), len(found) - len(peaks)))
+            measures.append(summary.measure_row(*item.key, self.METRIC.name, ALL, figure, len(peaks)))
+            measures.append(summary.measure_row(*item.key, self.METRIC.name, "strong", strong, len(peaks)))
+        return summary.from_rows(scores, measures)
+
+    def ask(self, items: Collection[Item], context: Context) -> None:
+        """Has the texts written, without running the subject on them."""
+        for _ in self._answers(items):
+            pass
+
+    def _answers(self, items: Collection[Item]) -> Iterator[Answer]:
+        """What the model writes from every explanation."""
         model = llm.load("model", self.model)
         answers = model.answer(self._request(item) for item in items)
-        return list(bar("write", total=len(items), unit="explanation", iterable=answers))
+        return iter(bar("write", total=len(items), unit="explanation", iterable=answers))
 
     def _request(self, item: Item) -> Request:
         keys = KEYS[: self.texts]
@@ -131,6 +134,21 @@ class Options(Section):
             yield Text(plain, None if plain.strip(" ") else EMPTY, answer.key)
 
 
+def _judged(item: Item, texts: Sequence[Text]) -> Judged:
+    """A row for every text; what can't be read is no text."""
+    examples = [Example("", place, "written", None, 0, active=False) for place in range(len(texts))]
+    there = [text.reason is None for text in texts]
+    columns: dict[str, Sequence[Any]] = {
+        "active": [(text.peak or 0) > 0 if is_there else None for text, is_there in zip(texts, there, strict=True)],
+        "predicted": [is_there or None for is_there in there],
+        "value": [text.peak for text in texts],
+        "reason": [text.reason for text in texts],
+        "request": [text.request for text in texts],
+        "text": [text.content if is_there else None for text, is_there in zip(texts, there, strict=True)],
+    }
+    return Judged(item, verdicts(item, examples, **columns))
+
+
 def share(hits: NDArray[np.bool_], reason: str, generator: np.random.Generator) -> Figure:
     """Returns the share of ``hits`` with the interval of a bootstrap over them; ``reason`` if there are none."""
     if not len(hits):
@@ -145,7 +163,7 @@ def _usual(item: Item) -> float | None:
 
 
 def _tokenizer(context: Context) -> Any:
-    """What reads texts as the corpus was read; raises GlossaError if the subject has no tokenizer."""
+    """What reads texts as a corpus of texts is read, without turns; raises GlossaError if the subject has no tokenizer."""
     from stages.corpus.encode import load_tokenizer
 
     assert context.p is not None

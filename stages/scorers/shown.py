@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.corpus.tokens import Vocabulary
 from stages.examples.table import Windows
 from stages.scorers import Item
+from stages.scorers.table import verdicts_schema
 
 
 class Example(NamedTuple):
@@ -51,16 +53,24 @@ def spread(test: Windows, n: int, generator: np.random.Generator) -> NDArray[np.
     return np.sort(by_strength[(2 * np.arange(n) + 1) * len(test) // (2 * max(1, n))])
 
 
-def verdict(
-    item: Item,
-    example: Example,
-    predicted: bool | None = None,
-    value: float | None = None,
-    reason: str | None = None,
-    request: str | None = None,
-) -> dict[str, Any]:
-    """The row of the verdicts table that says what was found of one example."""
-    facts = example._asdict()
-    del facts["text"]
-    found = {"predicted": predicted, "value": value, "reason": reason, "request": request}
-    return {"explanation": item.control, "latent": item.examples.latent, **facts, **found}
+def verdicts(item: Item, examples: Sequence[Example], **found: Sequence[Any]) -> pa.Table:
+    """Returns the verdicts on the examples of an item, by window; ``found`` are columns of them, others are null.
+
+    A column of the examples themselves, such as ``active``, may be given as well, where it is known by now only.
+    """
+    shown = zip(*examples, strict=True) if examples else [()] * len(Example._fields)
+    columns: dict[str, Sequence[Any]] = dict(zip(Example._fields, shown, strict=True))
+    columns["text"] = [None] * len(examples)
+    columns |= found
+    n = len(examples)
+    arrays = []
+    for field in verdicts_schema():
+        if field.name == "explanation":
+            arrays.append(pa.repeat(pa.scalar(item.control, field.type), n))
+        elif field.name == "latent":
+            arrays.append(pa.repeat(pa.scalar(item.examples.latent, field.type), n))
+        else:
+            column = columns.get(field.name)
+            arrays.append(pa.nulls(n, field.type) if column is None else pa.array(column, field.type))
+    order = np.argsort(np.asarray(columns["window"], np.int64), kind="stable")
+    return pa.Table.from_arrays(arrays, schema=verdicts_schema()).take(order)

@@ -7,11 +7,10 @@ character (``corpus.units``) are asked about and count once, with the largest of
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby, tee
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -21,17 +20,18 @@ from pydantic_core import PydanticCustomError
 
 from stages import llm, registry
 from stages.corpus import units
+from stages.corpus.alone import is_unreadable
 from stages.corpus.tokens import Vocabulary
+from stages.errors import GlossaError
 from stages.examples.table import Windows
 from stages.llm import strengths
 from stages.llm.request import Message, Request
 from stages.llm.sanitise import quoted
 from stages.machine.progress import bar
-from stages.params import Section
-from stages.scorers import Context, Item, Scored, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.agreement import METRICS, Curve, agreement
-from stages.scorers.shown import Example, spread, verdict
-from stages.scorers.table import verdicts_schema
+from stages.scorers.shown import Example, spread, verdicts
+from stages.scorers.table import ALL
 
 PROMPT = Path(__file__).with_name("simulation.md")
 NO_TEXT = "the window has no text"
@@ -41,11 +41,13 @@ class Shown(NamedTuple):
     """A window that is simulated."""
 
     item: Item
-    example: Example
+    example: Example | None
+    """None stands for an item that has no window."""
     length: int
     """Tokens of the window."""
     units: list[units.Unit]
-    """Its tokens, those together that spell a character together; special ones, on which latents do not fire, are left out."""
+    """Its tokens, those together that spell a character together; special ones, on which latents do not fire, are left out,
+    and so are those of a character that the edge cuts, which nobody can read."""
     true: NDArray[np.floating]
     """[units] the latent's activation on each."""
 
@@ -64,8 +66,10 @@ class Simulated(NamedTuple):
     model: str | None = None
 
 
-class Options(Section):
+class Options(Scorer):
     """The entry ``{kind: simulation, model: …}``."""
+
+    METRIC: ClassVar[Metric] = Metric("pearson", "Pearson correlation", chance=0.0)
 
     kind: Literal["simulation"]
     model: dict[str, Any]
@@ -78,7 +82,6 @@ class Options(Section):
     """Negatives of the kind random a latent, at most."""
     choose: Literal["spread", "top"] = "spread"
     """Which test windows: as many from every decile, or the strongest."""
-    latents: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _can_tell_probabilities(self) -> Options:
@@ -91,8 +94,8 @@ class Options(Section):
             )
         return self
 
-    def score(self, items: list[Item], context: Context) -> Scored:
-        """Simulates a latent's windows by its explanation; the score is ``pearson``, see ``agreement``.
+    def judge(self, items: Collection[Item], context: Context) -> Judging:
+        """Simulates a latent's windows by its explanation.
 
         Raises:
             GlossaError: the model can't be used.
@@ -100,34 +103,26 @@ class Options(Section):
         model = llm.load("model", self.model)
         shown = (one for item in items for one in self.windows(item, context))
         simulate = _at_once if self.mode == "all_at_once" else _one_by_one
-        rows: list[dict[str, Any]] = []
-        curves: dict[tuple[str, int], list[Curve]] = {(item.control, item.examples.latent): [] for item in items}
         models: set[str] = set()
-        total = sum(
-            min(self.active, len(item.examples.test)) + min(self.random, item.examples.negative.kinds.count("random"))
-            for item in items
-        )
-        with bar("simulate", total=total, unit="window") as progress:
-            for one, found in simulate(model, shown):
-                rows.append(_verdict(one, found))
-                models.update([found.model] if found.model else [])
+        with bar("simulate", total=len(items), unit="explanation") as progress:
+            for _, group in groupby(simulate(model, shown), key=lambda pair: pair[0].item.key):
+                own = list(group)
+                models.update(found.model for _, found in own if found.model)
+                yield _judged(own)
                 progress.update()
-                if found.values is not None:
-                    key = (one.item.control, one.item.examples.latent)
-                    curves[key].append(Curve(one.true, np.asarray(found.values), one.example.active))
-        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
+        return {"models_answered": sorted(models)} if models else {}
+
+    def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
+        """The score is ``pearson``; see ``agreement``."""
         scores, measures = [], []
-        windows = Counter((row["explanation"], row["latent"]) for row in rows)
-        for item in items:
-            key = (item.control, item.examples.latent)
+        for item, found, *_ in judged:
+            curves = list(_curves(item, found, context.vocabulary))
             generator = np.random.default_rng([context.seed, item.examples.latent, 0xB007])
-            figures = agreement(curves[key], item.examples.facts["max"] / strengths.HIGHEST, generator)
-            n = len(curves[key])
-            scores.append(summary.score_row(*key, figures["pearson"], n, windows[key] - n))
-            measures += [summary.measure_row(*key, metric, summary.ALL, figures[metric], n) for metric in METRICS]
-        facts: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
-        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
-        return Scored(verdicts, *summary.from_rows(scores, measures), "pearson", facts)
+            figures = agreement(curves, item.examples.facts["max"] / strengths.HIGHEST, generator)
+            n = len(curves)
+            scores.append(summary.score_row(*item.key, figures["pearson"], n, len(found) - n))
+            measures += [summary.measure_row(*item.key, metric, ALL, figures[metric], n) for metric in METRICS]
+        return summary.from_rows(scores, measures)
 
     def windows(self, item: Item, context: Context) -> list[Shown]:
         """Returns the windows of a latent that are simulated; they do not depend on the explanation."""
@@ -135,10 +130,11 @@ class Options(Section):
         test, negative = item.examples.test, item.examples.negative
         silent = np.array([place for place, kind in enumerate(negative.kinds) if kind == "random"], np.int64)
         silent = np.sort(generator.permutation(silent)[: self.random])
-        return [
+        found = [
             *_shown(item, "test", test, self._chosen(test, generator), context.vocabulary),
             *_shown(item, "negative", negative, silent, context.vocabulary),
         ]
+        return found or [Shown(item, None, 0, [], np.empty(0))]
 
     def _chosen(self, test: Windows, generator: np.random.Generator) -> NDArray[np.int64]:
         if self.choose == "top":
@@ -151,21 +147,46 @@ def _shown(item: Item, role: str, part: Windows, chosen: NDArray[np.int64], voca
         tokens = part.tokens[place]
         found = units.units(tokens.tolist(), vocabulary)
         true = units.largest(found, part.activations[place])
-        ordinary = [number for number, unit in enumerate(found) if not unit.special]
+        ids = tokens.tolist()
+        ordinary = [
+            number for number, unit in enumerate(found) if not unit.special and not is_unreadable(unit, ids, vocabulary)
+        ]
         decile, kind = int(part.deciles[place]), part.kinds[place]
         example = Example(vocabulary.text(tokens), int(part.starts[place]), role, kind, decile, role == "test")
         yield Shown(item, example, len(tokens), [found[number] for number in ordinary], true[ordinary])
 
 
-def _verdict(one: Shown, found: Simulated) -> dict[str, Any]:
-    """The row of a window: its mean prediction and, for every token, that of its unit; none for a special token."""
-    if found.values is None:
-        return verdict(one.item, one.example, reason=found.reason, request=found.request)
-    values: list[float | None] = [None] * one.length
-    for unit, value in zip(one.units, found.values, strict=True):
-        values[unit.begin : unit.end] = [float(value)] * (unit.end - unit.begin)
-    mean = float(np.mean(found.values))
-    return {**verdict(one.item, one.example, value=mean, request=found.request), "values": values}
+def _judged(own: Sequence[tuple[Shown, Simulated]]) -> Judged:
+    """A row for every window: its mean prediction and, for every token, that of its unit; none for a special token or a cut character."""
+    columns: dict[str, list[Any]] = {name: [] for name in ("value", "values", "reason", "request")}
+    there = [pair for pair in own if pair[0].example is not None]
+    for one, found in there:
+        values: list[float | None] | None = None
+        if found.values is not None:
+            values = [None] * one.length
+            for unit, value in zip(one.units, found.values, strict=True):
+                values[unit.begin : unit.end] = [float(value)] * (unit.end - unit.begin)
+        mean = None if found.values is None else float(np.mean(found.values))
+        for name, cell in zip(columns, (mean, values, found.reason, found.request), strict=True):
+            columns[name].append(cell)
+    item = own[0][0].item
+    return Judged(item, verdicts(item, [one.example for one, _ in there if one.example], **columns))
+
+
+def _curves(item: Item, found: pa.Table, vocabulary: Vocabulary) -> Iterator[Curve]:
+    """Of every window with predictions, these and the truth, by unit."""
+    parts = {"test": item.examples.test, "negative": item.examples.negative}
+    places = {(role, start): place for role, part in parts.items() for place, start in enumerate(part.starts.tolist())}
+    columns = (found[name].to_pylist() for name in ("role", "window", "values"))
+    for role, window, values in zip(*columns, strict=True):
+        if (role, window) not in places:
+            raise GlossaError(
+                f"a verdict on latent {item.examples.latent} should be on one of its sampled windows, found {window}; run dvc repro"
+            )
+        if values is not None:
+            (one,) = _shown(item, role, parts[role], np.array([places[role, window]]), vocabulary)
+            predicted = np.array([values[unit.begin] for unit in one.units], np.float64)
+            yield Curve(one.true, predicted, role == "test")
 
 
 def _one_by_one(model: llm.Model, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:

@@ -9,12 +9,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.scorers import Item, metrics, ranks
-from stages.scorers.metrics import Calls, Figure
-from stages.scorers.table import ALL, by_item, measures_schema, scores_schema
+from stages.scorers import Judged, Metric, metrics, ranks
+from stages.scorers.metrics import AUROC, BALANCED_ACCURACY, Calls, Figure
+from stages.scorers.table import ALL, measures_schema, scores_schema
 
 DECILES = range(1, 11)
-Rates = Mapping[int, float | None]
 
 
 class Summary(NamedTuple):
@@ -26,26 +25,21 @@ class Summary(NamedTuple):
     """Everything else, and the headline once more (``measures_schema``)."""
 
 
-def rates(items: Iterable[Item]) -> dict[int, float | None]:
-    """Returns, by latent, in which share of the corpus's windows it fires; None where that is not known."""
-    return {item.examples.latent: item.examples.rate for item in items}
-
-
-def classified(verdicts: pa.Table, rates: Rates, seed: int) -> Summary:
+def classified(judged: Iterable[Judged], seed: int) -> Summary:
     """Returns what yes-or-no verdicts come to; the headline is ``balanced_accuracy``.
 
     Measures: balanced_accuracy, sensitivity, specificity, precision, f1, natural_precision, natural_f1 and, where verdicts have
     values, auroc, auprc and natural_auprc; by kind of negatives specificity, balanced_accuracy and auroc; by decile sensitivity.
     """
-    return _summary(verdicts, rates, seed, "balanced_accuracy")
+    return _summary(judged, seed, BALANCED_ACCURACY)
 
 
-def ranked(verdicts: pa.Table, rates: Rates, seed: int) -> Summary:
+def ranked(judged: Iterable[Judged], seed: int) -> Summary:
     """Returns what verdicts that have a ``value`` only come to; the headline is ``auroc``.
 
     Measures: auroc, auprc and natural_auprc; auroc by kind of negatives, and by decile against all negatives.
     """
-    return _summary(verdicts, rates, seed, "auroc")
+    return _summary(judged, seed, AUROC)
 
 
 def from_rows(scores: Iterable[Mapping[str, Any]], measures: Iterable[Mapping[str, Any]]) -> Summary:
@@ -95,19 +89,18 @@ class _Examples(NamedTuple):
         return {kind: kinds == kind for kind in sorted({kind for kind in kinds if kind is not None})}
 
 
-def _summary(verdicts: pa.Table, rates: Rates, seed: int, headline: str) -> Summary:
+def _summary(judged: Iterable[Judged], seed: int, headline: Metric) -> Summary:
     scores, measures = [], []
-    ordered = verdicts.sort_by([("explanation", "ascending"), ("latent", "ascending")])
-    for (explanation, latent), part in by_item(ordered):
-        examples = _Examples.of(part)
-        rate, generator = rates.get(latent), np.random.default_rng([seed, latent, 0xB007])
-        found = list(_classified(examples, rate, generator)) if headline != "auroc" else []
-        judged = examples.chosen(np.isfinite(examples.values if headline == "auroc" else examples.said))
-        if headline == "auroc" or np.isfinite(examples.values).any():
-            found += _ranked(examples, rate, generator, deciles=headline == "auroc")
-        main = next(figure for metric, of, figure, _ in found if (metric, of) == (headline, ALL))
-        scores.append(score_row(explanation, latent, main, len(judged.active), len(part) - len(judged.active)))
-        measures += [measure_row(explanation, latent, *one) for one in found]
+    for item, verdicts, *_ in judged:
+        examples = _Examples.of(verdicts)
+        rate, generator = item.examples.rate, np.random.default_rng([seed, item.examples.latent, 0xB007])
+        found = list(_classified(examples, rate, generator)) if headline != AUROC else []
+        counted = examples.chosen(np.isfinite(examples.values if headline == AUROC else examples.said))
+        if headline == AUROC or np.isfinite(examples.values).any():
+            found += _ranked(examples, rate, generator, deciles=headline == AUROC)
+        main = next(figure for metric, of, figure, _ in found if (metric, of) == (headline.name, ALL))
+        scores.append(score_row(*item.key, main, len(counted.active), len(verdicts) - len(counted.active)))
+        measures += [measure_row(*item.key, metric, of, figure, n) for metric, of, figure, n in found]
     return from_rows(scores, measures)
 
 

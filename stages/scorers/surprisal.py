@@ -6,23 +6,21 @@ judge's own tokenizer makes of x. The first of them counts like the others: it h
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 from pydantic import Field
 
 from stages import llm
 from stages.errors import GlossaError
 from stages.machine.progress import bar
-from stages.params import Section
-from stages.scorers import Context, Item, Scored, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.local_model import LocalModel
-from stages.scorers.shown import verdict, windows
-from stages.scorers.table import verdicts_schema
+from stages.scorers.metrics import AUROC
+from stages.scorers.shown import verdicts, windows
 
 if TYPE_CHECKING:
     from stages.llm.local import Local
@@ -43,18 +41,19 @@ class Likelihood(NamedTuple):
     tokens: int
 
 
-class Options(Section):
+class Options(Scorer):
     """The entry ``{kind: surprisal, model: …}``."""
+
+    METRIC: ClassVar[Metric] = AUROC
 
     kind: Literal["surprisal"]
     model: LocalModel
     """A base model rather than one that was taught to chat."""
     shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
     """Descriptions with sentences that precede the one in question; fewer for a model that reads only short texts."""
-    latents: Annotated[int, Field(ge=1)] | None = None
 
-    def score(self, items: list[Item], context: Context) -> Scored:
-        """Ranks the windows by how much likelier the explanation makes them; the score is the AUROC of that ranking.
+    def judge(self, items: Collection[Item], context: Context) -> Judging:
+        """Ranks the windows by how much likelier the explanation makes them.
 
         The measure ``auroc_per_token`` ranks by the mean over the tokens of a window instead of their sum.
 
@@ -63,24 +62,16 @@ class Options(Section):
         """
         model: Any = llm.load("model", self.model)
         local: Local = model.local()
-        rows: list[dict[str, Any]] = []
         with bar("judge", total=len(items), unit="explanation") as progress:
             for _, group in groupby(items, key=lambda item: item.examples.latent):
                 own = list(group)
-                rows += _of_latent(local, own, context, self.shots)
+                yield from _of_latent(local, own, context, self.shots)
                 progress.update(len(own))
-        rows.sort(key=lambda row: (row["explanation"], row["latent"], row["window"]))
-        verdicts = pa.Table.from_pylist(rows, schema=verdicts_schema())
-        per_token = pa.Table.from_pylist([{**row, "value": row["per_token"]} for row in rows], schema=verdicts_schema())
-        rates = summary.rates(items)
-        found = summary.ranked(verdicts, rates, context.seed)
-        means = [
-            {**row, "metric": "auroc_per_token"}
-            for row in summary.ranked(per_token, rates, context.seed).measures.to_pylist()
-            if (row["metric"], row["of"]) == ("auroc", summary.ALL)
-        ]
-        both = summary.from_rows(found.scores.to_pylist(), [*found.measures.to_pylist(), *means])
-        return Scored(verdicts, *both, "auroc", {"model": model.endpoint, "shots": self.shots})
+        return {"model": model.endpoint, "shots": self.shots}
+
+    def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
+        """The headline is the AUROC; see ``summary.ranked``."""
+        return summary.ranked(judged, context.seed)
 
 
 def prompt(description: str, shots: int = SHOTS) -> str:
@@ -90,8 +81,8 @@ def prompt(description: str, shots: int = SHOTS) -> str:
     return "\n\n".join(parts)
 
 
-def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int) -> Iterator[dict[str, Any]]:
-    """The verdicts on a latent's windows for each of its explanations, ``per_token`` beside the value.
+def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int) -> Iterator[Judged]:
+    """The verdicts on a latent's windows for each of its explanations.
 
     A window's probability behind the text that says nothing is computed once, whatever the number of explanations.
     """
@@ -102,14 +93,27 @@ def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int
         for description in dict.fromkeys([NEUTRAL, *(item.text for item in items)])
     }
     for item in items:
+        gains: list[float | None] = []
+        per_token: list[float | None] = []
+        reasons: list[str | None] = []
         for example in examples:
             neutral, informed = (likely[text].get(example.text, NO_TEXT) for text in (NEUTRAL, item.text))
             if isinstance(neutral, str) or isinstance(informed, str):
-                reason = neutral if isinstance(neutral, str) else informed
-                yield {**verdict(item, example, reason=str(reason)), "per_token": None}
+                gain, mean = None, None
+                reasons.append(neutral if isinstance(neutral, str) else str(informed))
             else:
                 gain = informed.total - neutral.total
-                yield {**verdict(item, example, value=gain), "per_token": gain / informed.tokens}
+                mean = gain / informed.tokens
+                reasons.append(None)
+            gains.append(gain)
+            per_token.append(mean)
+        ranked = Judged(item, verdicts(item, examples, value=per_token))
+        means = [
+            {**row, "metric": "auroc_per_token"}
+            for row in summary.ranked([ranked], context.seed).measures.to_pylist()
+            if (row["metric"], row["of"]) == ("auroc", summary.ALL)
+        ]
+        yield Judged(item, verdicts(item, examples, value=gains, reason=reasons), measures=means)
 
 
 def _likelihoods(local: Local, description: str, texts: Sequence[str], shots: int) -> list[Likelihood | str]:

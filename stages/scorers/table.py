@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.llm.transcript import Recorder
-from stages.outputs import new_directory, read_meta, read_table, write_meta, write_table
+from stages.outputs import TableWriter, new_directory, read_meta, read_table, write_meta
 
-SCHEMA, VERSION = "glossa/scores", 2
+SCHEMA, VERSION = "glossa/scores", 3
 
 OWN = "own"
 """The latent's own explanation."""
@@ -75,19 +78,44 @@ def measures_schema() -> pa.Schema:
     )
 
 
-def write(
-    directory: Path,
-    verdicts: pa.Table,
-    scores: pa.Table,
-    measures: pa.Table,
-    meta: dict[str, Any],
-    transcript: Recorder | None = None,
-) -> None:
-    """Writes the tables, the meta and, if a model was called, the transcript."""
+class Writer:
+    """Writes the tables of a score stage as rows come, latent by latent, in the order that their schemas name.
+
+    What has another's explanation stands behind all that has its own, so it is put aside until the end.
+    """
+
+    def __init__(self, directory: Path):
+        """Begins three tables in ``directory``."""
+        self._aside = directory / "aside"
+        self._aside.mkdir()
+        schemas = {"verdicts": verdicts_schema(), "scores": scores_schema(), "measures": measures_schema()}
+        self._files = {name: TableWriter(directory / f"{name}.parquet", schema) for name, schema in schemas.items()}
+        self._others = {name: TableWriter(self._aside / f"{name}.parquet", schema) for name, schema in schemas.items()}
+
+    def add(self, verdicts: pa.Table, scores: pa.Table, measures: pa.Table) -> None:
+        """Takes what was found of further latents."""
+        for name, table in (("verdicts", verdicts), ("scores", scores), ("measures", measures)):
+            own = pc.equal(table["explanation"], OWN)
+            self._files[name].add(table.filter(own))
+            self._others[name].add(table.filter(pc.invert(own)))
+
+    def close(self) -> None:
+        """Finishes the tables."""
+        for name, other in self._others.items():
+            other.close()
+            self._files[name].add_file(self._aside / f"{name}.parquet")
+            self._files[name].close()
+        shutil.rmtree(self._aside)
+
+
+@contextmanager
+def writing(directory: Path, transcript: Recorder | None = None) -> Iterator[tuple[Writer, dict[str, Any]]]:
+    """Yields a writer and an empty meta to fill; writes both whole, and the transcript if a model was called, or leaves nothing."""
+    meta: dict[str, Any] = {}
     with new_directory(directory) as partial:
-        write_table(partial / "verdicts.parquet", verdicts)
-        write_table(partial / "scores.parquet", scores)
-        write_table(partial / "measures.parquet", measures)
+        writer = Writer(partial)
+        yield writer, meta
+        writer.close()
         write_meta(partial, SCHEMA, VERSION, meta)
         if transcript is not None:
             transcript.save(partial)

@@ -69,7 +69,7 @@ def resolve(subject: Subject, hookpoint: str) -> Site:
             return Site(path, part, subject)
     named = hookpoint.startswith(("blocks.", "hook_"))
     if named and not places:
-        hint = "names of TransformerLens are known for GPT-2, GPT-NeoX, Llama, Mistral, Qwen and Gemma, so give a module path"
+        hint = f"names of TransformerLens are known for {', '.join(sites.FAMILIES)}, so give a module path, as print(model) shows them"
     else:
         hint = nearest(hookpoint, [*subject.kinds, *places] if "." in hookpoint or named else subject.kinds)
     raise GlossaError(f"the subject {subject.name} has no hookpoint {hookpoint}; {hint}")

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, cached_property
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from stages import gguf, hub, params
 from stages.errors import GlossaError
 from stages.machine import runtime
 from stages.machine.kept import Kept
+from stages.machine.versions import installed
 from stages.outputs import fingerprint
 from stages.subject import load as loading
 from stages.subject.load import Kind, Subject, T
@@ -113,18 +113,10 @@ def load(section: params.Subject, seed: int, device: str, device_map: str | None
 
 def versions() -> dict[str, str | None]:
     """Returns the versions of the packages that decide what a subject is; None for those that are not installed."""
-    return {name: _version(name) for name in PACKAGES}
+    return {name: installed(name) for name in PACKAGES}
 
 
 def _outline(subject: Subject) -> list[Any]:
     """What is asked of a loaded subject, as JSON takes it."""
     kinds = {path: list(kind) for path, kind in subject.kinds.items()}
     return list(Outline(subject.vocabulary_size, subject.limit, dict(subject.places), kinds))
-
-
-@cache
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

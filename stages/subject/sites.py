@@ -1,8 +1,9 @@
 """TransformerLens' names of the places in a language model, as modules of Hugging Face Transformers.
 
 One table per architecture family: name -> (module path relative to the base model, which part of it), or the reason why the
-family has no such place. ``{L}`` is the block. Sites and their meaning follow TransformerLens 2; that the modules hold the same
-quantities is tested on a small model of every architecture.
+family has no such place. ``{L}`` is the block. Sites and their meaning follow TransformerLens 2, and the native names of
+TransformerLens 3 (``blocks.{L}.hook_out``) stand beside them; that the modules hold the same quantities is tested on a small
+model of every architecture, by hand and against TransformerBridge.
 """
 
 from __future__ import annotations
@@ -22,52 +23,154 @@ AMBIGUOUS = (
     "where it is not; say {norm}.normalized (before) or {norm} (behind)"
 )
 
-GPT2: dict[str, Place] = {
-    "hook_embed": ("wte", "output"),
-    "blocks.{L}.hook_resid_pre": ("h.{L}", "input"),
-    "blocks.{L}.hook_resid_mid": ("h.{L}.ln_2", "input"),
-    "blocks.{L}.hook_resid_post": ("h.{L}", "output"),
-    "blocks.{L}.hook_attn_out": ("h.{L}.attn", "output"),
-    "blocks.{L}.attn.hook_z": ("h.{L}.attn.c_proj", "input"),
-    "blocks.{L}.hook_mlp_out": ("h.{L}.mlp", "output"),
-    "blocks.{L}.mlp.hook_in": ("h.{L}.ln_2", "output"),
-    "blocks.{L}.mlp.hook_post": ("h.{L}.mlp.c_proj", "input"),
-    "blocks.{L}.ln2.hook_normalized": AMBIGUOUS.format(norm="h.{L}.ln_2"),
-}
-GPT_NEOX: dict[str, Place] = {
-    "hook_embed": ("embed_in", "output"),
-    "blocks.{L}.hook_resid_pre": ("layers.{L}", "input"),
-    "blocks.{L}.hook_resid_mid": "its attention and its MLP read the residual stream side by side, so there is no middle",
-    "blocks.{L}.hook_resid_post": ("layers.{L}", "output"),
-    "blocks.{L}.hook_attn_out": ("layers.{L}.attention", "output"),
-    "blocks.{L}.attn.hook_z": ("layers.{L}.attention.dense", "input"),
-    "blocks.{L}.hook_mlp_out": ("layers.{L}.mlp", "output"),
-    "blocks.{L}.mlp.hook_in": ("layers.{L}.post_attention_layernorm", "output"),
-    "blocks.{L}.mlp.hook_post": ("layers.{L}.mlp.dense_4h_to_h", "input"),
-    "blocks.{L}.ln2.hook_normalized": AMBIGUOUS.format(norm="layers.{L}.post_attention_layernorm"),
-}
-GPT_NEOX_SEQUENTIAL = GPT_NEOX | {"blocks.{L}.hook_resid_mid": ("layers.{L}.post_attention_layernorm", "input")}
-LLAMA: dict[str, Place] = {
-    # What enters the first block, because Gemma 1 scales its embeddings on the way there.
-    "hook_embed": ("layers.0", "input"),
-    "blocks.{L}.hook_resid_pre": ("layers.{L}", "input"),
-    "blocks.{L}.hook_resid_mid": ("layers.{L}.post_attention_layernorm", "input"),
-    "blocks.{L}.hook_resid_post": ("layers.{L}", "output"),
-    "blocks.{L}.hook_attn_out": ("layers.{L}.self_attn", "output"),
-    "blocks.{L}.attn.hook_z": ("layers.{L}.self_attn.o_proj", "input"),
-    "blocks.{L}.hook_mlp_out": ("layers.{L}.mlp", "output"),
-    "blocks.{L}.mlp.hook_in": ("layers.{L}.post_attention_layernorm", "output"),
-    "blocks.{L}.mlp.hook_post": ("layers.{L}.mlp.down_proj", "input"),
-    "blocks.{L}.ln2.hook_normalized": ("layers.{L}.post_attention_layernorm", "normalized"),
-}
+EXPERTS = (
+    "its MLP is a mixture of experts, which have no neurons side by side; hook {mlp}, what all of them give together"
+)
+LINEAR = "its attention is linear in this layer and has no heads to read before a projection; hook {attention}"
+PARALLEL = "its attention and its MLP read the residual stream side by side, so there is no middle"
+ONE_NORM = "its attention and its MLP read the same norm; say blocks.{L}.ln1.hook_normalized"
+UNTOLD = "what TransformerLens reads there is not known for this architecture; say {norm}.normalized (before its gain) or {norm} (behind)"
+
+
+def _family(
+    block: str,
+    embed: tuple[str, Part],
+    norm_1: str | None,
+    attention: str,
+    heads: str,
+    norm_2: str | None,
+    mlp: str,
+    pre: Place,
+    post: Place,
+    after_attention: str | None = None,
+    after_mlp: str | None = None,
+    layer_norm: bool = False,
+) -> dict[str, Place]:
+    """The names of a family by its modules in a block: norms before and after the sublayers, what they read and what they write."""
+
+    def inside(path: str | None) -> str:
+        return f"{block}.{path}"
+
+    normalized: list[Place] = []
+    for norm, after in ((norm_1, after_attention), (norm_2, after_mlp)):
+        # Where a sublayer has a norm behind it alone, that is what TransformerLens calls its norm.
+        path = inside(norm or after)
+        normalized.append(AMBIGUOUS.format(norm=path) if layer_norm else (path, "normalized"))
+    reads_1: Place = (inside(norm_1), "output") if norm_1 else (inside(attention), "input")
+    reads_2: Place = (inside(norm_2), "output") if norm_2 else (inside(mlp), "input")
+    attn_out, mlp_out = inside(after_attention or attention), inside(after_mlp or mlp)
+    at = "blocks.{L}."
+    return {
+        "hook_embed": embed,
+        f"{at}hook_resid_pre": (block, "input"),
+        f"{at}hook_resid_mid": (inside(norm_2 or mlp), "input"),
+        f"{at}hook_resid_post": (block, "output"),
+        f"{at}hook_in": (block, "input"),
+        f"{at}hook_out": (block, "output"),
+        f"{at}hook_attn_out": (attn_out, "output"),
+        f"{at}attn.hook_in": reads_1,
+        f"{at}attn.hook_z": (inside(heads), "input"),
+        f"{at}attn.hook_out": (inside(attention), "output"),
+        f"{at}hook_mlp_out": (mlp_out, "output"),
+        f"{at}mlp.hook_in": reads_2,
+        f"{at}mlp.hook_pre": pre,
+        f"{at}mlp.hook_post": post,
+        f"{at}mlp.hook_out": (inside(mlp), "output"),
+        f"{at}ln1.hook_normalized": normalized[0],
+        f"{at}ln2.hook_normalized": normalized[1],
+    }
+
+
+GPT2 = _family(
+    "h.{L}",
+    ("wte", "output"),
+    norm_1="ln_1",
+    attention="attn",
+    heads="attn.c_proj",
+    norm_2="ln_2",
+    mlp="mlp",
+    pre=("h.{L}.mlp.c_fc", "output"),
+    post=("h.{L}.mlp.c_proj", "input"),
+    layer_norm=True,
+)
+GPT_NEOX_SEQUENTIAL = _family(
+    "layers.{L}",
+    ("embed_in", "output"),
+    norm_1="input_layernorm",
+    attention="attention",
+    heads="attention.dense",
+    norm_2="post_attention_layernorm",
+    mlp="mlp",
+    pre=("layers.{L}.mlp.dense_h_to_4h", "output"),
+    post=("layers.{L}.mlp.dense_4h_to_h", "input"),
+    layer_norm=True,
+)
+GPT_NEOX = GPT_NEOX_SEQUENTIAL | {"blocks.{L}.hook_resid_mid": PARALLEL}
+LLAMA = _family(
+    "layers.{L}",
+    ("layers.0", "input"),  # what enters the first block, because Gemma 1 scales its embeddings on the way there
+    norm_1="input_layernorm",
+    attention="self_attn",
+    heads="self_attn.o_proj",
+    norm_2="post_attention_layernorm",
+    mlp="mlp",
+    pre=("layers.{L}.mlp.gate_proj", "output"),
+    post=("layers.{L}.mlp.down_proj", "input"),
+)
 # Attention and MLP write to the residual stream through a norm of their own.
-GEMMA = LLAMA | {
-    "blocks.{L}.hook_resid_mid": ("layers.{L}.pre_feedforward_layernorm", "input"),
-    "blocks.{L}.hook_attn_out": ("layers.{L}.post_attention_layernorm", "output"),
-    "blocks.{L}.hook_mlp_out": ("layers.{L}.post_feedforward_layernorm", "output"),
-    "blocks.{L}.mlp.hook_in": ("layers.{L}.pre_feedforward_layernorm", "output"),
-    "blocks.{L}.ln2.hook_normalized": ("layers.{L}.pre_feedforward_layernorm", "normalized"),
+GEMMA = _family(
+    "layers.{L}",
+    ("layers.0", "input"),
+    norm_1="input_layernorm",
+    attention="self_attn",
+    heads="self_attn.o_proj",
+    norm_2="pre_feedforward_layernorm",
+    mlp="mlp",
+    pre=("layers.{L}.mlp.gate_proj", "output"),
+    post=("layers.{L}.mlp.down_proj", "input"),
+    after_attention="post_attention_layernorm",
+    after_mlp="post_feedforward_layernorm",
+)
+GEMMA4 = GEMMA | {
+    f"blocks.{{L}}.{norm}.hook_normalized": UNTOLD.format(norm=f"layers.{{L}}.{path}")
+    for norm, path in (("ln1", "input_layernorm"), ("ln2", "pre_feedforward_layernorm"))
 }
+# Norms stand behind the sublayers alone.
+OLMO2 = _family(
+    "layers.{L}",
+    ("layers.0", "input"),
+    norm_1=None,
+    attention="self_attn",
+    heads="self_attn.o_proj",
+    norm_2=None,
+    mlp="mlp",
+    pre=("layers.{L}.mlp.gate_proj", "output"),
+    post=("layers.{L}.mlp.down_proj", "input"),
+    after_attention="post_attention_layernorm",
+    after_mlp="post_feedforward_layernorm",
+)
+PHI = _family(
+    "layers.{L}",
+    ("layers.0", "input"),
+    norm_1="input_layernorm",
+    attention="self_attn",
+    heads="self_attn.dense",
+    norm_2="input_layernorm",
+    mlp="mlp",
+    pre=("layers.{L}.mlp.fc1", "output"),
+    post=("layers.{L}.mlp.fc2", "input"),
+    layer_norm=True,
+) | {"blocks.{L}.hook_resid_mid": PARALLEL, "blocks.{L}.ln2.hook_normalized": ONE_NORM}
+PHI3 = LLAMA | {"blocks.{L}.mlp.hook_pre": ("layers.{L}.mlp.activation_fn", "input")}
+MIXTURE = LLAMA | dict.fromkeys(
+    ("blocks.{L}.mlp.hook_pre", "blocks.{L}.mlp.hook_post"), EXPERTS.format(mlp="layers.{L}.mlp")
+)
+LINEAR_ATTENTION: dict[str, Place] = {
+    "blocks.{L}.hook_attn_out": ("layers.{L}.linear_attn", "output"),
+    "blocks.{L}.attn.hook_out": ("layers.{L}.linear_attn", "output"),
+    "blocks.{L}.attn.hook_z": LINEAR.format(attention="layers.{L}.linear_attn"),
+}
+"""What is otherwise in blocks of Qwen 3.5 with linear attention."""
 
 FAMILIES: dict[str, dict[str, Place]] = {
     "gpt2": GPT2,
@@ -79,6 +182,18 @@ FAMILIES: dict[str, dict[str, Place]] = {
     "gemma": LLAMA,
     "gemma2": GEMMA,
     "gemma3_text": GEMMA,
+    "gemma4_text": GEMMA4,
+    "phi": PHI,
+    "phi3": PHI3,
+    "olmo2": OLMO2,
+    "olmo3": OLMO2,
+    "smollm3": LLAMA,
+    "mixtral": MIXTURE,
+    "qwen2_moe": MIXTURE,
+    "qwen3_moe": MIXTURE,
+    "gpt_oss": MIXTURE,
+    "qwen3_5_text": LLAMA,
+    "qwen3_5_moe_text": MIXTURE,
 }
 """By ``model_type`` of the base model's config."""
 
@@ -88,10 +203,13 @@ def table(config: Any) -> dict[str, Place]:
     family = FAMILIES.get(config.model_type, {})
     if family is GPT_NEOX and not config.use_parallel_residual:
         family = GPT_NEOX_SEQUENTIAL
+    types = getattr(config, "layer_types", None) or []
     places: dict[str, Place] = {}
-    for name, place in family.items():
+    for name, usual in family.items():
         for block in range(config.num_hidden_layers if "{L}" in name else 1):
             at = str(block)
+            is_linear = block < len(types) and types[block] == "linear_attention"
+            place = LINEAR_ATTENTION.get(name, usual) if is_linear else usual
             if isinstance(place, str):
                 places[name.replace("{L}", at)] = place.replace("{L}", at)
             else:

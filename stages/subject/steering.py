@@ -52,6 +52,13 @@ class Steering:
         self._takes = signature(subject.model.forward).parameters.keys() & {"position_ids", "logits_to_keep"}
 
     @property
+    def ends(self) -> set[int]:
+        """Tokens with which the subject ends what it writes, as its config and the one of its generation say; chat models have several."""
+        model = self.subject.model
+        said = (model.config.get_text_config().eos_token_id, getattr(model.generation_config, "eos_token_id", None))
+        return {token for one in said for token in (one if isinstance(one, list) else [one]) if token is not None}
+
+    @property
     def most_prompts(self) -> int:
         """Prompts of which the predictions may be kept at once."""
         return max(1, LOGITS // self._vocabulary_size)

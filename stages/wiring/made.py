@@ -11,12 +11,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from stages import paths
 from stages.machine import runtime
+from stages.machine.versions import installed
 from stages.outputs import dumps, write_text
 from stages.params import Params
 from stages.wiring import fingerprints
@@ -71,13 +71,7 @@ def read(file: Path) -> dict[str, Any]:
 @cache
 def packages() -> dict[str, str]:
     """Returns the installed versions of the packages that compute."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return {name: found for name in PACKAGES if (found := installed(name))}
 
 
 def others(entries: Mapping[str, Any]) -> dict[str, set[str]]:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from stages import coders
 from stages.coders import neurons, random
-from stages.coders.activations import Relu, TopK
+from stages.coders.activations import JumpRelu, Relu, TopK
 from stages.coders.check import Check, Variant, measure
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
@@ -271,6 +271,77 @@ def test_a_normalised_input(subject: Subject) -> None:
     normed = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True)
     coder = affine(principal(normed, 5), normed.mean(0), "layers.0", input_norm="layer_norm")
     assert not variant(check(subject, coder), "input not normalised").better
+
+
+@pytest.mark.parametrize("norm", ["constant_norm", "layer_norm"])
+def test_an_input_that_should_be_normalised(norm: Any) -> None:
+    quiet = Subject(families.make("llama"), "quiet", {}, torch.device("cpu"))
+    quiet.modules["embed_tokens"].weight /= 30  # below what the coder fires at, unless it is scaled
+    ids = torch.arange(ROWS * 5).view(ROWS, 5)
+    coder = replace(identity("embed_tokens"), b_enc=torch.full((2 * WIDTH,), -0.3))
+    right = check(quiet, replace(coder, input_norm=norm), ids=ids)
+    assert right.fvu is not None
+    assert right.fvu < 0.5
+    assert not better(right)
+    what = {"constant_norm": "input scaled to the norm √d_in", "layer_norm": "input standardised"}[norm]
+    found = variant(check(quiet, coder, ids=ids), what)
+    assert found.better
+    assert found.fvu == pytest.approx(right.fvu)
+    assert found.remedy == f"set normalise: {norm} in its entry in params.yaml"
+
+
+def crowded(activation: Any) -> SparseCoder:
+    """Four latents that reconstruct, behind a level that their noise does not reach, and 60 that are noise."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(60, WIDTH, generator=generator) / 30
+    both = torch.cat([torch.eye(WIDTH)[:4], -torch.eye(WIDTH)[:4]])
+    return replace(
+        identity("layers.0"),
+        W_enc=torch.cat([both, noise]),
+        b_enc=torch.cat([torch.full((8,), 0.0), torch.full((60,), 0.05)]),
+        W_dec=torch.cat([both, noise * 60]),
+        activation=activation,
+    )
+
+
+def test_another_activation_is_found_out(subject: Subject) -> None:
+    wrong = check(subject, crowded(Relu()))
+    least = min((v for v in wrong.variants if "largest" in v.what), key=lambda v: v.fvu or 0)
+    assert least.what == "only the 8 largest latents"
+    assert least.better
+    assert least.remedy.startswith("it may be a TopK of about k: 8, its config may disagree")
+    for activation in (TopK(4), JumpRelu(torch.cat([torch.zeros(8), torch.full((60,), 9.0)]))):
+        right = check(subject, crowded(activation))
+        assert right.fvu is not None
+        assert wrong.fvu is not None
+        assert right.fvu < wrong.fvu
+        assert not variant(right, "every latent above 0").better
+
+
+def test_a_denser_reading_has_to_be_better_by_much(subject: Subject) -> None:
+    x = at(subject, "layers.0")
+    coder = affine(principal(x, WIDTH), x.mean(0), "layers.0")
+    shares = {k: check(subject, replace(coder, activation=TopK(k))) for k in (2, 15)}
+    assert variant(shares[2], "every latent above 0").better
+    assert shares[15].fvu is not None
+    assert not variant(check(subject, replace(coder, activation=TopK(16))), "every latent above 0").better
+
+
+def test_the_first_column(subject: Subject) -> None:
+    ids = written(subject)
+    x = at(subject, "layers.0").view(ROWS, LENGTH, WIDTH)
+    coder = affine(principal(x[:, 1:].flatten(0, 1), 3), x[:, 1:].flatten(0, 1).mean(0), "layers.0")
+    counted, skipped = check(subject, coder), check(subject, coder, skipped=1)
+    assert counted.first == pytest.approx(skipped.fvu, rel=1e-4)
+    assert skipped.first == pytest.approx(counted.fvu, rel=1e-4)
+    assert not skipped.first_is_better
+    assert skipped.fvu is not None
+    assert counted.fvu is not None
+    assert counted.first_is_better is (skipped.fvu < counted.fvu * 0.99)
+    special = NONE_SPECIAL.clone()
+    special[ids[:, 0].unique()] = True
+    alone = check(subject, coder, special, torch.cat([ids[:, :1], ids[:, 1:].clamp(min=ROWS + 1)], 1))
+    assert alone.first is None, "special tokens count neither way"
 
 
 @pytest.mark.parametrize("config", [{"transcode": True}, {"skip_connection": True}])

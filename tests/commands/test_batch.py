@@ -10,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from stages import paths
-from stages.cli import main
 from stages.llm import canonical
 from stages.machine import runtime
 from stages.scorers import table
 from tests.llm import asking, small_models
-from tests.llm.asking import runtime_yaml
+from tests.llm.asking import done, move_into, run
 from tests.llm.scripted_server import Action, Asked, Server, completion, good
 
 JUDGE = {**asking.JUDGE, "system": "turn"}  # which nobody can find out who asks no server
@@ -34,10 +32,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, finished_workplace: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "place"
-    shutil.copytree(finished_workplace, folder)
-    monkeypatch.chdir(folder)
-    runtime_yaml(server.url, concurrency=8)
+    folder = move_into(tmp_path / "place", finished_workplace, server.url, monkeypatch)
     entry = {"kind": "detection", "model": {**JUDGE, "logprobs": 5}, "examples_per_prompt": 4, "latents": 6}
     explainers = {"pattern": {"kind": "pattern"}, "llm": {"kind": "default", "model": JUDGE}}
     text = Path("params.yaml").read_text().split("explainers:")[0]
@@ -45,17 +40,6 @@ def place(tmp_path: Path, finished_workplace: Path, server: Server, monkeypatch:
     Path("params.yaml").write_text(text + "".join(f"{key}: {json.dumps(value)}\n" for key, value in more.items()))
     assert run("explain", "one", "pattern").exit_code == 0
     return folder
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
-
-
-def done(*arguments: str) -> str:
-    """Runs a command that has to succeed; returns what it says."""
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def answer(folder: Path, script: Callable[[Asked], Action] = good) -> Path:
@@ -84,20 +68,23 @@ def test_the_way_through_files_leads_to_what_a_server_would_have_answered(server
     shutil.rmtree(OUT)
     shutil.rmtree(runtime.home())
     said = done("batch", "export", *SCORE, "--out", "batches/one", "--lines", "10")
-    assert said.startswith(f"{n} questions are in batches/one, 0 more have an answer already\nNext: ")
+    assert said.startswith(f"{n} questions are in batches/one, 0 more known already\nNext: ")
     files = sorted(Path("batches/one").iterdir())
     assert [file.name for file in files] == [
         "manifest.json",
         *(f"requests-{i + 1:05}.jsonl" for i in range(-(-n // 10))),
     ]
     said = done("batch", "import", str(answer(Path("batches/one"), same)))
-    assert said == f"{n} answers are new ({n} by m), 0 were known\nAll {n} questions have an answer\n"
+    assert said == f"{n} answers are new ({n} by m), 0 known\nEvery question has an answer, {n} in all\n"
     sent = len(server.calls)
     done(*SCORE)
     assert len(server.calls) == sent
     assert {name: (OUT / name).read_bytes() for name in expected} == expected
     said = done("batch", "export", *SCORE, "--out", "batches/two")
-    assert said == f"All {n} questions that score one pattern detection can ask now have an answer; run dvc repro\n"
+    assert (
+        said
+        == f"Every question that score one pattern detection can ask now, {n} in all, has an answer; run dvc repro\n"
+    )
     assert not Path("batches/two").exists()
 
 
@@ -150,8 +137,8 @@ def test_a_part_of_the_results_can_come_first_and_from_another_folder(tmp_path: 
     n = len(lines[::-2])
     assert result.exit_code == 0
     assert result.stdout == (
-        f"{n} answers are new ({n} by m), 0 were known\n"
-        f"{len(lines) - n} of {len(lines)} questions have no answer yet; have them answered, or let dvc repro ask\n"
+        f"{n} answers are new ({n} by m), 0 known\n"
+        f"No answer yet: {len(lines) - n} of {len(lines)} questions; have them answered, or let dvc repro ask\n"
     )
     assert result.stderr == (
         f"2 lines are damaged and were left out: {part}:{n + 1}: no whole JSON, {part}:{n + 2}: no whole JSON\n"

@@ -394,7 +394,7 @@ def test_a_scorer_that_can_t_be_foretold_says_why(monkeypatch: pytest.MonkeyPatc
     def fail(*_: Any) -> None:
         raise GlossaError("it needs the activations, which are not here")
 
-    monkeypatch.setattr(detection.Options, "score", fail)
+    monkeypatch.setattr(detection.Options, "judge", fail)
     result = run("estimate")
     assert result.exit_code == 0
     assert "score one llm detection: can't be told: it needs the activations, which are not here" in result.output

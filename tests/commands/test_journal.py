@@ -68,3 +68,11 @@ def test_import_names_a_folder_without_transcripts(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "expected a transcript.parquet in data, but there is none; dvc pull" in result.output
     assert run("import", "absent").exit_code == 2
+
+
+def test_what_is_no_file_is_no_empty_journal() -> None:
+    (runtime.home() / "journal.sqlite").mkdir(parents=True)
+    found = run()
+    assert found.exit_code == 1
+    assert found.output.startswith("Error: expected a journal of answers in ")
+    assert "Is a directory" in found.output

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 
 from stages import params, paths
 from stages.cli import main
-from stages.commands import shading
+from stages.commands import shading, show
 from stages.publish import results
+from tests.publish import furnished as f
 from tests.publish.furnished import furnish
 
 
@@ -67,6 +68,12 @@ Examples
   « a» a a a
 """
     )
+
+
+def test_parts_of_characters_among_output_tokens_are_spelt() -> None:
+    facts = {"top_tokens": [f.CAT, f.E1], "bottom_tokens": [f.E2]}
+    found = [line.split() for line in map(click.unstyle, show._output_tokens(facts, f.vocabulary()))]
+    assert found[2:] == [["promoted", "'", "cat'", r"'\xc3'"], ["suppressed", r"'\xa9'"]]
 
 
 def test_what_is_missing_is_said() -> None:

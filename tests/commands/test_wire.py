@@ -386,3 +386,21 @@ def test_mistakes_in_dvc_yaml(clone: Clone) -> None:
     assert fails(clone).endswith("has the mark '# wired: report.data' again; remove one of them")
     Path("dvc.yaml").unlink()
     assert fails(clone) == "expected dvc.yaml here, but there is no such file; run Glossa in a clone of it"
+
+
+def test_aliases_of_models_become_names(clone: Clone) -> None:
+    path = Path("params.yaml")
+    models, entry = (
+        '"models": {"judge": &judge {"provider": "pattern"}}',
+        '"aliased": {"kind": "detection", "model": *judge}',
+    )
+    path.write_text(path.read_text().replace('"scorers": {', f'{models}, "scorers": {{{entry},'))
+    assert "run glossa wire" in clone.glossa("code").output
+    before = params.load()
+    said = clone.wire()
+    assert said.startswith("wire: params.yaml names 1 model that was a YAML alias, which dvc exp run -S loses\n")
+    assert "*judge" not in path.read_text()
+    assert "&judge" not in path.read_text()
+    assert params.load() == before
+    assert "alias" not in clone.glossa("code").output
+    assert clone.wire() == "wire: dvc.yaml and pipelines/ follow params.yaml already\n"

@@ -15,6 +15,7 @@ from stages.corpus.document import Document
 from stages.corpus.encode import Encoded, encode, load_tokenizer
 from stages.errors import GlossaError
 from tests.conftest import END, SENTENCES
+from tests.corpus import chats
 from tests.folders import tree
 from tests.hub_server import Hub
 
@@ -88,7 +89,28 @@ def test_documents_without_text_are_counted(subject_folder: Path) -> None:
     assert found.meta["documents_without_text"] == 2
     assert "; 2 documents read have no text" in found.summary
     assert found.meta["documents"] == 2 * len(SENTENCES)
-    assert "documents_without_text" not in run(subject_folder, documents[:7]).meta
+    one = run(subject_folder, documents[: len(SENTENCES) + 1])
+    assert one.summary.endswith("; 1 document read has no text")
+    assert "documents_without_text" not in run(subject_folder, documents[: len(SENTENCES)]).meta
+
+
+def test_one_is_no_plural(subject_folder: Path) -> None:
+    found = run(subject_folder, [Document("d", " ".join(SENTENCES))], n_tokens=LENGTH)
+    assert found.summary == f"1 document, 1 row of {LENGTH}, {LENGTH} tokens"
+
+
+def test_special_tokens_that_texts_spell_are_told(tmp_path: Path) -> None:
+    folder = chats.tokenizer(tmp_path / "chat")
+    turns = f"{chats.START}user\nThe cats sat.{chats.STOP}\n" * 3
+    found = run(folder, [Document("0", turns), Document("1", SENTENCES[0] * 4), Document("2", turns)], bos="auto")
+    said = f"; 2 documents spell special tokens such as {chats.START}, which are read as letters: corpus.chat reads conversations"
+    assert found.summary.endswith(said)
+    assert "spell" not in run(folder, docs(5), bos="auto").summary
+    alone = run(folder, [Document("0", turns)], bos="auto")
+    assert f"; 1 document spells special tokens such as {chats.START}" in alone.summary
+    assert (
+        alone.meta == run(folder, [Document("0", turns.replace("<", "{"))], bos="auto").meta
+    )  # it is said, and decides nothing
 
 
 def test_half_a_surrogate_pair_becomes_a_question_mark(subject_folder: Path) -> None:

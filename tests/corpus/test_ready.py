@@ -107,7 +107,11 @@ def test_random_ids_of_bytes_are_no_reason_to_refuse_a_tokenizer(subject_folder:
         ([[320] * 8], {}, "row 0 should hold ids of tokens from 0 to 319"),
         (np.empty((3, 0), int), {}, "holds no sequence with a single token"),
         (np.empty((0, 8), int), {}, "the corpus is empty"),
-        ([[1, 2, 3]], {}, "should fill at least one row of corpus.context_length 8, but its 1 sequences have 3 tokens"),
+        (
+            [[1, 2, 3]],
+            {},
+            "should fill at least one row of corpus.context_length 8, but its 1 sequence came to 3 tokens",
+        ),
         (
             [[1] * 8],
             {"bos": "<320>"},

@@ -166,7 +166,7 @@ def test_what_changes_activations_is_another_store(cached: Path, change: Any) ->
 
 
 def test_other_code_or_other_packages_are_not_answered_from_it(cached: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, changed in (("code", lambda form: f"mended {form}"), ("_version", lambda package: "2")):
+    for name, changed in (("code", lambda form: f"mended {form}"), ("installed", lambda package: "2")):
         monkeypatch.setattr(kept, name, changed)
         assert not is_taken()
         assert is_taken()

@@ -60,7 +60,24 @@ def test_what_is_counted_on_and_ignored_ends_the_stage_before_any_question(
     sent = len(server.calls)
     with pytest.raises(GlossaError, match=said):
         ask(20, **options)
-    assert len(server.calls) == sent
+    assert len(server.calls) == 2 * sent  # it is tried anew, by as few questions
+    assert not any("Question" in str(call.body) for call in server.calls)
+
+
+def test_a_server_that_was_mended_is_used_at_once(serve: Serve) -> None:
+    is_mended = False
+
+    def script(asked: Asked) -> Action:
+        return good(asked) if is_mended else ignores_the_schema(asked)
+
+    server = serve(script)
+    with pytest.raises(GlossaError, match="form of a JSON schema"):
+        ask(1)
+    is_mended = True
+    assert ask(2)[0].content is not None
+    tried = len(server.calls)
+    ask(3)
+    assert len(server.calls) == tried + 1  # and remembered as what it is now
 
 
 @pytest.mark.parametrize(

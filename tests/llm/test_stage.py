@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
 from stages import paths
-from stages.cli import main
 from stages.scorers import table
-from tests.llm.asking import JUDGE, runtime_yaml
+from tests.llm.asking import JUDGE, move_into, run, runtime_yaml
 from tests.llm.scripted_server import Action, Asked, Server, completion, good
 
 OUT = paths.scores("one", "pattern", "detection")
@@ -29,19 +27,12 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, finished_workplace: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "place"
-    shutil.copytree(finished_workplace, folder)
-    monkeypatch.chdir(folder)
-    runtime_yaml(server.url, concurrency=8)
+    folder = move_into(tmp_path / "place", finished_workplace, server.url, monkeypatch)
     entry = {"kind": "detection", "model": {**JUDGE, "logprobs": 5}, "examples_per_prompt": 4, "latents": 6}
     with Path("params.yaml").open("a") as file:
         file.write(f"scorers:\n  detection: {json.dumps(entry)}\n")
     assert run("explain", "one", "pattern").exit_code == 0
     return folder
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
 
 
 def score() -> dict[str, bytes]:
@@ -96,7 +87,7 @@ def test_on_another_machine_the_transcripts_of_a_pull_are_enough(
     sent = len(server.calls)
     monkeypatch.setenv("GLOSSA_HOME", str(tmp_path / "another"))
     result = run("journal", "import", "data")
-    assert (result.exit_code, result.output) == (0, f"{sent - 3} answers are new, 0 were known, from 1 transcripts\n")
+    assert (result.exit_code, result.output) == (0, f"{sent - 3} answers are new, 0 known, from 1 transcript\n")
     assert json.loads(run("journal", "import", "data/scores", "--json").output) == {
         "transcripts": 1,
         "new": 0,

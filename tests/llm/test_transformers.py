@@ -200,7 +200,7 @@ def test_a_transcript_can_be_imported_and_read_anew(
         assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
     monkeypatch.setenv("GLOSSA_HOME", str(tmp_path / "another"))
     result = CliRunner().invoke(main, ["journal", "import", "one"])
-    assert result.output == f"{len({row['key'] for row in rows})} answers are new, 0 were known, from 1 transcripts\n"
+    assert result.output == f"{len({row['key'] for row in rows})} answers are new, 0 known, from 1 transcript\n"
     monkeypatch.setattr(local, "load", lambda *_: pytest.fail("the model is loaded though nothing has to be made"))
     assert list(judge(folder).answer(map(question, range(6)))) == answers
 

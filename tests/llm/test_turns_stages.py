@@ -11,17 +11,15 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from click.testing import CliRunner, Result
 
 from stages import params
-from stages.cli import main
 from stages.llm import canonical, transcript
 from stages.machine import runtime
 from stages.provenance import replayed
 from stages.provenance.project import Project
 from stages.provenance.project import Result as Output
 from stages.scorers import detection, table
-from tests.llm.asking import JUDGE, runtime_yaml
+from tests.llm.asking import JUDGE, done, move_into, run
 from tests.llm.refusing import has_system, refusing
 from tests.llm.scripted_server import Action, Asked, Server, good
 
@@ -37,10 +35,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, finished_workplace: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "place"
-    shutil.copytree(finished_workplace, folder)
-    monkeypatch.chdir(folder)
-    runtime_yaml(server.url, concurrency=8)
+    folder = move_into(tmp_path / "place", finished_workplace, server.url, monkeypatch)
     write()
     return folder
 
@@ -52,16 +47,6 @@ def write(**options: Any) -> None:
     explainers = {"llm": {"kind": "default", "model": model}}
     scorers = {"detection": {"kind": "detection", "model": model, "examples_per_prompt": 4, "latents": 4}}
     Path("params.yaml").write_text(f"{text}explainers: {json.dumps(explainers)}\nscorers: {json.dumps(scorers)}\n")
-
-
-def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
-
-
-def done(*arguments: str) -> str:
-    result = run(*arguments)
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 def contents(output: Output) -> dict[str, bytes]:
@@ -157,7 +142,7 @@ def test_files_hold_the_shape_that_was_set_found_out_or_asked_before(server: Ser
     assert len(lines) == n > 0
     assert {line["body"]["messages"][0]["role"] for line in lines} == {"user"}
     said = done("batch", "import", str(answer(Path("batch"), server)))
-    assert said.endswith(f"All {n} questions have an answer\n")
+    assert said.endswith(f"Every question has an answer, {n} in all\n")
     done(*EXPLAIN)
     write()  # what was answered is taken as it was asked
     done(*EXPLAIN)

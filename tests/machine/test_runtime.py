@@ -22,6 +22,12 @@ def test_an_empty_file_is_no_mistake(path: Path) -> None:
     assert runtime.load(path) == runtime.Runtime()
 
 
+def test_a_folder_in_its_place_is_a_mistake(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(GlossaError, match=r"expected a file of YAML at .*, but that is a folder"):
+        runtime.load(path)
+
+
 def test_the_environment_overrides_the_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.write_text("device: cuda\nbatch_tokens: 64\nshare_forward: true\n")
     assert (runtime.load(path).device, runtime.load(path).batch_tokens) == ("cuda", 64)

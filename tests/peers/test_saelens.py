@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from stages.coders.readers import Options, gemma_scope, gemma_scope_2, saelens, saelens_old
+from stages.coders.readers import (
+    Options,
+    gemma_scope,
+    gemma_scope_2,
+    plain,
+    processing,
+    qwen_scope,
+    saelens,
+    saelens_old,
+)
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
+from tests.coders.readers import folders
 from tests.coders.readers import test_gemma_scope as one
 from tests.coders.readers import test_gemma_scope_2 as two
 from tests.coders.readers.dense import encoded, reconstructed
@@ -24,6 +34,8 @@ from sae_lens.loading import pretrained_sae_loaders as loaders  # noqa: E402
 from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory  # noqa: E402
 
 NONE = Options()
+UNCENTRED = Options(centre=False)
+"""SAELens computes with what it is given; that the subject was centred is for whoever runs it."""
 pytestmark = pytest.mark.filterwarnings("ignore:\\nThis SAE has non-empty model_from_pretrained_kwargs:UserWarning")
 
 
@@ -85,7 +97,7 @@ def test_what_it_saves_is_read(tmp_path: Path, architecture: str) -> None:
 
 @pytest.mark.parametrize("architecture", ["batchtopk", "matryoshka_batchtopk"])
 @pytest.mark.parametrize("rescale", [False, True])
-def test_batch_topk_is_read_as_saved_for_inference_and_refused_as_saved_in_training(
+def test_batch_topk_is_read_as_saved_for_inference_and_in_training(
     tmp_path: Path, architecture: str, rescale: bool
 ) -> None:
     widths = {"matryoshka_widths": [4, 16]} if architecture == "matryoshka_batchtopk" else {}
@@ -101,10 +113,9 @@ def test_batch_topk_is_read_as_saved_for_inference_and_refused_as_saved_in_train
     assert_same(ours, sae_lens.SAE.load_from_disk(tmp_path / "inference"), inputs())
 
     theirs.save_model(tmp_path / "training")
-    with pytest.raises(
-        GlossaError, match="is a checkpoint made in training; save it with SAELens' save_inference_model"
-    ):
-        saelens.read(tmp_path / "training", NONE)
+    assert_same(
+        saelens.read(tmp_path / "training", NONE), sae_lens.SAE.load_from_disk(tmp_path / "inference"), inputs()
+    )
 
 
 def test_every_architecture_that_it_has_is_either_read_or_refused_with_its_reason() -> None:
@@ -115,9 +126,9 @@ def test_every_architecture_that_it_has_is_either_read_or_refused_with_its_reaso
 @pytest.mark.parametrize(
     ("config", "options"),
     [
-        (tiny("gpt2_small_res_jb"), NONE),
+        (tiny("gpt2_small_res_jb"), UNCENTRED),
         (tiny("gpt2_small_oai_v5_resid_mid", activation_fn_kwargs={"k": 4}), NONE),
-        (tiny("gpt2_small_mlp_tm"), Options(norm_factor=1.3)),
+        (tiny("gpt2_small_mlp_tm"), Options(norm_factor=1.3, centre=False)),
         (tiny("gemma_2b_res_jb"), Options(norm_factor=0.4)),
         (tiny("llama_3_8b_it_res_jh"), NONE),
         (tiny("mistral_7b_res_wg"), NONE),
@@ -141,7 +152,7 @@ def test_what_we_know_of_coders_that_do_not_say_it_is_what_its_registry_says() -
         overrides = release.config_overrides or {}
         if (overrides.get("model_from_pretrained_kwargs") or {}).get("center_writing_weights"):
             centred.add(name)
-            assert all(saelens.CENTRED_IDS.fullmatch(known) for known in release.neuronpedia_id.values() if known)
+            assert all(processing.CENTRED_IDS.fullmatch(known) for known in release.neuronpedia_id.values() if known)
         if "normalize_activations" in overrides:
             normalised[name] = overrides["normalize_activations"]
     assert centred == {"gpt2-small-res-jb", "gpt2-small-res-jb-feature-splitting", "gpt2-small-mlp-tm"}
@@ -275,3 +286,39 @@ def test_gemma_scope_2(hub: Path, site: str, hook: str, affine: bool, with_confi
     ours = gemma_scope_2.read(folder, NONE)
     assert ours.hookpoint == theirs["hf_hook_name"] == hook
     assert_same(ours, built(theirs, tensors), inputs())
+
+
+def test_qwen_scope(hub: Path) -> None:
+    repo = "Qwen/SAE-Res-Qwen3-1.7B-Base-W32K-L0_5"
+    made = folders.qwen_scope(hub / "Qwen", k=5)
+    config, tensors, _ = loaders.qwen_scope_sae_huggingface_loader(
+        repo, made.path.name, cfg_overrides={"d_in": 8, "d_sae": 16}
+    )
+    ours = qwen_scope.read(made.path, NONE)
+    assert config["hook_name"] == "blocks.4.hook_resid_post"
+    assert ours.hookpoint == "layers.4"
+    assert_same(ours, built(config, tensors), inputs())
+
+
+@pytest.mark.parametrize(
+    ("kind", "load"),
+    [
+        ("goodfire", loaders.get_goodfire_huggingface_loader),
+        ("qresearch", loaders.deepseek_r1_sae_huggingface_loader),
+        ("attention", loaders.connor_rob_hook_z_huggingface_loader),
+    ],
+)
+def test_files_of_weights_alone(hub: Path, kind: str, load: Any) -> None:
+    repo = "Goodfire/Llama-3.1-8B-Instruct-SAE-l19" if kind == "goodfire" else "author/repo"
+    made = folders.plain(hub / repo, kind=kind)
+    config, tensors, _ = load(repo, made.path.name, "cpu", cfg_overrides={"d_in": 8, "d_sae": 16, "dtype": "float32"})
+    assert_same(plain.read(made.path, NONE), built(config, tensors), inputs())
+
+
+def test_a_layer_of_a_cross_layer_transcoder(hub: Path) -> None:
+    repo, name = "google/gemma-scope-2-270m-pt", "clt/width_262k_l0_medium_affine"
+    folder = two.cross_layer(hub / repo / name, None)
+    theirs, tensors, _ = loaders.gemma_3_sae_huggingface_loader(repo, f"{name}/params_layer_1")
+    ours = gemma_scope_2.read(folder / "params_layer_1.safetensors", NONE)
+    assert ours.hookpoint == theirs["hf_hook_name"]
+    assert_same(ours, built(theirs, tensors), inputs(), encode_only=True)

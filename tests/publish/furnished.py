@@ -15,9 +15,9 @@ from stages.examples import table as examples
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
 from stages.params import LATENT
-from stages.scorers import summary
+from stages.scorers import intruder, summary
 from stages.scorers import table as scores
-from stages.scorers.metrics import Figure
+from stages.scorers.metrics import AUROC, BALANCED_ACCURACY, Figure
 from stages.similarity import table as similarity
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \"quoted\" & 'so' \u202eover\u202c \x1b[31mred\u2028"
@@ -156,12 +156,14 @@ def _score(coder: str, explainer: str, scorer: str, metric: str, score: float) -
         "examples_by_reason": {"no answer": 11},
     }
     meta = {
-        "metric": metric,
+        **{"balanced_accuracy": BALANCED_ACCURACY, "auroc": AUROC}[metric].facts(),
         "overall": {"own": own, "shuffled": shuffled},
         "unscored": {"own": lost, "shuffled": nothing},
     }
     found = summary.from_rows(rows, measures)
-    scores.write(paths.scores(coder, explainer, scorer), scores.verdicts_schema().empty_table(), *found, meta)
+    with scores.writing(paths.scores(coder, explainer, scorer)) as (writer, into):
+        writer.add(scores.verdicts_schema().empty_table(), *found)
+        into |= meta
 
 
 def _intruder(coder: str) -> None:
@@ -174,9 +176,11 @@ def _intruder(coder: str) -> None:
     measures = [summary.measure_row("own", 2, "accuracy", of, Figure(value), 4) for of, value in parts.items()]
     own = {of: {"value": value, "low": value, "high": value, "n_latents": 1} for of, value in parts.items()}
     lost = {"latents": 1, "latents_by_reason": {"no decile has 4": 1}, "examples": 0, "examples_by_reason": {}}
-    meta = {"metric": "accuracy", "chance": 0.2, "overall": {"own": {"accuracy": own}}, "unscored": {"own": lost}}
+    meta = {**intruder.Options.METRIC.facts(), "overall": {"own": {"accuracy": own}}, "unscored": {"own": lost}}
     found = summary.from_rows(rows, measures)
-    scores.write(paths.scores(coder, LATENT, "intruder"), scores.verdicts_schema().empty_table(), *found, meta)
+    with scores.writing(paths.scores(coder, LATENT, "intruder")) as (writer, into):
+        writer.add(scores.verdicts_schema().empty_table(), *found)
+        into |= meta
 
 
 def _pair(explainer: str, cosine: float | None) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.publish import controls, figures, plots
+from stages.publish import controls, plots
+from stages.publish.picture import DARK, LIGHT
 from stages.publish.results import CoderResults, Results, Score, Scores
 from stages.publish.site import overview
+from tests.publish.drawn import Drawn, on_a_line
 
 NEURONS = {"format": "neurons", "k": 32}
 
@@ -87,11 +89,11 @@ def test_records_come_by_subject_and_then_by_kind(found: Results) -> None:
 def test_above_is_a_mean_over_latents_that_have_both() -> None:
     own = {1: score(0.9), 2: score(0.6), 3: score(None), 4: score(0.7)}
     floor = {1: score(0.5), 2: score(0.5), 3: score(0.5), 4: score(None)}
-    above = controls._above(Scores({}, own, floor))
+    above = controls._above(Scores({"overall": {"shuffled": {}}}, own, floor))
     assert above.value == pytest.approx((0.4 + 0.1) / 2)
     assert above.low == pytest.approx(0.1)
     assert above.high == pytest.approx(0.4)
-    assert controls._above(Scores({}, {1: score(None)}, {})).value is None
+    assert controls._above(Scores({"overall": {"shuffled": {}}}, {1: score(None)}, {})).value is None
 
 
 def test_they_are_in_plots_and_on_the_page(found: Results, tmp_path: Path) -> None:
@@ -112,16 +114,37 @@ def test_the_figure_shows_every_score_with_its_floor(found: Results) -> None:
     several = furnish(found, neurons=(NEURONS, "trained"), untrained_neurons=(NEURONS, "random"))
     records = controls.records(several)
     unscored = {**records[0], "score": None, "low": None, "high": None, "floor": None}
-    figure = controls._draw([unscored, *records[1:]], figures.LIGHT)
-    assert len(figure.axes) == 4
-    first, other = figure.axes[0], figure.axes[3]
-    assert [len(axes.containers) for axes in (first, other)] == [2, 3]
-    assert [text.get_text() for text in first.get_yticklabels()] == [
-        "one\nsparse coder",
-        "neurons\ntop 32 neurons",
-        "untrained_neurons\ntop 32 neurons",
+    drawn = Drawn(controls.draw([unscored, *records[1:]], "svg", LIGHT))
+    names = ["one\nsparse coder", "neurons\ntop 32 neurons", "", "untrained_neurons\ntop 32 neurons"]
+    assert drawn.said[:4] == names, "what was never trained stands apart"
+    titles = ["detection of pattern", "embedding of pattern", "detection of llm", "embedding of llm"]
+    assert [panel.said[-1] for panel in drawn.panels] == titles
+    first, _, third, _ = (panel.marks["point"] for panel in drawn.panels)
+    said = [
+        "one, trained subject: 0.8",
+        "neurons, trained subject: 0.8",
+        "untrained_neurons, subject never trained: 0.8",
     ]
-    heights = [line.get_ydata()[0] for line in (container.lines[0] for container in other.containers)]
-    assert heights == [0, 1, 2.6], "what was never trained stands apart"
-    only = [{**r, "subject": "random"} for r in records]
-    assert controls.draw(only, "png", figures.DARK).startswith(b"\x89PNG")
+    assert [mark.said for mark in first] == said[1:]
+    assert [mark.said for mark in third] == said
+    assert [(mark.fill, mark.stroke) for mark in third] == [
+        (LIGHT.series[0], LIGHT.series[0]),
+        (LIGHT.series[1], LIGHT.series[1]),
+        (LIGHT.background, LIGHT.series[1]),
+    ]
+    assert on_a_line([*drawn.panels[2].ticks, *((0.8, mark.x) for mark in third)])
+    floors = drawn.panels[2].marks["tick"]
+    assert on_a_line([*drawn.panels[2].ticks, *((0.5, mark.x) for mark in floors)])
+    assert [mark.y for mark in floors] == pytest.approx([mark.y for mark in third])
+    assert third[2].y - third[1].y == pytest.approx(2 * (third[1].y - third[0].y))
+    legend = ["chance", "floor: another latent's explanation", "trained subject", "subject never trained"]
+    assert drawn.said[-4:] == legend
+
+
+def test_the_figure_of_one_kind_of_subject_or_of_no_score_can_be_drawn(found: Results) -> None:
+    records = controls.records(furnish(found, neurons=(NEURONS, "trained")))
+    only = Drawn(controls.draw([{**r, "subject": "random"} for r in records], "svg", DARK))
+    assert only.said[:2] == ["one\nsparse coder", "neurons\ntop 32 neurons"]
+    assert "trained subject" not in only.said
+    none = Drawn(controls.draw([{**r, "score": None} for r in records], "svg", DARK))
+    assert none.said == ["No coder has a score"]

@@ -10,6 +10,7 @@ from stages.publish import differences as module
 from stages.publish.differences import FLOOR, differences
 from stages.publish.metrics import measures
 from stages.publish.results import Results, Score, Scores
+from stages.scorers.metrics import AUROC
 
 
 def scores(own: dict[int, float | None], floor: dict[int, float | None] | None = None) -> Scores:
@@ -19,7 +20,7 @@ def scores(own: dict[int, float | None], floor: dict[int, float | None] | None =
             for latent, value in values.items()
         }
 
-    meta = {"metric": "auroc", "overall": {"own": {}}, "unscored": {"own": {"latents": 0, "examples": 0}}}
+    meta = {**AUROC.facts(), "overall": {"own": {}, "shuffled": {}}, "unscored": {"own": {"latents": 0, "examples": 0}}}
     return Scores(meta, made(own), made(floor or {}))
 
 

@@ -76,11 +76,13 @@ def test_a_mistake_in_params_is_one_sentence(entry: dict[str, Any], message: str
 
 def test_the_floor_gives_every_latent_another_ones_explanation() -> None:
     from stages.scorers.run import run as run_scorer
+    from stages.scorers.run import whole
 
     latents = planted.Sample(planted.latent(number, fires_on=1 + number % 2) for number in range(6))
     texts = {number: RIGHT if number % 2 == 0 else WRONG for number in range(6)}
     scorer = scorers.load("x", {"kind": "detection", "model": MODEL})
-    found, facts = run_scorer(scorer, latents, texts, Context(planted.vocabulary(), 0))  # type: ignore[arg-type]
+    parts: list[Any] = []
+    facts = run_scorer(scorer, latents, texts, Context(planted.vocabulary(), 0), parts.append)  # type: ignore[arg-type]
     own, floor = (facts["overall"][control]["balanced_accuracy"]["all"] for control in (OWN, SHUFFLED))
     assert own == {"value": 1.0, "low": 1.0, "high": 1.0, "n_latents": 6}
     assert floor["n_latents"] == 6
@@ -94,7 +96,7 @@ def test_the_floor_gives_every_latent_another_ones_explanation() -> None:
         "examples": 0,
         "examples_by_reason": {},
     }
-    assert found.scores["explanation"].to_pylist() == [OWN] * 6 + [SHUFFLED] * 6
+    assert whole(parts).scores["explanation"].to_pylist() == [OWN] * 6 + [SHUFFLED] * 6
     few = scorers.load("x", {"kind": "detection", "model": MODEL, "latents": 2})
-    _, facts = run_scorer(few, latents, texts, Context(planted.vocabulary(), 0))  # type: ignore[arg-type]
+    facts = run_scorer(few, latents, texts, Context(planted.vocabulary(), 0), lambda part: None)  # type: ignore[arg-type]
     assert (facts["latents_scored"], facts["latents_explained"]) == (2, 6)

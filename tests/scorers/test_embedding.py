@@ -43,7 +43,7 @@ def test_windows_near_the_explanation_rank_first(monkeypatch: pytest.MonkeyPatch
     examples.negative.tokens[:] = 2
     items = [Item(examples, "about a cat", OWN), Item(examples, "about a dog", SHUFFLED)]
     found = scorer.score(items, Context(planted.vocabulary(), 0))
-    assert found.metric == "auroc"
+    assert found.metric.name == "auroc"
     assert found.facts == {"embedder": {"name": "words", "sha256": "", "prompt": "", "query_prompt": ""}}
     assert found.scores["score"].to_pylist() == [1.0, 0.0]
     assert found.scores["n"].to_pylist() == [40, 40]

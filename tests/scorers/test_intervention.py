@@ -58,7 +58,7 @@ def measures(found: Scored, control: str = OWN) -> dict[tuple[str, str], list[fl
 
 def test_a_wired_latent_is_found_and_another_ones_explanation_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     found = run(monkeypatch, per_quintile=4, new_tokens=16)
-    assert found.metric == "surprisal_drop"
+    assert found.metric.name == "surprisal_drop"
     scores = {(row["explanation"], row["latent"]): row for row in found.scores.to_pylist()}
     for latent in (0, 1):
         own, other = scores[OWN, latent], scores[SHUFFLED, latent]
@@ -66,7 +66,7 @@ def test_a_wired_latent_is_found_and_another_ones_explanation_is_not(monkeypatch
         assert own["low"] > max(0, other["high"])
         assert own["n"] >= 10
         assert own["unscored"] == 0
-    assert found.facts["chance"] == 0
+    assert found.metric.chance == 0
     measured = measures(found)
     assert all(value == pytest.approx(1.0, rel=0.1) for value in measured["divergence", "all"])
     assert measured["converged", "all"] == [1.0, 1.0]
@@ -94,6 +94,25 @@ def test_the_verdicts_are_what_the_score_is_made_of(monkeypatch: pytest.MonkeyPa
         written = wired.WRITES[score["latent"]]
         count = {kind: sum(texts[start, kind].count(planted.WORDS[written]) for start in starts) for kind in KINDS}
         assert count["intervened"] > 2 * count["clean"] > 0
+
+
+@pytest.mark.parametrize("where", ["config", "generation_config"])
+def test_a_text_ends_where_the_subject_ends_one(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    """As chat models end turns: with tokens that are special in no conversation, and of which there may be several."""
+    subject, turn = wired.subject(), wired.WRITES[0]
+    getattr(subject.model, where).eos_token_id = [planted.WORDS.index(" the"), turn]
+    monkeypatch.setattr(llm, "load", lambda key, entry: wired.Judge())
+    scorer = scorers.load("x", {"kind": "intervention", "model": MODEL, "per_quintile": 3, "new_tokens": 16})
+    found = scorer.score(items(latents()[0]), wired.context(monkeypatch, read=subject))
+    texts = {(row["window"], row["kind"]): row["text"] for row in found.verdicts.to_pylist()}
+    assert texts
+    before = run(monkeypatch, latents()[0], per_quintile=3, new_tokens=16).verdicts.to_pylist()
+    shorter = 0
+    for row in before:  # the same draws, up to there
+        text = texts[row["window"], row["kind"]]
+        assert row["text"].startswith(text)
+        shorter += len(text) < len(row["text"])
+    assert shorter > len(before) / 2
 
 
 def test_the_score_by_hand() -> None:

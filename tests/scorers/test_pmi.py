@@ -63,7 +63,7 @@ def test_the_value_is_the_gain_in_log_probability_over_no_window(reader: Reader)
     values = found.verdicts["value"].to_pylist()
     # Where a cat was read, the word is 4 times as likely; no window has a dog.
     assert values == pytest.approx([math.log(4)] * 20 + [0] * 60, abs=1e-6)
-    assert found.metric == "auroc"
+    assert found.metric.name == "auroc"
     assert found.scores["score"].to_pylist() == [1.0, 0.5]
     assert found.scores["n"].to_pylist() == [40, 40]
     assert found.facts == {"model": "transformers:reader"}

@@ -9,7 +9,7 @@ import pytest
 from stages import registry, scorers
 from stages.examples.table import LatentExamples, Windows
 from stages.scorers import Context
-from stages.scorers.run import NOTHING_SHOWN, run
+from stages.scorers.run import NOTHING_SHOWN, Part, run, whole
 from stages.scorers.table import OWN, SHUFFLED
 from tests.scorers import planted
 
@@ -17,10 +17,12 @@ MODEL = {"provider": "pattern"}
 RIGHT = 'Fires on "cat".'
 
 
-def scored(sample: planted.Sample, texts: dict[int, str], kind: str, **options: Any) -> tuple[scorers.Scored, dict]:
+def scored(sample: Any, texts: dict[int, str], kind: str, **options: Any) -> tuple[Part, dict[str, Any]]:
     scorer = scorers.load("x", {"kind": kind, "model": MODEL, **options})
-    context = Context(planted.vocabulary(), 0)
-    return run(scorer, sample, texts, context, with_floor=kind not in registry.SCORERS_OF_LATENTS)  # type: ignore[arg-type]
+    parts: list[Part] = []
+    with_floor = kind not in registry.SCORERS_OF_LATENTS
+    facts = run(scorer, sample, texts, Context(planted.vocabulary(), 0), parts.append, with_floor)
+    return whole(parts), facts
 
 
 @pytest.mark.parametrize("kind", ["detection", "fuzzing"])

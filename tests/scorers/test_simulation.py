@@ -42,7 +42,7 @@ def run(*texts: str, examples: LatentExamples | None = None, **options: Any) -> 
 def test_the_right_explanation_is_near_one_and_an_unrelated_one_near_nought() -> None:
     found = run(RIGHT, ELSEWHERE, active=20, random=20)
     own, floor = found.scores["score"].to_pylist()
-    assert found.metric == "pearson"
+    assert found.metric.name == "pearson"
     assert own > 0.9
     assert -0.2 < floor < 0.1
     assert found.scores["n"].to_pylist() == [40, 40]

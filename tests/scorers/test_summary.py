@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -5,9 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from stages.scorers import metrics, overall, summary
+from stages.scorers import Item, Judged, metrics, summary
 from stages.scorers.metrics import Figure
-from stages.scorers.table import OWN, SHUFFLED, measures_schema, scores_schema, verdicts_schema
+from stages.scorers.overall import Overall
+from stages.scorers.table import OWN, SHUFFLED, by_item, measures_schema, scores_schema, verdicts_schema
+from tests.scorers import planted
 
 YES, NO, NONE = True, False, None
 
@@ -34,6 +37,23 @@ def verdicts(
     return pa.Table.from_pylist([dict.fromkeys(verdicts_schema().names) | row for row in rows], verdicts_schema())
 
 
+def judged(table: pa.Table, rates: dict[int, float | None]) -> list[Judged]:
+    """The verdicts of a table, by latent and explanation; of the latents no more is known than ``rates``."""
+    ordered = table.sort_by([("explanation", "ascending"), ("latent", "ascending")])
+    return [
+        Judged(Item(replace(planted.latent(latent, 1), rate=rates.get(latent)), "", control), part)
+        for (control, latent), part in by_item(ordered)
+    ]
+
+
+def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """The means of measures that come in two parts."""
+    found, measures = Overall(), summary.from_rows([], rows).measures
+    for part in (measures.slice(0, 3), measures.slice(3)):
+        found.add(verdicts_schema().empty_table(), scores_schema().empty_table(), part)
+    return found.means(0)
+
+
 def measured(found: summary.Summary, latent: int = 3, control: str = OWN) -> dict[tuple[str, str], dict[str, Any]]:
     rows = [row for row in found.measures.to_pylist() if (row["latent"], row["explanation"]) == (latent, control)]
     assert len({(row["metric"], row["of"]) for row in rows}) == len(rows)
@@ -42,7 +62,7 @@ def measured(found: summary.Summary, latent: int = 3, control: str = OWN) -> dic
 
 def test_verdicts_come_to_a_headline_and_measures_by_kind_and_decile() -> None:
     table = verdicts(3, [YES, YES, NO, NONE], {"random": [NO, NO, NO, YES], "surface": [YES, NONE]})
-    found = summary.classified(table, {3: 0.5}, 0)
+    found = summary.classified(judged(table, {3: 0.5}), 0)
     (score,) = found.scores.to_pylist()
     assert score["score"] == pytest.approx((2 / 3 + 3 / 5) / 2)
     assert score["low"] < score["score"] < score["high"]
@@ -70,7 +90,7 @@ def test_verdicts_come_to_a_headline_and_measures_by_kind_and_decile() -> None:
 
 def test_values_come_to_a_ranking() -> None:
     table = verdicts(3, [0.9, 0.4, NONE], {"random": [0.5, 0.1], "semantic": [0.8]}, rank=True)
-    found = summary.ranked(table, {3: 0.1}, 0)
+    found = summary.ranked(judged(table, {3: 0.1}), 0)
     (score,) = found.scores.to_pylist()
     assert score["score"] == pytest.approx(4 / 6)
     assert (score["n"], score["unscored"]) == (5, 1)
@@ -86,25 +106,25 @@ def test_probabilities_of_verdicts_are_ranked_too() -> None:
     table = verdicts(3, [YES, YES], {"random": [NO, YES]})
     values = pa.array([0.9, 0.6, 0.2, None], pa.float64())
     table = table.set_column(table.schema.get_field_index("value"), "value", values)
-    of = measured(summary.classified(table, {3: 0.1}, 0))
+    of = measured(summary.classified(judged(table, {3: 0.1}), 0))
     assert (of["auroc", "all"]["value"], of["auroc", "all"]["n"]) == (1, 3)
     assert of["balanced_accuracy", "all"]["n"] == 4
 
 
 def test_a_value_that_is_no_number_is_no_verdict() -> None:
     (score,) = summary.ranked(
-        verdicts(3, [0.9, float("nan")], {"random": [0.1]}, rank=True), {3: 0.1}, 0
+        judged(verdicts(3, [0.9, float("nan")], {"random": [0.1]}, rank=True), {3: 0.1}), 0
     ).scores.to_pylist()
     assert (score["score"], score["n"], score["unscored"]) == (1, 2, 1)
 
 
 def test_what_is_undefined_is_null_with_its_reason() -> None:
-    (score,) = summary.classified(verdicts(3, [NONE, NONE], {"random": [NO]}), {3: 0.1}, 0).scores.to_pylist()
+    (score,) = summary.classified(judged(verdicts(3, [NONE, NONE], {"random": [NO]}), {3: 0.1}), 0).scores.to_pylist()
     assert (score["score"], score["n"], score["unscored"], score["reason"]) == (None, 1, 2, metrics.NO_ACTIVE)
-    of = measured(summary.classified(verdicts(3, [YES], {"neighbour": [NO]}), {3: None}, 0))
+    of = measured(summary.classified(judged(verdicts(3, [YES], {"neighbour": [NO]}), {3: None}), 0))
     assert of["natural_f1", "all"]["reason"] == metrics.NO_RANDOM
     assert of["natural_f1", "all"]["value"] is None
-    (score,) = summary.ranked(verdicts(3, [0.5], {}, rank=True), {}, 0).scores.to_pylist()
+    (score,) = summary.ranked(judged(verdicts(3, [0.5], {}, rank=True), {}), 0).scores.to_pylist()
     assert score["reason"] == "no non-activating example has a value"
 
 
@@ -117,11 +137,11 @@ def test_rows_may_come_in_any_order_and_from_several_latents() -> None:
     whole = pa.concat_tables(parts)
     moved = whole.take(np.random.default_rng(0).permutation(len(whole)))
     rates = {3: 0.1, 5: 0.2}
-    first, second = (summary.classified(table, rates, 0) for table in (whole, moved))
+    first, second = (summary.classified(judged(table, rates), 0) for table in (whole, moved))
     assert first.scores == second.scores
     assert first.measures == second.measures
     assert first.scores["explanation"].to_pylist() == [OWN, OWN, SHUFFLED, SHUFFLED]
-    alone = summary.classified(parts[2], rates, 0)
+    alone = summary.classified(judged(parts[2], rates), 0)
     assert alone.scores.to_pylist()[0] in first.scores.to_pylist()
 
 
@@ -159,7 +179,7 @@ def test_means_over_latents_leave_out_the_undefined() -> None:
             (2, "decile 2", None),
         )
     ]
-    found = overall.means(summary.from_rows([], rows).measures, OWN, 0)["auroc"]
+    found = means(rows)["auroc"]
     assert found["all"]["value"] == pytest.approx(0.6)
     assert (found["all"]["low"], found["all"]["high"], found["all"]["n_latents"]) == (0.5, 0.7, 2)
     assert found["decile 1"] == {"value": 0.9, "low": 0.9, "high": 0.9, "n_latents": 1}
@@ -170,13 +190,13 @@ def test_means_over_latents_leave_out_the_undefined() -> None:
         "n_latents": 0,
         "reason": "it is defined for no latent",
     }
-    assert overall.means(summary.from_rows([], rows).measures, SHUFFLED, 0) == {}
+    assert Overall().means(0) == {}
 
 
 def test_the_interval_over_latents_is_that_of_the_normal_approximation() -> None:
     values = np.random.default_rng(1).normal(0.7, 0.1, 400)
     rows = [summary.measure_row(OWN, latent, "auroc", "all", Figure(value), 1) for latent, value in enumerate(values)]
-    found = overall.means(summary.from_rows([], rows).measures, OWN, 0)["auroc"]["all"]
+    found = means(rows)["auroc"]["all"]
     assert found["value"] == pytest.approx(values.mean())
     assert found["low"] == pytest.approx(values.mean() - 1.96 * 0.1 / 20, abs=0.002)
     assert found["high"] == pytest.approx(values.mean() + 1.96 * 0.1 / 20, abs=0.002)
@@ -187,8 +207,11 @@ def test_what_has_no_score_is_counted_by_reason() -> None:
     reasons = pa.array(["no answer", None, "no answer", None])
     table = table.set_column(table.schema.get_field_index("reason"), "reason", reasons)
     none = verdicts(4, [YES], {})
-    scores = summary.classified(pa.concat_tables([table, none]), {}, 0).scores
-    assert overall.unscored(scores, pa.concat_tables([table, none]), OWN) == {
+    scores = summary.classified(judged(pa.concat_tables([table, none]), {}), 0).scores
+    found = Overall()
+    for rows, number in ((table, 3), (none, 4)):
+        found.add(rows, scores.filter(pc.equal(scores["latent"], number)), measures_schema().empty_table())
+    assert found.unscored() == {
         "latents": 1,
         "latents_by_reason": {metrics.NO_OTHER: 1},
         "examples": 2,

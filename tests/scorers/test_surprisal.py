@@ -57,7 +57,7 @@ def test_the_value_is_the_gain_in_log_probability_over_the_neutral_text(reader: 
     # A cat is 4 times as likely, and every other word as likely as before; no window has a dog.
     assert values[:3] == pytest.approx([8 * math.log(4), math.log(4), math.log(4)], abs=1e-5)
     assert values[20:] == pytest.approx([0] * 60, abs=1e-5)
-    assert found.metric == "auroc"
+    assert found.metric.name == "auroc"
     assert found.scores["score"].to_pylist() == [1.0, 0.5]
     assert found.scores["n"].to_pylist() == [40, 40]
     assert found.facts == {"model": "transformers:reader", "shots": SHOTS}

@@ -40,6 +40,7 @@ def subject() -> Subject:
         num_attention_heads=2,
         max_position_embeddings=32,
         tie_word_embeddings=False,
+        eos_token_id=0,
     )
     model = LlamaForCausalLM(config).eval().requires_grad_(requires_grad=False)
     for layer in model.model.layers:
@@ -67,10 +68,14 @@ def coder(**more: object) -> SparseCoder:
 
 
 def context(
-    monkeypatch: pytest.MonkeyPatch, own: SparseCoder | None = None, seed: int = 0, skipped: int = 0
+    monkeypatch: pytest.MonkeyPatch,
+    own: SparseCoder | None = None,
+    seed: int = 0,
+    skipped: int = 0,
+    read: Subject | None = None,
 ) -> Context:
     """A context in which the examples of ``planted`` come from this subject."""
-    found = Origin(subject(), own or coder(), [], skipped)
+    found = Origin(read or subject(), own or coder(), [], skipped)
     monkeypatch.setattr(origin, "load", lambda p, name: found)
     p = params.Params.model_construct(corpus=params.LocalText(source="text", path="x", context_length=32, tokens=32))
     return Context(planted.vocabulary(), seed, "one", p)

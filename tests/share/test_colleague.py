@@ -108,7 +108,7 @@ def test_activations_that_nobody_pushed_are_made_anew(colleague: Repository) -> 
 def test_transcripts_that_were_pulled_answer_all_questions(colleague: Repository, server: Server) -> None:
     before = locked(colleague)
     colleague.run("dvc", "pull", "--allow-missing")
-    assert "288 answers are new, 0 were known, from 6" in colleague.run("glossa", "journal", "import", "data")
+    assert "288 answers are new, 0 known, from 6" in colleague.run("glossa", "journal", "import", "data")
     lock = stages_locked(colleague)
     asked = {LLM: "explain one llm", "data/scores/one/llm/detection": "score one llm detection"}
     names = [name for name, stage in lock.items() if stage["outs"][0]["path"] in asked]

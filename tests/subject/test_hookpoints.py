@@ -236,5 +236,5 @@ def test_a_family_without_a_table_takes_module_paths_alone() -> None:
     )  # fmt: skip
     subject = Subject(OPTForCausalLM(config).eval(), "opt", {}, torch.device("cpu"))
     assert activations(subject, ["model.decoder.layers.1"], IDS % 32)["model.decoder.layers.1"].shape == (2, 12, 16)
-    with pytest.raises(GlossaError, match=r"names of TransformerLens are known for GPT-2, .*, so give a module path"):
+    with pytest.raises(GlossaError, match=r"names of TransformerLens are known for gpt2, .*, so give a module path"):
         resolve(subject, "blocks.1.hook_resid_post")

@@ -6,7 +6,7 @@ import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,28 @@ from stages.errors import GlossaError, said
 from stages.outputs import file_sha256, fingerprint
 
 PICKLES = {".pt", ".pth"}
+PREFIXES = ("_orig_mod.", "module.", "model.", "sae.")
+"""What torch.compile, data parallelism and wrapping modules put in front of all names of a state dict."""
 AGAIN = "fetch the coder again"
+LONGEST = 200
+"""Characters of a value that a message quotes."""
+DEEPEST = 8
+"""Objects inside objects that it quotes."""
+UNPACKED = 16
+FREE = 2**28
+"""A compressed file may unpack to ``UNPACKED`` times its size, or to ``FREE`` bytes (256 MB): numbers that are weights hardly get smaller."""
+MEANINGS = {
+    "threshold": "the thresholds of a JumpReLU",
+    "log_threshold": "the thresholds of a JumpReLU",
+    "topk_threshold": "the threshold of a BatchTopK",
+    "W_skip": "a skip connection of a transcoder",
+    "b_dec_out": "the output bias of a transcoder",
+    "r_mag": "a part of a gated encoder",
+    "b_mag": "a part of a gated encoder",
+    "b_gate": "a part of a gated encoder",
+    "scaling_factor": "a scale on the activations",
+}
+"""What tensors are by their names, for messages."""
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -28,6 +49,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GlossaError(
+            f"expected {path.name} in {path.parent}, found none; put it there, from where the weights came"
+        ) from None
     except (OSError, ValueError, RecursionError):
         raise GlossaError(f"expected JSON in {path}, but it can't be read; {AGAIN}") from None
     if not isinstance(config, dict):
@@ -45,7 +70,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        return unwrapped(load_file(path))
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise GlossaError(
             f"expected safetensors in {path}, but it can't be read ({_first_line(error)}); {AGAIN}"
@@ -60,6 +85,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
     """
     import numpy as np
 
+    _check_size(path)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # np.load leaves a damaged file open
             return {name: torch.from_numpy(np.ascontiguousarray(arrays[name])) for name in arrays.files}
@@ -68,11 +94,16 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def read_pickle(path: Path) -> dict[str, Any]:
-    """Returns the dict that torch saved in ``path``; anything but tensors and plain values is refused, not run.
+    """Returns the state dict that torch saved in ``path``; anything but tensors and plain values is refused, not run.
 
     Raises:
         GlossaError: the file can't be read, holds code, or no dict.
     """
+    return unwrapped(_read_pickle(path))
+
+
+def _read_pickle(path: Path) -> dict[Any, Any]:
+    _check_size(path)
     try:
         found = _load(path)
     except pickle.UnpicklingError:
@@ -87,6 +118,19 @@ def read_pickle(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise GlossaError(f"expected a dict of tensors in {path}, found {type(found).__name__}; save its state dict")
     return found
+
+
+def read_checkpoint(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the config that is ``key`` beside the state dict in a PyTorch file, and the state dict.
+
+    Raises:
+        GlossaError: see ``read_pickle``; or there is no such config.
+    """
+    whole_file = _read_pickle(path)
+    found = whole_file.get(key)
+    if not isinstance(found, dict):
+        raise GlossaError(f"expected a dict {key} beside the state dict in {path}, found {shown(found)}; save it again")
+    return found, unwrapped(whole_file)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -117,10 +161,41 @@ def pickle_at(path: Path) -> Path | None:
 def keys_of(path: Path) -> set[str]:
     """Returns the names of what torch saved in ``path`` without reading the tensors; none if it is damaged."""
     try:
+        _check_size(path)
         mapped = zipfile.is_zipfile(path)  # as all are that torch has saved since 2020
-        return {str(name) for name in _load(path, mmap=mapped)}
+        return {str(name) for name in unwrapped(_load(path, mmap=mapped))}
     except Exception:  # noqa: BLE001 - what is wrong with the file is for whoever reads it to say
         return set()
+
+
+def _check_size(path: Path) -> None:
+    """Raises GlossaError if a zip archive, as PyTorch's files and npz are, unpacks to far more than it is."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(part.file_size for part in archive.infolist())
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return  # it is none, or damaged, which whoever reads it says
+    limit = max(FREE, UNPACKED * path.stat().st_size)
+    if unpacked > limit:
+        raise GlossaError(
+            f"{path} would unpack to {unpacked:,} bytes, more than the {limit:,} that a file of its size may ({UNPACKED} times as much); "
+            "save its weights uncompressed"
+        )
+
+
+def unwrapped(found: dict[Any, Any]) -> dict[str, Any]:
+    """Returns the tensors of a state dict by the names that its module has for them.
+
+    Taken away are the dict ``{"state_dict": …}`` around it, whose other entries then decide nothing, and what torch.compile, data
+    parallelism or Lightning put in front of every name.
+    """
+    inner = found.get("state_dict")
+    if isinstance(inner, dict) and not any(isinstance(value, Tensor) for value in found.values()):
+        found = inner
+    names = {name if isinstance(name, str) else shown(name): value for name, value in found.items()}
+    while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
+        names = {name.removeprefix(prefix): value for name, value in names.items()}
+    return names
 
 
 def _load(path: Path, mmap: bool = False) -> Any:
@@ -186,9 +261,15 @@ def only(tensors: Mapping[str, Any], known: Iterable[str], path: Path) -> None:
         GlossaError: it holds another, whose meaning nobody told.
     """
     if extra := sorted(set(map(str, tensors)) - set(known)):
+        meanings = {MEANINGS[name] for name in extra if name in MEANINGS}
+        why = (
+            f"by its name {' and '.join(sorted(meanings))}, of which its config says nothing"
+            if meanings
+            else "which nobody told the meaning of"
+        )
         raise GlossaError(
-            f"expected only {shown(', '.join(sorted(known)))} in {path}, found {shown(', '.join(extra))} too, which would "
-            "go unread; take it out if it means nothing"
+            f"expected only {shown(', '.join(sorted(known)))} in {path}, found {shown(', '.join(extra))} too, {why}, so what the coder "
+            "computes is not known; see whether its config or format is another"
         )
 
 
@@ -231,10 +312,57 @@ def matrix(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
     return value
 
 
+def vector(tensors: Mapping[str, Any], name: str, path: Path) -> Tensor:
+    """Returns the float32 vector ``name``, whose length the other tensors then have to fit; see ``take``."""
+    value = take(tensors, name, None, path)
+    if value.ndim != 1:
+        raise GlossaError(f"expected a vector for {name} in {path}, found the shape {list(value.shape)}; {AGAIN}")
+    return value
+
+
 def shown(value: Any) -> str:
-    """Returns ``value`` as a message may quote it: on one line and not long."""
-    line = " ".join(str(value).split())
-    return line if len(line) <= 200 else line[:200] + "…"
+    """Returns ``value`` as a message may quote it: on one line and not long; of what is large or nested no more is looked at."""
+    text = "".join(_pieces(value, [LONGEST + 1], 0))
+    line = " ".join(text.split())
+    return line if len(text) <= LONGEST else line[:LONGEST] + "…"
+
+
+def _pieces(value: Any, left: list[int], depth: int) -> Iterator[str]:
+    """The text of ``value`` as Python writes it, piece by piece, until the characters ``left`` are used up."""
+    if left[0] <= 0:
+        return
+    if isinstance(value, str):
+        piece = value[: left[0]] if not depth else repr(value[: left[0]])
+    elif isinstance(value, dict | list | tuple):
+        is_dict, marks = isinstance(value, dict), {dict: "{}", tuple: "()"}.get(type(value), "[]")
+        if depth > DEEPEST:
+            left[0] = 0
+            yield marks[0] + "…"
+            return
+        left[0] -= 1
+        yield marks[0]
+        for place, item in enumerate(value):
+            if left[0] <= 0:
+                return
+            if place:
+                left[0] -= 2
+                yield ", "
+            yield from _pieces(item, left, depth + 1)
+            if is_dict:
+                left[0] -= 2
+                yield ": "
+                yield from _pieces(value[item], left, depth + 1)
+        piece = marks[1]
+    elif isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * LONGEST:
+        piece = f"a number of {value.bit_length()} bits"
+    elif isinstance(value, Tensor):
+        piece = f"a tensor of the shape {list(value.shape)}"
+    elif value is None or isinstance(value, bool | int | float):
+        piece = str(value)
+    else:
+        piece = str(value)[: left[0]] if depth == 0 else type(value).__name__
+    left[0] -= len(piece)
+    yield piece
 
 
 def is_plain(value: Tensor) -> bool:

@@ -15,18 +15,21 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import Activation, Gated, JumpRelu, Relu, TopK
-from stages.coders.readers import Options, files, fold
+from stages.coders.readers import Options, files, fold, processing
 from stages.coders.sparse_coder import InputNorm, SparseCoder
 from stages.errors import GlossaError
 
 CONFIG = "cfg.json"
 WEIGHTS = "sae_weights.safetensors"
+SCALER = "activation_scaler.json"
+"""What lies beside a checkpoint, and holds the constant by which inputs were multiplied."""
 
 ENCODERS = {
     "standard": ("b_enc",),
     "topk": ("b_enc",),
     "jumprelu": ("b_enc", "threshold"),
     "gated": ("b_gate", "b_mag", "r_mag"),
+    "batchtopk": ("b_enc",),
 }
 """Tensors of an encoder beside W_enc, [d_sae] each."""
 
@@ -36,13 +39,11 @@ ARCHITECTURES = {
     "skip_transcoder": "standard",
     "jumprelu_transcoder": "jumprelu",
     "jumprelu_skip_transcoder": "jumprelu",
+    "matryoshka_batchtopk": "batchtopk",
 }
 """The encoder of every architecture that can be read."""
 
-_IN_TRAINING = "is a checkpoint made in training; save it with SAELens' save_inference_model, which makes it a jumprelu"
 REFUSED = {
-    "batchtopk": _IN_TRAINING,
-    "matryoshka_batchtopk": _IN_TRAINING,
     "temporal": "makes a token's latents depend on the tokens before it, which no sparse coder here does; use another",
     "matching_pursuit": "finds its latents one after the other, which no sparse coder here does; use another",
     "abstopk": "keeps the latents of the largest size, whatever their sign, which no sparse coder here does; use another",
@@ -54,12 +55,6 @@ NORMS: dict[str, InputNorm] = {
     "constant_norm_rescale": "constant_norm",
     "layer_norm": "layer_norm",
 }
-
-CENTRED_IDS = re.compile(r"gpt2-small/\d+-(res(_fs\d+)?-jb|mlp-tm)")
-CENTRED_HOOKS = re.compile(r"blocks\.\d+\.hook_(resid_pre|resid_post|mlp_out)")
-CENTRED_WIDTHS = {str(768 * 2**n) for n in range(8)}
-"""Latents of gpt2-small-res-jb, its feature-splitting twin and gpt2-small-mlp-tm, whose files do not say that the
-residual stream was mean-centred when they were trained (SAELens' registry of published coders does)."""
 
 
 def present(folder: Path) -> bool:
@@ -99,7 +94,8 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
     The input is normalised, then b_dec is subtracted if ``apply_b_dec_to_input`` (never of a transcoder). The constant of
     ``expected_average_only_in`` is folded as W_enc · s, W_dec / s, b_dec / s. With ``rescale_acts_by_decoder_norm`` the
     pre-activations are multiplied by the norms of W_dec before the k largest are kept, and divided by them in decoding:
-    that is folded after the constant, as SAELens does.
+    that is folded after the constant, as SAELens does. Checkpoints of BatchTopK and Matryoshka training fire above the
+    ``topk_threshold`` that training has found, as SAELens saves them for inference.
 
     Raises:
         GlossaError: see ``read``.
@@ -114,12 +110,9 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
         )
     _check_heads(config, metadata, path)
     norm, factor = _normalisation(config, transcoder, options, folder)
-    if mean_centred(config, metadata) and not options.centre:
-        raise GlossaError(
-            f"the coder in {folder} was trained on a mean-centred residual stream (center_writing_weights), which the subject "
-            "as published doesn't have; add centre: true to it in params.yaml, and the mean of every input is taken away "
-            f"(or, if it was not, say center_writing_weights: false in model_from_pretrained_kwargs in {CONFIG})"
-        )
+    state = processing.state(config, metadata, folder, old=form == "saelens_old")
+    if options.centre is None:
+        _ask_for_centring(state, folder)
 
     d_in, d_sae = files.whole(config, "d_in", path), files.whole(config, "d_sae", path)
     d_out = files.whole(config, "d_out", path) if transcoder else d_in
@@ -128,11 +121,19 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
     if "skip" in architecture:
         shapes["W_skip"] = (d_out, d_in)
     tensors = _without_scale(files.read_safetensors(weights), weights)
+    if encoder == "jumprelu" and "threshold" not in tensors and "log_threshold" in tensors:  # of old checkpoints
+        tensors["threshold"] = files.take(tensors, "log_threshold", (d_sae,), weights).exp()
+        del tensors["log_threshold"]
+    if encoder == "batchtopk":
+        shapes["topk_threshold"] = ()
     files.only(tensors, shapes, weights)
     t = {name: files.take(tensors, name, shape, weights) for name, shape in shapes.items()}
     subtract = _subtracts(config, transcoder, path)
-    activation = _activation(encoder, config, t, path)
-    rescale = isinstance(activation, TopK) and files.flag(config, "rescale_acts_by_decoder_norm", path)
+    of_k = encoder in ("topk", "batchtopk")
+    rescale = of_k and files.flag(config, "rescale_acts_by_decoder_norm", path, default=encoder == "batchtopk")
+    # In training the threshold is in units of what is multiplied by the norms of a decoder for unscaled outputs.
+    units = factor if rescale and factor is not None else 1.0
+    activation = _activation(encoder, config, t, units, path)
 
     W_enc, b_enc = t["W_enc"].T.contiguous(), t.get("b_enc", torch.zeros(d_sae))  # noqa: N806
     W_dec, b_dec = t["W_dec"], t["b_dec"]  # noqa: N806
@@ -149,6 +150,8 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
         "k": activation.k if isinstance(activation, TopK) else None,
         "rescale_acts_by_decoder_norm": rescale,
     }
+    if folded := state == "folded":
+        facts["values_folded"] = True
     return SparseCoder(
         W_enc=W_enc,
         b_enc=b_enc,
@@ -164,6 +167,7 @@ def build(config: Mapping[str, Any], folder: Path, options: Options, form: str) 
         reconstructs=_hook_out(metadata) if transcoder else None,
         published_l0=float(activation.k) if isinstance(activation, TopK) else None,
         prepend_bos=prepend if isinstance(prepend := metadata.get("prepend_bos"), bool) else None,
+        values_folded=folded,
     )
 
 
@@ -171,18 +175,20 @@ def _hook_out(metadata: Mapping[str, Any]) -> str | None:
     return files.text(metadata, "hf_hook_name_out") or files.text(metadata, "hook_name_out")
 
 
-def mean_centred(config: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Whether the coder was trained on a mean-centred residual stream: as its config says, or as is known of it."""
-    arguments = metadata.get("model_from_pretrained_kwargs")
-    if isinstance(arguments, dict):
-        return bool(arguments.get("center_writing_weights"))
-    if name := metadata.get("neuronpedia_id"):
-        return bool(CENTRED_IDS.fullmatch(str(name)))
-    return (
-        files.text(metadata, "model_name") in ("gpt2", "gpt2-small")
-        and bool(CENTRED_HOOKS.fullmatch(str(metadata.get("hook_name"))))
-        and str(config.get("d_sae")) in CENTRED_WIDTHS
-    )
+def _ask_for_centring(state: processing.State, folder: Path) -> None:
+    """Raises GlossaError if a coder was trained on a subject without its mean, or may have been."""
+    if state == "centred":
+        raise GlossaError(
+            f"the coder in {folder} was trained on a mean-centred residual stream (center_writing_weights, as SAELens did before "
+            "3.19.2), which the subject as published doesn't have; add centre: true to it in params.yaml, and the mean of every "
+            "input is taken away, or centre: false if it was trained on the subject as it is"
+        )
+    if state == "unknown":
+        raise GlossaError(
+            f"the files of the coder in {folder} don't say which SAELens trained it (sae_lens_training_version), and before 3.19.2 it "
+            "trained on a mean-centred residual stream, which the subject as published doesn't have; say centre: true or false of it "
+            "in params.yaml (glossa coder check shows which fits)"
+        )
 
 
 def _architecture(config: Mapping[str, Any], path: Path) -> str:
@@ -229,6 +235,8 @@ def _normalisation(
         )
     if name != "expected_average_only_in":
         options.refuse_norm_factor(folder)
+    elif options.norm_factor is None and (scaler := folder / SCALER).is_file():
+        return options.input_norm(NORMS[name], folder), files.real(files.read_json(scaler), "scaling_factor", scaler)
     elif options.norm_factor is None:
         raise GlossaError(
             f"the coder in {folder} was trained on inputs multiplied by a constant ({key}: {name}) that its files don't hold; "
@@ -260,7 +268,16 @@ def _subtracts(config: Mapping[str, Any], transcoder: bool, path: Path) -> bool:
     return subtract
 
 
-def _activation(encoder: str, config: Mapping[str, Any], t: Mapping[str, Tensor], path: Path) -> Activation:
+def _activation(
+    encoder: str, config: Mapping[str, Any], t: Mapping[str, Tensor], units: float, path: Path
+) -> Activation:
+    if encoder == "batchtopk":
+        if t["topk_threshold"] <= 0:
+            raise GlossaError(
+                f"expected a topk_threshold above 0 in the checkpoint {path.parent}, found {t['topk_threshold']:g}: training has not "
+                "set it yet, and without it everything positive would fire; use a later checkpoint"
+            )
+        return JumpRelu((t["topk_threshold"] / units).expand(len(t["b_enc"])).contiguous())
     if encoder == "jumprelu":
         return JumpRelu(t["threshold"])
     if encoder == "gated":

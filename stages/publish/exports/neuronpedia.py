@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages import __version__, gguf
+from stages.corpus.alone import alone
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.corpus.units import largest, units
 from stages.examples.table import Examples, LatentExamples
@@ -133,7 +134,7 @@ def spelled(texts: Iterable[str]) -> list[str]:
 
 def logits(facts: dict[str, Any], side: str, vocabulary: Vocabulary) -> tuple[list[str], list[float]]:
     """The output tokens that a latent promotes (``top``) or suppresses (``bottom``) most, and how much."""
-    names = spelled(vocabulary.strings[token] for token in facts[f"{side}_tokens"] or [])
+    names = spelled(alone(token, vocabulary) for token in facts[f"{side}_tokens"] or [])
     return names, facts[f"{side}_values"] or []
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from stages import __version__
 from stages.params import Params
 from stages.publish import imports
-from stages.publish.results import CoderResults, Results, Scores, called
+from stages.publish.results import CoderResults, Results, Scores
 from stages.publish.site import provenance
 from stages.publish.site.digits import shortened
 from stages.publish.text import sentence, visible
+from stages.scorers.metrics import called
 from stages.similarity.table import MATCHED_BY
 
 VERSION = 1

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from stages.publish import controls, deciles, distance, figures, measures, plots, relations, similarity
+from stages.publish.picture import DARK, LIGHT
 from stages.publish.results import Results
 from stages.publish.site import scorecards
 from stages.publish.site.cost import Cost
@@ -25,10 +26,7 @@ def index(
     results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str] | None = None, picked: Sequence[Picked] = ()
 ) -> str:
     """Returns the overview; it opens with the latents ``picked``, ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere."""
-    pairs, by_decile = plots.similarity_records(results), deciles.records(results)
-    # An explainer of few latents may have none of them matched: a figure of dashes.
-    known = {pair["explainer"] for pair in pairs if pair["explanation_cosine"] is not None}
-    told = [pair for pair in pairs if pair["explainer"] in known]
+    told, by_decile = plots.told(plots.similarity_records(results)), deciles.records(results)
     return (
         _environment()
         .get_template("overview.html")
@@ -63,7 +61,7 @@ def similar_latents(results: Results) -> str:
             results=results,
             matched_by=_matched_by(results),
             has_ceiling=any(pair["ceiling"] is not None for pair in results.pairs),
-            distance=_both_themes(distance.draw, pairs) if pairs else None,
+            distance=_both_themes(distance.draw, plots.told(pairs) or pairs) if pairs else None,
             lists=relations.shown(results),
             uncompared=similarity.left_out(results.choice),
             same=SAME,
@@ -143,7 +141,7 @@ def _breakable(name: str) -> Markup:
 
 def _both_themes(draw: Any, records: list[dict[str, Any]]) -> dict[str, str]:
     """A figure for a light and for a dark page, as data URLs: the policy does not reach the styles of a picture."""
-    palettes = {"light": figures.LIGHT, "dark": figures.DARK}
+    palettes = {"light": LIGHT, "dark": DARK}
     return {theme: _data_url(draw(records, "svg", palette)) for theme, palette in palettes.items()}
 
 

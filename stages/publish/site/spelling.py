@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.corpus.alone import alone
 from stages.corpus.tokens import Vocabulary
 from stages.corpus.units import joined, parts
 from stages.publish.site.digits import short
@@ -18,19 +19,18 @@ class Spelling:
     """What the tokens of a vocabulary show on a page."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._spellings = vocabulary.spellings
+        self._vocabulary, self._spellings = vocabulary, vocabulary.spellings
         self.token: list[Shown] = [
             [visible(text)] if special else visible(text)
             for text, special in zip(vocabulary.strings, vocabulary.special.tolist(), strict=True)
         ]
-        """What each shows on its own; a piece of a character as U+FFFD."""
+        """What each shows that holds no part of a character."""
         self._is_part = parts(vocabulary)
         self._joined: dict[tuple[int, ...], list[str]] = {}
 
     def name(self, token: int) -> str:
         """What a token shows on its own, as text."""
-        shown = self.token[token]
-        return shown if isinstance(shown, str) else shown[0]
+        return visible(alone(token, self._vocabulary))
 
     def table(self, ids: NDArray[np.int32]) -> tuple[list[Shown], NDArray[np.int64]]:
         """Returns the strings of [n, window] tokens, one for each that occurs, and for every token the place of its string.

@@ -38,7 +38,8 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if path.suffix == ".npz":
         with np.load(path) as arrays:
             return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-    return torch.load(path, weights_only=True)
+    found = torch.load(path, weights_only=True)
+    return found.get("state_dict", found)
 
 
 def write_tensors(path: Path, tensors: dict[str, Any]) -> None:
@@ -48,7 +49,8 @@ def write_tensors(path: Path, tensors: dict[str, Any]) -> None:
     elif path.suffix == ".npz":
         np.savez(path, **{name: value.numpy() for name, value in tensors.items()})
     else:
-        torch.save(tensors, path)
+        around = torch.load(path, weights_only=True) if path.exists() else {}
+        torch.save({**around, "state_dict": tensors} if "state_dict" in around else tensors, path)
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ ARCHITECTURES = [
     "jumprelu_transcoder",
     "jumprelu_skip_transcoder",
 ]
+CHECKPOINTS = ["batchtopk", "matryoshka_batchtopk"]
+"""Architectures that are saved so in training alone."""
 
 
 def config_of(architecture: str, /, **changes: Any) -> dict[str, Any]:
@@ -54,6 +56,7 @@ def config_of(architecture: str, /, **changes: Any) -> dict[str, Any]:
         "architecture": architecture,
         **({"d_out": 6} if transcoder else {}),
         **({"k": 4, "rescale_acts_by_decoder_norm": False} if architecture == "topk" else {}),
+        **({"k": 4, "rescale_acts_by_decoder_norm": True} if architecture in CHECKPOINTS else {}),
         **changes,
     }
     return {key: value for key, value in config.items() if value is not None}
@@ -69,11 +72,15 @@ def tensors_of(config: dict[str, Any], seed: int = 0, dtype: torch.dtype = torch
         shapes |= {"b_gate": (d_sae,), "b_mag": (d_sae,), "r_mag": (d_sae,)}
     else:
         shapes["b_enc"] = (d_sae,)
+    if architecture in CHECKPOINTS:
+        shapes["topk_threshold"] = ()
     if "jumprelu" in architecture:
         shapes["threshold"] = (d_sae,)
     if "skip" in architecture:
         shapes["W_skip"] = (d_out, d_in)
-    arrays = {name: generator.normal(size=shape) / 2 for name, shape in shapes.items()}
+    arrays: dict[str, Any] = {name: generator.normal(size=shape) / 2 for name, shape in shapes.items()}
+    if architecture in CHECKPOINTS:
+        arrays["topk_threshold"] = np.abs(arrays["topk_threshold"])
     arrays["W_dec"] *= generator.uniform(0.2, 3, size=(d_sae, 1))
     return {name: torch.tensor(value).to(dtype) for name, value in arrays.items()}
 
@@ -109,6 +116,12 @@ def by_hand(
         latents = (h + w["b_gate"] > 0) * np.maximum(z @ (w["W_enc"] * np.exp(w["r_mag"])) + w["b_mag"], 0)
     elif "jumprelu" in kind:
         latents = np.maximum(h + w["b_enc"], 0) * (h + w["b_enc"] > w["threshold"])
+    elif kind in CHECKPOINTS:
+        if config["rescale_acts_by_decoder_norm"]:
+            norms = np.linalg.norm(w["W_dec"], axis=1) / factor
+        h = (h + w["b_enc"]) * norms
+        threshold = w["topk_threshold"] / (factor if config["rescale_acts_by_decoder_norm"] else 1)
+        latents = np.maximum(h, 0) * (h > threshold)
     elif kind == "topk":
         if config.get("rescale_acts_by_decoder_norm"):
             norms = np.linalg.norm(w["W_dec"], axis=1) / factor  # of the decoder that maps to unscaled outputs

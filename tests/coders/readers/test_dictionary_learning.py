@@ -142,7 +142,7 @@ def test_weights_without_a_config_are_not_guessed_at(tmp_path: Path) -> None:
     assert made.config is not None
     made.config.unlink()
     for path in (tmp_path, made.weights):
-        with pytest.raises(GlossaError, match=r"expected JSON in .*config\.json"):
+        with pytest.raises(GlossaError, match=r"expected config\.json in .*, found none"):
             coders.load(str(path))
 
 

@@ -191,3 +191,48 @@ def test_damaged_files_are_a_mistake(tmp_path: Path) -> None:
 def test_detection(tmp_path: Path) -> None:
     assert not gemma_scope_2.detect(tmp_path)
     assert gemma_scope_2.detect(write(tmp_path, None, tensors_of()))
+
+
+def cross_layer(folder: Path, config: dict[str, Any] | None, layers: int = 3, skip: bool = True) -> Path:
+    """A cross-layer transcoder of ``layers`` layers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for layer in range(layers):
+        tensors = tensors_of(seed=layer, skip=skip)
+        tensors["w_dec"] = torch.stack([tensors["w_dec"] * (layer + 1)] * layers, 1)
+        save_file(tensors, folder / f"params_layer_{layer}.safetensors")
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+CLT = {
+    "architecture": "jump_relu",
+    "type": "clt",
+    "hf_hook_point_in": "model.layers.{}.pre_feedforward_layernorm.output",
+}
+
+
+@pytest.mark.parametrize("config", [CLT | {"l0": 50}, None])
+def test_a_layer_of_a_cross_layer_transcoder_is_encoded(tmp_path: Path, config: dict[str, Any] | None) -> None:
+    folder = cross_layer(tmp_path / "clt" / "width_262k_l0_medium_affine", config)
+    file = folder / "params_layer_1.safetensors"
+    assert gemma_scope_2.detect(file)
+    coder = gemma_scope_2.read(file, NONE)
+    assert coder.hookpoint == "model.layers.1.pre_feedforward_layernorm.output"
+    assert (coder.W_dec, coder.published_l0) == (None, 50 if config else None)
+    w = {name: value.double().numpy() for name, value in tensors_of(seed=1).items()}
+    x = np.random.default_rng(5).normal(size=(40, 8)) * 2
+    h = x @ w["w_enc"] + w["b_enc"]
+    assert np.allclose(encoded(coder, x), np.maximum(h, 0) * (h > w["threshold"]), atol=1e-4)
+    assert "point at one of params_layer_0.safetensors, params_layer_1.safetensors" in mistake(folder)
+
+
+def test_a_crosscoder_is_refused_and_what_says_neither_too(tmp_path: Path) -> None:
+    folder = cross_layer(tmp_path / "crosscoder" / "layer_7_13", {"architecture": "jump_relu", "type": "crosscoder"}, 2)
+    assert "is a crosscoder, whose latents read several layers at once" in mistake(folder)
+    assert "is a crosscoder" in mistake(cross_layer(tmp_path / "crosscoder" / "layer_1_2", None, 2))
+    plain = cross_layer(tmp_path / "somewhere", None, 2)
+    assert "neither type in a config.json beside it nor a folder" in mistake(plain)
+    folder = cross_layer(tmp_path / "clt" / "flat", CLT, 1)
+    save_file(tensors_of(), folder / "params_layer_0.safetensors")
+    assert "expected w_dec of shape [16, layers, width]" in mistake(folder)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from stages.coders.readers import Options, saelens, saelens_old
 from stages.errors import GlossaError
 from tests.coders.readers.dense import encoded, reconstructed
-from tests.coders.readers.saelens_folders import ARCHITECTURES, by_hand, config_of, tensors_of, write
+from tests.coders.readers.saelens_folders import ARCHITECTURES, CHECKPOINTS, by_hand, config_of, tensors_of, write
 
 NONE = Options()
 
@@ -27,7 +27,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compare(folder: Path, config: dict[str, Any], tensors: dict[str, torch.Tensor], options: Options = NONE) -> None:
     coder = saelens.read(write(folder, config, tensors), options)
     x = np.random.default_rng(1).normal(size=(40, config["d_in"])) * 2 + 0.5
-    latents, outputs = by_hand(config, tensors, x, options.norm_factor or 1, options.centre)
+    latents, outputs = by_hand(config, tensors, x, options.norm_factor or 1, bool(options.centre))
     assert 0 < (latents > 0).sum() < latents.size
     assert np.allclose(encoded(coder, x), latents, atol=2e-4)
     assert np.allclose(reconstructed(coder, x), outputs, atol=2e-4, rtol=1e-4)
@@ -197,7 +197,7 @@ CENTRED = {**METADATA, "model_from_pretrained_kwargs": {"center_writing_weights"
         ("standard", {"architecture": None}, "found nothing; no other can be read"),
         ("standard", {"architecture": "crosscoder"}, "found crosscoder; no other can be read"),
         ("standard", {"architecture": ["standard"]}, "expected architecture to be one of standard, "),
-        ("standard", {"architecture": "batchtopk"}, "is a checkpoint made in training; save it with SAELens' save_inf"),
+        ("standard", {"architecture": "batchtopk"}, "expected a tensor topk_threshold"),
         ("standard", {"architecture": "temporal"}, "depend on the tokens before it"),
         ("standard", {"architecture": "matching_pursuit"}, "finds its latents one after the other"),
         ("standard", {"architecture": "abstopk"}, "whatever their sign"),
@@ -318,3 +318,36 @@ def test_no_config_is_answered_with_a_traceback(
             said = f"{coder.d_in} inputs, {coder.n_latents} latents"
         assert said.startswith("8 inputs, 16 latents") or str(place) in said
         assert "\n" not in said
+
+
+@pytest.mark.parametrize("architecture", CHECKPOINTS)
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("factor", [None, 0.7])
+def test_checkpoints_of_batch_topk_by_hand(
+    tmp_path: Path, architecture: str, rescale: bool, factor: float | None
+) -> None:
+    norm = "none" if factor is None else "expected_average_only_in"
+    config = config_of(architecture, rescale_acts_by_decoder_norm=rescale, normalize_activations=norm)
+    tensors = tensors_of(config)
+    folder = write(tmp_path, config, tensors)
+    if factor is not None:
+        (folder / "activation_scaler.json").write_text(json.dumps({"scaling_factor": factor}))
+    coder = saelens.read(folder, Options())
+    x = np.random.default_rng(1).normal(size=(40, 8)) * 2 + 0.5
+    latents, outputs = by_hand(config, tensors, x, factor or 1)
+    assert 0 < (latents > 0).sum() < latents.size
+    assert np.allclose(encoded(coder, x), latents, atol=1e-4)
+    assert np.allclose(reconstructed(coder, x), outputs, atol=1e-4)
+    save_file({**tensors, "topk_threshold": torch.tensor(0.0)}, folder / "sae_weights.safetensors")
+    assert "expected a topk_threshold above 0" in mistake(folder)
+
+
+def test_an_old_checkpoint_of_a_jumprelu_holds_logarithms(tmp_path: Path) -> None:
+    config = config_of("jumprelu")
+    tensors = tensors_of(config)
+    tensors["threshold"] = tensors["threshold"].abs()
+    new = saelens.read(write(tmp_path / "new", config, tensors), Options())
+    log = tensors.pop("threshold").log()
+    old = saelens.read(write(tmp_path / "old", config, {**tensors, "log_threshold": log}), Options())
+    x = np.random.default_rng(1).normal(size=(40, 8)) * 2
+    assert np.allclose(encoded(new, x), encoded(old, x), atol=1e-5)

@@ -38,11 +38,11 @@ def modern(**changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("config", "options", "meaning"),
     [
-        (tiny("gpt2_small_res_jb"), NONE, {}),
+        (tiny("gpt2_small_res_jb"), Options(centre=False), {}),
         (tiny("gpt2_small_res_jb"), Options(centre=True), {}),
         (
             tiny("gpt2_small_mlp_tm"),
-            Options(norm_factor=1.05),
+            Options(norm_factor=1.05, centre=False),
             {"apply_b_dec_to_input": False, "normalize_activations": "expected_average_only_in"},
         ),
         (
@@ -62,6 +62,11 @@ def modern(**changes: Any) -> dict[str, Any]:
         ),
         (tiny("llama_3_8b_it_res_jh"), NONE, {"architecture": "gated"}),
         (tiny("mistral_7b_res_wg"), NONE, {"apply_b_dec_to_input": False}),
+        (
+            tiny("mistral_7b_res_wg"),
+            Options(normalise="constant_norm"),
+            {"apply_b_dec_to_input": False, "normalize_activations": "constant_norm_rescale"},
+        ),
         (tiny("pythia_70m_att_sm"), NONE, {}),
         (
             tiny("pythia_70m_att_sm", normalize_activations="constant_norm_rescale"),
@@ -87,7 +92,7 @@ def test_encoding_by_hand(tmp_path: Path, config: dict[str, Any], options: Optio
     tensors = tensors_of(meant)
     coder = saelens_old.read(write(tmp_path, config, tensors), options)
     x = np.random.default_rng(1).normal(size=(40, 8)) * 2 + 0.5
-    latents, outputs = by_hand(meant, tensors, x, options.norm_factor or 1, options.centre)
+    latents, outputs = by_hand(meant, tensors, x, options.norm_factor or 1, bool(options.centre))
     assert 0 < (latents > 0).sum() < latents.size
     assert np.allclose(encoded(coder, x), latents, atol=1e-4)
     assert np.allclose(reconstructed(coder, x), outputs, atol=1e-4)
@@ -127,17 +132,25 @@ def test_what_published_configs_mean(
 
 
 def test_the_mistral_coders_take_inputs_of_a_constant_norm_though_they_do_not_say_so(tmp_path: Path) -> None:
-    def norm_of(config: dict[str, Any]) -> str:
-        config = {**config, "d_in": 1}  # so that its 65,536 latents are few bytes
+    theirs, mine = tmp_path / "models--JoshEngels--Mistral-7B-Residual-Stream-SAEs" / "layer_16", tmp_path / "mine"
+
+    def norm_of(folder: Path, options: Options = NONE, **changes: Any) -> str:
+        config = {**archived("mistral_7b_res_wg", **changes), "d_in": 1}  # so that its 65,536 latents are few bytes
         return saelens_old.read(
-            write(tmp_path, config, tensors_of({**config, "architecture": "standard"})), NONE
+            write(folder, config, tensors_of({**config, "architecture": "standard"})), options
         ).input_norm
 
-    assert norm_of(archived("mistral_7b_res_wg")) == "constant_norm"
-    assert norm_of(archived("mistral_7b_res_wg", normalize_activations="none")) == "constant_norm"
-    assert norm_of(archived("mistral_7b_res_wg", hook_name="blocks.9.hook_resid_pre")) == "none"
-    assert norm_of(archived("mistral_7b_res_wg", d_sae=100)) == "none"
-    assert norm_of(archived("mistral_7b_res_wg", normalize_activations="layer_norm")) == "layer_norm"
+    assert norm_of(theirs) == norm_of(theirs, normalize_activations="none") == "constant_norm"
+    assert norm_of(theirs, hook_name="blocks.9.hook_resid_pre") == "none"
+    assert norm_of(mine, hook_name="blocks.9.hook_resid_pre") == norm_of(mine, d_sae=100) == "none"
+    assert norm_of(mine, sae_lens_training_version="3.14.0") == "none"
+    assert norm_of(mine, normalize_activations="layer_norm") == "layer_norm"
+    with pytest.raises(
+        GlossaError, match="normalise: constant_norm if it is one of these, or normalise: none if it is not"
+    ):
+        norm_of(mine)
+    assert norm_of(mine, Options(normalise="constant_norm")) == "constant_norm"
+    assert norm_of(mine, Options(normalise="none")) == "none"
 
 
 def mistake(folder: Path, options: Options = NONE) -> str:
@@ -149,39 +162,77 @@ def mistake(folder: Path, options: Options = NONE) -> str:
     return message
 
 
+PYTHIA = {"neuronpedia_id": None, "sae_lens_training_version": "3.5.0"}
+
+
 @pytest.mark.parametrize(
     "config",
     [
         archived("gpt2_small_res_jb"),
         archived("gpt2_small_res_jb", hook_point="blocks.11.hook_resid_post"),
-        archived("gpt2_small_res_jb", d_sae=98304),
-        archived("gpt2_small_res_jb", hook_point=None, hook_name="blocks.0.hook_resid_pre", model_name="gpt2"),
+        archived("gpt2_small_res_jb", hook_point="blocks.8.hook_resid_mid"),
+        archived("gpt2_small_res_jb", d_sae=16384),
+        archived("gpt2_small_res_jb", model_name="gpt2-medium"),
         archived("gpt2_small_res_jb", model_from_pretrained_kwargs={}),
         archived("gpt2_small_mlp_tm", normalize_activations=False),
         tiny("gpt2_small_res_jb", neuronpedia_id="gpt2-small/8-res-jb"),
         tiny("gpt2_small_res_jb", neuronpedia_id="gpt2-small/8-res_fs49152-jb"),
+        tiny("pythia_70m_att_sm", neuronpedia_id="gpt2-small/6-res_scefr-ajt"),
+        tiny("pythia_70m_att_sm", neuronpedia_id="gpt2-small/10-res_sll-ajt"),
         tiny("pythia_70m_att_sm", model_from_pretrained_kwargs={"center_writing_weights": True}),
+        tiny("pythia_70m_att_sm", **PYTHIA),
+        tiny("pythia_70m_att_sm", **PYTHIA, hook_name="blocks.3.hook_resid_pre"),
+        tiny("pythia_70m_att_sm", **{**PYTHIA, "sae_lens_training_version": "3.19.1"}),
+        tiny("pythia_70m_att_sm", **{**PYTHIA, "sae_lens_training_version": "2.1"}),
+        tiny("pythia_70m_att_sm", **PYTHIA, model_name="EleutherAI/gpt-neo-125M"),
     ],
 )
 def test_a_coder_of_a_centred_stream_needs_centring(tmp_path: Path, config: dict[str, Any]) -> None:
-    said = mistake(write(tmp_path, config, tensors_of(tiny("pythia_70m_att_sm"))))
+    folder = write(tmp_path, config, tensors_of(tiny("pythia_70m_att_sm")))
+    said = mistake(folder)
     assert "was trained on a mean-centred residual stream" in said
     assert "add centre: true to it in params.yaml" in said
+    if config["d_sae"] == 16:
+        assert saelens_old.read(folder, Options(centre=True)).input_norm == "centre"
+        assert saelens_old.read(folder, Options(centre=False)).input_norm == "none"
+
+
+def test_a_coder_of_a_version_that_nobody_knows_has_to_be_said(tmp_path: Path) -> None:
+    config = tiny("pythia_70m_att_sm", neuronpedia_id=None)
+    folder = write(tmp_path, config, tensors_of({**config, "architecture": "standard"}))
+    assert "don't say which SAELens trained it (sae_lens_training_version)" in mistake(folder)
+    assert saelens_old.read(folder, Options(centre=True)).input_norm == "centre"
 
 
 @pytest.mark.parametrize(
     "config",
     [
         archived("gpt2_small_res_jb", model_from_pretrained_kwargs={"center_writing_weights": False}),
-        archived("gpt2_small_res_jb", neuronpedia_id="gpt2-small/8-res-mine"),
-        archived("gpt2_small_res_jb", d_sae=46080),  # the end-to-end coders, gpt2-small-res_sce-ajt and its like
-        archived("gpt2_small_res_jb", hook_point="blocks.8.hook_resid_mid"),
-        archived("gpt2_small_res_jb", model_name="gpt2-medium"),
-        archived("gpt2_small_oai_v5_resid_mid", neuronpedia_id=None),
+        archived("gpt2_small_oai_v5_resid_mid", neuronpedia_id=None),  # its own normalisation takes the mean away
+        tiny("pythia_70m_att_sm"),  # trained by Marks and others, outside of SAELens
+        tiny("pythia_70m_att_sm", **{**PYTHIA, "sae_lens_training_version": "3.19.2"}),
+        tiny("pythia_70m_att_sm", **{**PYTHIA, "sae_lens_training_version": "4.0.0"}),
+        tiny("pythia_70m_att_sm", **PYTHIA, model_name="gemma-2b"),
+        tiny("pythia_70m_att_sm", **PYTHIA, hook_name="blocks.3.mlp.hook_post"),
     ],
 )
-def test_other_coders_of_gpt2_need_none(tmp_path: Path, config: dict[str, Any]) -> None:
+def test_other_coders_need_none(tmp_path: Path, config: dict[str, Any]) -> None:
     assert "W_enc" in mistake(write(tmp_path, config, {}))  # it came as far as the weights, of which there are none
+
+
+@pytest.mark.parametrize(
+    ("changes", "folded"),
+    [
+        (PYTHIA, True),
+        ({**PYTHIA, "sae_lens_training_version": "3.19.2"}, False),
+        ({**PYTHIA, "model_from_pretrained_kwargs": {"fold_value_biases": False}}, False),
+        ({**PYTHIA, "hook_name": "blocks.3.mlp.hook_post"}, False),
+    ],
+)
+def test_heads_were_read_without_their_value_biases(tmp_path: Path, changes: dict[str, Any], folded: bool) -> None:
+    config = tiny("pythia_70m_att_sm", **{"hook_name": "blocks.3.attn.hook_z", **changes})
+    coder = saelens_old.read(write(tmp_path, config, tensors_of({**config, "architecture": "standard"})), NONE)
+    assert (coder.values_folded, coder.identity.get("values_folded", False)) == (folded, folded)
 
 
 @pytest.mark.parametrize(

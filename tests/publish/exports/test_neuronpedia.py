@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stages import params, paths
 from stages.explainers.table import Explanation, rows
 from stages.outputs import write_table
+from stages.publish.exports.neuronpedia import logits
+from tests.publish import furnished as f
 from tests.publish.furnished import HOSTILE, PARAMS, furnish
 
 Export = Callable[..., Path]
@@ -99,6 +101,11 @@ def test_a_feature_tells_density_logits_and_histogram(export: Export) -> None:
     assert (found["neg_str"], found["neg_values"]) == (["\x1b[2J"], [-1.0])
     assert found["freq_hist_data_bar_heights"] == [6, 4, 2]
     assert found["freq_hist_data_bar_values"] == pytest.approx([8 / 6, 4, 40 / 6])
+
+
+def test_parts_of_characters_among_logits_are_spelt() -> None:
+    facts = {"top_tokens": [f.CAT, f.E1, f.E2], "top_values": [3.0, 2.0, 1.0]}
+    assert logits(facts, "top", f.vocabulary()) == ([" cat", r"\xc3", r"\xa9"], [3.0, 2.0, 1.0])
 
 
 def test_activations_are_the_windows_the_strongest_first(export: Export) -> None:

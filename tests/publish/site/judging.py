@@ -71,14 +71,9 @@ def judge() -> None:
     with recording(folder) as recorder:
         for one in CALLS:
             recorder.record(one)
-        scores.write(
-            folder,
-            verdicts(),
-            table,
-            measures,
-            {k: v for k, v in meta.items() if k not in ("schema", "version")},
-            recorder,
-        )
+        with scores.writing(folder, recorder) as (writer, into):
+            writer.add(verdicts(), table, measures)
+            into |= {k: v for k, v in meta.items() if k not in ("schema", "version")}
     predictions = verdicts().set_column(
         9, "values", pa.array([[0.12345, None, 3.0, 0.0], None, [1.0] * 4, None, None], pa.list_(pa.float32()))
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zarr.codecs import BloscCodec
 
-from stages.latents.vector import LEVEL, Vector
+from stages.vector import LEVEL, Vector
 from tests.folders import tree
 
 
@@ -44,6 +44,24 @@ def test_it_reads_what_zarr_reads(
     found = Vector.open(folder)[begin:end]
     assert found.dtype == array.dtype
     assert found.tolist() == values[begin:end].tolist() == np.asarray(array[begin:end]).tolist()
+
+
+@given(st.integers(0, 20), st.integers(1, 4), st.integers(1, 5), st.integers(1, 3))
+def test_it_reads_a_matrix_row_by_row(base: Path, rows: int, width: int, chunk: int, per_shard: int) -> None:
+    values = np.random.default_rng(rows).integers(-9, 9, (rows, width)).astype("int32")
+    folder = base / str(len(list(base.iterdir())))
+    codec = BloscCodec(typesize=4, cname="zstd", clevel=3, shuffle="bitshuffle")
+    array = zarr.create_array(folder, shape=values.shape, dtype="int32", chunks=(chunk, width), shards=(chunk * per_shard, width), compressors=codec)  # fmt: skip
+    array[:] = values
+    assert Vector.open(folder)[:].reshape(values.shape).tolist() == values.tolist()
+
+
+def test_chunks_that_cut_rows_are_refused(tmp_path: Path) -> None:
+    zarr.create_array(
+        tmp_path / "cut", shape=(4, 4), dtype="int32", chunks=(2, 2), shards=(4, 4), compressors=BloscCodec()
+    )
+    with pytest.raises(ValueError, match=r"expected whole rows in every chunk of .*, found chunks of \(2, 2\)"):
+        Vector.open(tmp_path / "cut")
 
 
 @given(

@@ -1,6 +1,6 @@
-"""Reading and writing stretches of a sharded Zarr vector on this machine, without Zarr.
+"""Reading and writing stretches of a sharded Zarr array on this machine, without Zarr.
 
-Zarr opens, plans and schedules every read, which takes some milliseconds; a latent is two reads of a chunk or two, which
+Zarr takes half a second to load. It opens, plans and schedules every read, which takes some milliseconds; a latent is two reads of a chunk or two, which
 take a fifth of one. Writing a shard through Zarr takes three times as long as compressing it. The layout is that of the
 sharding codec of Zarr v3: chunks, then an index of (offset, bytes) in 64-bit little-endian numbers, then the crc32c of the
 index.
@@ -9,6 +9,7 @@ index.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -30,13 +31,14 @@ MISSING = 2**64 - 1
 
 @dataclass(frozen=True)
 class Vector:
-    """A sharded vector whose chunks are compressed by Blosc."""
+    """The elements, in their order, of a sharded array whose chunks are compressed by Blosc and hold whole rows."""
 
     folder: Path
     length: int
     dtype: np.dtype[Any]
     chunk: int
     chunks_per_shard: int
+    dimensions: int = 1
     _indices: dict[int, NDArray[np.uint64] | None] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -49,9 +51,12 @@ class Vector:
             raise ValueError(
                 f"expected shards of Blosc chunks in {folder}, found {[c['name'] for c in meta['codecs']]}"
             )
-        (shard,), (length,) = meta["chunk_grid"]["configuration"]["chunk_shape"], meta["shape"]
-        (chunk,) = outer["configuration"]["chunk_shape"]
-        return cls(folder, length, np.dtype(meta["data_type"]).newbyteorder("<"), chunk, shard // chunk)
+        shards, chunks = meta["chunk_grid"]["configuration"]["chunk_shape"], outer["configuration"]["chunk_shape"]
+        if not meta["shape"][1:] == shards[1:] == chunks[1:]:
+            raise ValueError(f"expected whole rows in every chunk of {folder}, found chunks of {tuple(chunks)}")
+        shard, chunk, length = math.prod(shards), math.prod(chunks), math.prod(meta["shape"])
+        dtype = np.dtype(meta["data_type"]).newbyteorder("<")
+        return cls(folder, length, dtype, chunk, shard // chunk, len(shards))
 
     def __getitem__(self, part: slice) -> NDArray[Any]:
         """The elements ``begin`` to ``end``.
@@ -64,7 +69,7 @@ class Vector:
         for number in range(begin // self.chunk, -(-end // self.chunk) if end > begin else 0):
             shard, place = divmod(number, self.chunks_per_shard)
             if shard not in self._indices:
-                self._indices[shard] = _index(self.folder / "c" / str(shard), self.chunks_per_shard)
+                self._indices[shard] = _index(self._file(shard), self.chunks_per_shard)
             index = self._indices[shard]
             if index is None or index[place, 0] == MISSING:
                 continue
@@ -77,8 +82,8 @@ class Vector:
     def write_shard(self, shard: int, values: NDArray[Any]) -> None:
         """Writes a whole shard, or what there is of the last one, with the bytes that Zarr would write."""
         index = np.full((self.chunks_per_shard, 2), MISSING, "<u8")
-        path = self.folder / "c" / str(shard)
-        path.parent.mkdir(exist_ok=True)
+        path = self._file(shard)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
             for place, first in enumerate(range(0, len(values), self.chunk)):
                 part = np.zeros(self.chunk, self.dtype)
@@ -89,8 +94,11 @@ class Vector:
             raw = index.tobytes()
             file.write(raw + google_crc32c.value(raw).to_bytes(4, "little"))
 
+    def _file(self, shard: int) -> Path:
+        return self.folder.joinpath("c", str(shard), *["0"] * (self.dimensions - 1))
+
     def _chunk(self, shard: int, offset: int, size: int) -> NDArray[Any]:
-        with (self.folder / "c" / str(shard)).open("rb", buffering=0) as file:
+        with self._file(shard).open("rb", buffering=0) as file:
             file.seek(offset)
             raw = file.read(size)
         decoded = np.frombuffer(blosc.decompress(raw), self.dtype)
