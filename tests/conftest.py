@@ -16,9 +16,19 @@ import pytest
 from hypothesis import settings
 
 from tests.once import once
-from tests.schedule import pytest_collection_modifyitems, pytest_ignore_collect, pytest_xdist_auto_num_workers
+from tests.schedule import (
+    pytest_collection_modifyitems,
+    pytest_ignore_collect,
+    pytest_xdist_auto_num_workers,
+    pytest_xdist_make_scheduler,
+)
 
-__all__ = ["pytest_collection_modifyitems", "pytest_ignore_collect", "pytest_xdist_auto_num_workers"]
+__all__ = [
+    "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
+    "pytest_xdist_auto_num_workers",
+    "pytest_xdist_make_scheduler",
+]
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,11 @@ SLOW = re.compile(
 )
 """What stands in a file whose tests start processes, load a model or clone the repository."""
 LONG = (
-    "coders/readers/test_malformed.py", "coders/readers/test_saelens.py", "coders/test_beginnings.py", "examples/test_sample.py",
-    "latents/test_merge.py", "latents/test_vector.py", "llm/test_any_bytes.py", "llm/test_budget.py", "llm/test_faults.py",
-    "llm/test_transcript.py", "machine/test_shelf.py", "publish/",
+    "coders/readers/test_malformed.py", "coders/readers/test_saelens.py", "coders/test_beginnings.py", "coders/test_check.py",
+    "coders/test_directions.py", "coders/test_readings.py", "examples/test_sample.py", "latents/test_merge.py", "latents/test_vector.py",
+    "llm/test_access.py", "llm/test_any_bytes.py", "llm/test_budget.py", "llm/test_faults.py", "llm/test_openai.py", "llm/test_probe.py",
+    "llm/test_transcript.py", "machine/test_shelf.py", "publish/", "scorers/test_degenerate.py", "subject/", "test_vector.py",
+    "wiring/test_optional.py",
 )  # fmt: skip
 """Files and folders of tests that take long all the same: many cases, or whole reports."""
 
@@ -57,15 +60,25 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if _are_units(item.path) and not MODELS & set(getattr(item, "fixturenames", ())):
             item.add_marker("quick")
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
     if hasattr(config, "workerinput"):
         begins = {group: place for place, group in enumerate(FIRST)}
-        items.sort(key=lambda item: begins.get(_group(item), len(FIRST)))
+        items.sort(key=lambda item: begins.get(_group(item.nodeid), len(FIRST)))
 
 
-def _group(item: pytest.Item) -> str:
-    file = item.nodeid.partition("::")[0]
+def _group(nodeid: str) -> str:
+    file = nodeid.partition("::")[0]
     return TOGETHER.get(file, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """As ``--dist=loadfile`` does, by groups; ``loadgroup`` does not work with the node ids of pytest 9."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByGroup(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    return ByGroup(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:

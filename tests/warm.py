@@ -97,10 +97,6 @@ def folder() -> Path:
     return found
 
 
-_servers: list[subprocess.Popen[bytes]] = []
-"""The one that this process has started, if any: it lives as long as the run."""
-
-
 def path() -> str:
     """A PATH on which ``glossa`` is one that asks the server, and all else what it is."""
     return os.pathsep.join((str(folder() / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]))
@@ -119,18 +115,20 @@ def _open(found: Path, owner: int) -> None:
     (found / "socket").unlink(missing_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("GLOSSA_", "DVC_"))}
     environment |= {"HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
-    with (found / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, __file__, str(found), str(owner)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-    _servers.append(server)
+    log = str(found / "log")
+    server = os.posix_spawn(  # no Popen, which complains at the end that it still runs
+        sys.executable,
+        [sys.executable, __file__, str(found), str(owner)],
+        environment,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setpgroup=0,  # so that Ctrl-C ends the tests, and it with them
+    )
     while not _answers(found):
-        assert server.poll() is None, (found / "log").read_text()
+        assert os.waitpid(server, os.WNOHANG) == (0, 0), Path(log).read_text()
         time.sleep(0.05)
 
 
