@@ -99,9 +99,12 @@ def test_the_latents_that_were_asked_for(cached: Path, latents: str, chosen: set
 
 
 def test_mistakes_are_one_line(cached: Path) -> None:
-    assert sample("three").output == (
-        "Error: expected a store of activations at data/latents/three.zarr, but there is none; run dvc repro\n"
+    assert sample("three").output == "Error: params.yaml has no coder three; known are one, two\n"
+    paths.latents("one").rename(paths.latents("three"))
+    assert sample().output == (
+        "Error: expected a store of activations at data/latents/one.zarr, but there is none; run dvc repro\n"
     )
+    paths.latents("three").rename(paths.latents("one"))
     edit(cached / "params.yaml", "latents: all", "latents: [24]")
     result = sample()
     expected = "Error: params.yaml: sampling.latents lists 24, but the coder one has latents 0 to 23; drop it\n"

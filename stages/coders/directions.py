@@ -15,11 +15,14 @@ from stages.subject.load import Subject
 AFTER = {"mlp": "post_feedforward_layernorm", "self_attn": "post_attention_layernorm"}
 """The norms through which the sublayers of Gemma 2 and 3 write."""
 
+LAST = {"c_proj", "dense", "dense_4h_to_h", "down_proj", "fc2", "fc_out", "o_proj", "out_proj", "w2"}
+"""What families call the projection through which a sublayer writes; what others write stays inside of it."""
+
 
 def residual(coder: SparseCoder, subject: Subject) -> Tensor | None:
     """Returns the direction [latents, width] in which every latent moves the residual stream, up to a factor above 0.
 
-    None if the coder has no decoder, or decodes what a projection reads (the heads of an attention layer, the neurons of an
+    None if the coder has no decoder, or decodes what stays inside a sublayer (the heads of an attention layer, the neurons of an
     MLP), where a direction may be as wide as the residual stream and yet is none of it, or nobody knows what.
     """
     from transformers.pytorch_utils import Conv1D
@@ -29,7 +32,8 @@ def residual(coder: SparseCoder, subject: Subject) -> Tensor | None:
         site = resolve(subject, coder.reconstructs or coder.hookpoint)
     except GlossaError:  # the files name a place of another library; activations do not depend on it
         return None
-    inside = site.part == "input" and isinstance(site.module, nn.Linear | Conv1D)
+    is_last = site.part != "input" and site.path.rpartition(".")[2] in LAST
+    inside = isinstance(site.module, nn.Linear | Conv1D) and not is_last
     if coder.W_dec is None or (inside and coder.W_enc is not None):
         return None
     gain = _gain(subject, site)

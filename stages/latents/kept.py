@@ -33,6 +33,7 @@ STARTS = (
     "stages.corpus.tokens:Tokens",
     "stages.latents.capture:Target",
     "stages.latents.capture:Capture",
+    "stages.coders.folding:settled",
     "stages.latents.capture:ranges",
     "stages.latents.merge:merge",
 )

@@ -79,7 +79,12 @@ def test_without_a_decoder_there_are_no_directions() -> None:
 
 @pytest.mark.parametrize(
     ("reconstructs", "gained"),
-    [("blocks.1.hook_mlp_out", False), ("layers.1.mlp", True), ("blocks.1.mlp.hook_out", None)],
+    [
+        ("blocks.1.hook_mlp_out", False),
+        ("layers.1.mlp", True),
+        ("blocks.1.mlp.hook_out", True),
+        ("blocks.1.mlp.hook_pre", None),
+    ],
 )
 def test_a_transcoder_writes_where_it_reconstructs(reconstructs: str, gained: bool | None) -> None:
     subject = subject_of("gemma2")

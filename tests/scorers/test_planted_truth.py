@@ -68,7 +68,7 @@ PARAMS = {
         "bos": hand_made.END,
     },
     "subject": {"model": "subject"},
-    "coders": {"one": {"path": "coder", "hookpoint": "h.0"}},
+    "coders": {"one": {"path": "coder", "hookpoint": "h.0", "activation": "relu", "pre_bias": False}},
     "sampling": {
         "latents": {"first": 5},
         "min_activations": 40,
