@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import threading
 from pathlib import Path
@@ -78,7 +79,8 @@ def executed(coder: str) -> set[str]:
 
     def note(frame: FrameType, event: str, _: object) -> None:
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(str(STAGES)) and not code.co_name.startswith("<module"):
+        is_function = code.co_flags & inspect.CO_OPTIMIZED  # modules and bodies of classes, when imported, are none
+        if event == "call" and code.co_filename.startswith(str(STAGES)) and is_function:
             file = Path(code.co_filename).relative_to(STAGES.parent).as_posix()
             seen.add(f"{file}:{code.co_qualname.partition('.')[0]}")
 
