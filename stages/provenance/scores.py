@@ -79,8 +79,8 @@ def anew(project: Project, result: Result, verdicts: pa.Table) -> Summary:
     judged = [
         Judged(Item(latent, "", control), of_item[control, latent.latent])
         for latent in examples.of(sorted(owners))
-        for control in (scores_table.OWN, scores_table.SHUFFLED)
-        if (control, latent.latent) in of_item
+        for control, owner in of_item
+        if owner == latent.latent
     ]
     return scorer.summarise(judged, Context(project.tokens.vocabulary, project.p.seed, result.coder))
 
@@ -89,6 +89,13 @@ def _from_verdicts(
     project: Project, result: Result, scores: pa.Table, measures: pa.Table, verdicts: pa.Table, check: Check
 ) -> None:
     found = anew(project, result, verdicts)
+    judged = set(zip(*(verdicts[name].to_pylist() for name in KEYS[:2]), strict=True))
+    for row in scores.filter(scores["score"].is_valid()).select(KEYS[:2]).to_pylist():
+        if tuple(row.values()) not in judged:
+            check.fail(
+                f"{result.folder}, explanation {row['explanation']}, latent {row['latent']}",
+                "has a score, but no verdict",
+            )
     for stored, due, keys in ((scores, found.scores, KEYS[:2]), (measures, found.measures, KEYS)):
         known = set(zip(*(due[name].to_pylist() for name in keys), strict=True))
         owners = zip(*(stored[name].to_pylist() for name in keys), strict=True)

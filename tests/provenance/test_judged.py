@@ -94,6 +94,13 @@ def test_a_clean_run_has_no_failure_and_says_what_is_left(project: Path) -> None
     assert found["scores"]["not_checkable"] == []
 
 
+def without_the_first(rows: Rows) -> None:
+    """Takes away all that was found of the first latent."""
+    rows[:] = [
+        row for row in rows if (row["explanation"], row["latent"]) != (rows[0]["explanation"], rows[0]["latent"])
+    ]
+
+
 def change(**values: Any) -> Callable[[Rows], None]:
     """Changes the first row that has all of them; ``values`` make the new value of the old one."""
 
@@ -183,6 +190,12 @@ EDITS = [
         at("fuzzing", "verdicts"),
         change(predicted=lambda value: not value),
         (("verdicts", r"fuzzing, latent \d+, window \d+.*: predicted is"), ("scores", "fuzzing, explanation")),
+    ),
+    Edit(
+        "all verdicts on a latent",
+        at("fuzzing", "verdicts"),
+        without_the_first,
+        (("scores", r"fuzzing, explanation own, latent \d+: has a score, but no verdict"),),
     ),
     Edit(
         "a surprisal of the intervention",
