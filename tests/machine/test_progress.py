@@ -3,18 +3,20 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from weakref import WeakSet
 
 import pytest
 import torch
 
 from stages.machine import progress
 from stages.machine.memory import Room
-from stages.machine.progress import bar
+from stages.machine.progress import Bar, bar
 
 
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "SHOW_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(Bar, "_instances", WeakSet())  # one that another test left open would take the first line
 
 
 def until(found: Callable[[], bool]) -> None:
