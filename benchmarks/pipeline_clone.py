@@ -39,6 +39,9 @@ exec "$PYTHON" -m stages "$@"
 """
 TRIVIAL = "stages: {one: {cmd: 'echo 1 > one', outs: [one]}}\n"
 
+PINS = ("fonttools==4.68.0", "matplotlib==3.11.2")
+"""Packages in the corpus of the demo that both layouts knew, which the new one has no other use for and so does not pin."""
+
 RAN = re.compile(r"^Running stage '(.+)':$", re.MULTILINE)
 SKIPPED = re.compile(r"^Stage '(.+)' didn't change, skipping$", re.MULTILINE)
 
@@ -93,6 +96,10 @@ class Project:
         git("-C", str(folder), "-c", "core.autocrlf=false", "checkout", "-q", "--detach", commit)
         project = cls(folder, glossa)
         (folder / "params.yaml").write_text(params, encoding="utf-8")
+        pinned = (folder / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        (folder / "constraints.txt").write_text(
+            "\n".join([*pinned, *(pin for pin in PINS if pin not in pinned), ""]), encoding="utf-8"
+        )
         for lock in project.locks():
             lock.unlink()
         project.glossa("wire")
