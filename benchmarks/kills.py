@@ -27,7 +27,7 @@ import psutil
 from ruamel.yaml import YAML
 
 from benchmarks.askers import served
-from stages.llm.journal import Journal
+from stages.llm.journal.store import Journal
 from tests.test_end_to_end import BIN, clone, outs
 
 HOW = ("all", "DVC alone", "stage alone")

@@ -111,9 +111,9 @@ def ask(url: str, concurrency: int, n: int) -> dict[str, float]:
     import pyarrow.parquet  # noqa: F401 not a cost of the calls
 
     from stages.llm import load
-    from stages.llm.labels import schema
+    from stages.llm.forms.labels import schema
     from stages.llm.request import Message, Request
-    from stages.llm.transcript import recording
+    from stages.llm.journal.transcript import recording
 
     runtime = {"endpoints": {"lab": {"base_url": url, "concurrency": concurrency, "budget": {"calls": 10**9}}}}
     Path("runtime.yaml").write_text(json.dumps(runtime))

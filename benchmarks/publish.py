@@ -94,8 +94,8 @@ def _timed(function) -> dict[str, float]:
 def _report() -> dict[str, float]:
     from stages import params, paths
     from stages.outputs import new_directory
-    from stages.publish import results
-    from stages.publish.site import write
+    from stages.results import reading as results
+    from stages.site import write
 
     p = params.load()
     with new_directory(paths.REPORT) as partial:

@@ -155,7 +155,7 @@ def _explain(name: str, texts: list[str], starts: np.ndarray, text: Any) -> None
     from stages import paths
     from stages.explainers import default, prompt, table
     from stages.explainers.form import Form
-    from stages.llm.transcript import recording
+    from stages.llm.journal.transcript import recording
 
     turns = [turn._asdict() for turn in prompt.read(default.Options.PROMPT, Form(True, False))]
     out = paths.explanations(name, "default")
@@ -170,7 +170,7 @@ def _explain(name: str, texts: list[str], starts: np.ndarray, text: Any) -> None
 
 
 def _call(messages: list[dict[str, str]], answer: str) -> Any:
-    from stages.llm import canonical
+    from stages.llm.journal import canonical
     from stages.llm.call import Call
 
     request = canonical.encode({"messages": messages, "model": "made-up", "temperature": 0, "max_tokens": 500})
@@ -185,7 +185,7 @@ def _score(
 ) -> None:
     """Verdicts that are right four times out of five; their figures are made up as well."""
     from stages import paths, scorers
-    from stages.llm.transcript import recording
+    from stages.llm.journal.transcript import recording
     from stages.scorers import table
     from stages.scorers.metrics import BALANCED_ACCURACY
 

@@ -9,7 +9,7 @@ from stages.corpus.tokens import Tokens
 from stages.errors import check_name
 from stages.examples.table import Examples
 from stages.explainers import table
-from stages.llm.transcript import recording
+from stages.llm.journal.transcript import recording
 from stages.machine.progress import bar
 from stages.outputs import identity
 

@@ -38,9 +38,9 @@ NEGATIVES = {
 """Ways to find windows in which a latent is silent. In this order they are chosen; what one has taken the others leave."""
 
 PROVIDERS = {
-    "openai": "stages.llm.openai",
-    "pattern": "stages.llm.pattern",
-    "transformers": "stages.llm.transformers",
+    "openai": "stages.llm.providers.openai",
+    "pattern": "stages.llm.providers.pattern",
+    "transformers": "stages.llm.providers.transformers",
 }
 """Where language models run."""
 
@@ -75,14 +75,14 @@ SCORERS_OF_LATENTS = {
 SCORERS = {**SCORERS_OF_EXPLANATIONS, **SCORERS_OF_LATENTS}
 
 EXPORTS = {
-    "csv": "stages.publish.exports.csv_table",
-    "delphi": "stages.publish.exports.delphi",
-    "jsonl": "stages.publish.exports.jsonl",
-    "neuronpedia": "stages.publish.exports.neuronpedia",
-    "neuronpedia-upload": "stages.publish.exports.neuronpedia_upload",
-    "paper": "stages.publish.exports.paper",
-    "ro-crate": "stages.publish.exports.ro_crate",
-    "saebench": "stages.publish.exports.saebench",
+    "csv": "stages.exports.csv_table",
+    "delphi": "stages.exports.delphi",
+    "jsonl": "stages.exports.jsonl",
+    "neuronpedia": "stages.exports.neuronpedia",
+    "neuronpedia-upload": "stages.exports.neuronpedia_upload",
+    "paper": "stages.exports.paper",
+    "ro-crate": "stages.exports.ro_crate",
+    "saebench": "stages.exports.saebench",
 }
 """Formats that others read."""
 

@@ -6,9 +6,11 @@ import click
 
 from stages import params, paths
 from stages.outputs import dumps, new_directory, write_text
-from stages.publish import metrics, plots, results
-from stages.publish.dataset import folder
-from stages.publish.site import write as site
+from stages.results import metrics
+from stages.figures import plots
+from stages.results import reading as results
+from stages.dataset import folder
+from stages.site import write as site
 from stages.wiring import made
 
 READS = ("seed", "corpus", "subject", "sampling", "report", "coders", "explainers", "scorers")

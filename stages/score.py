@@ -9,7 +9,7 @@ from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, check_name
 from stages.examples.table import Examples
 from stages.explainers.table import texts
-from stages.llm.transcript import recording
+from stages.llm.journal.transcript import recording
 from stages.scorers import run, summary, table
 
 

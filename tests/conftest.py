@@ -195,9 +195,9 @@ def workplace(
 def forgotten_models() -> Iterator[None]:
     """Models are remembered by paths relative to a folder that is another one in the next module."""
     yield
-    if local := sys.modules.get("stages.llm.local"):
+    if local := sys.modules.get("stages.llm.providers.local"):
         local.load.cache_clear()
-    if named := sys.modules.get("stages.llm.identity"):
+    if named := sys.modules.get("stages.llm.providers.identity"):
         named.identity.cache_clear()
 
 

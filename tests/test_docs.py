@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from stages.cli import COMMANDS, STAGES, main
-from stages.foresight.pending import Pending
+from stages.estimate.pending import Pending
 from stages.params import read_yaml
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,9 +18,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import params
-from stages.publish import plots, results
+from stages.figures import plots
+from stages.results import reading as results
 from tests.chromium import chromium
-from tests.publish.furnished import furnish
+from tests.results.furnished import furnish
 
 ROOT = Path(__file__).resolve().parents[1]
 VEGA = {

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from stages.llm import batch, results
-from stages.llm.batch import Exported, Writer
-from stages.llm.journal import Journal
+from stages.llm.batch import questions as batch
+from stages.llm.batch import answers as results
+from stages.llm.batch.questions import Exported, Writer
+from stages.llm.journal.store import Journal
 from stages.llm.request import Message, Request
 from tests.llm.asking import question
-from tests.llm.test_batch import noted
+from tests.llm.batch.test_questions import noted
 
 
 @pytest.fixture(scope="module")

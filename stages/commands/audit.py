@@ -14,7 +14,7 @@ import click
 
 from stages.commands.wrapped import wrapped
 from stages.errors import GlossaError
-from stages.publish.text import sentence
+from stages.text.display import sentence
 
 if TYPE_CHECKING:
     from stages.provenance.check import Check

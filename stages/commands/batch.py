@@ -18,8 +18,8 @@ from stages.machine.counted import are, counted
 from stages.outputs import new_directory
 
 if TYPE_CHECKING:
-    from stages.foresight.pending import Stage
-    from stages.llm.results import Imported, Kind
+    from stages.estimate.pending import Stage
+    from stages.llm.batch.answers import Imported, Kind
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -41,8 +41,8 @@ def command() -> None:
 @AS_JSON
 def export(stage: tuple[str, ...], out: Path, lines: int, megabytes: int, as_json: bool) -> None:
     """Write the questions of a stage, such as explain CODER EXPLAINER or score CODER EXPLAINER SCORER, that have no answer yet."""
-    from stages.llm.batch import Writer
-    from stages.llm.journal import Journal
+    from stages.llm.batch.questions import Writer
+    from stages.llm.journal.store import Journal
 
     p = params.load()
     chosen = _stage(p, stage)
@@ -81,9 +81,9 @@ def export(stage: tuple[str, ...], out: Path, lines: int, megabytes: int, as_jso
 @AS_JSON
 def bring_in(files: tuple[Path, ...], requests: Path | None, as_json: bool) -> None:
     """Take the answers out of result FILES, in any order, whole or in part; lines that can't be used are named and left out."""
-    from stages.llm import results
-    from stages.llm.batch import MANIFEST, Exported
-    from stages.llm.journal import Journal
+    from stages.llm.batch import answers as results
+    from stages.llm.batch.questions import MANIFEST, Exported
+    from stages.llm.journal.store import Journal
 
     exported = Exported((requests or _nearest(files[0], MANIFEST)) / MANIFEST)
     prices = {
@@ -101,8 +101,8 @@ def bring_in(files: tuple[Path, ...], requests: Path | None, as_json: bool) -> N
 
 
 def _stage(p: params.Params, words: tuple[str, ...]) -> Stage:
-    from stages.foresight import rehearse
-    from stages.foresight.pending import Stage
+    from stages.estimate import rehearse
+    from stages.estimate.pending import Stage
 
     sections: dict[str, tuple[tuple[str, Any], ...]] = {
         "explain": (("coder", p.coders), ("explainer", p.explainers)),
@@ -128,11 +128,11 @@ def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
     from stages.corpus.tokens import Tokens
     from stages.examples.table import Examples
     from stages.explainers.table import texts
-    from stages.foresight import rehearse
-    from stages.llm import probe
-    from stages.llm.openai import Options as Server
+    from stages.estimate import rehearse
+    from stages.llm.server import probe
+    from stages.llm.providers.openai import Options as Server
     from stages.llm.rehearsal import Noted, NothingAskedError, Rehearsal
-    from stages.llm.turns import Shape
+    from stages.llm.server.turns import Shape
 
     seen: dict[str, bool] = {}
 

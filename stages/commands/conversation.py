@@ -14,7 +14,7 @@ from stages.commands.wrapped import wrapped
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
 from stages.explainers.rows import Row
-from stages.publish.text import sentence
+from stages.text.display import sentence
 from stages.rating import answers, file, windows
 from stages.rating.questions import Question
 

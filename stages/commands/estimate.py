@@ -13,7 +13,7 @@ from stages import params
 from stages.machine import runtime
 
 if TYPE_CHECKING:
-    from stages.foresight.cost import Line
+    from stages.estimate.cost import Line
 
 HEAD = ("", "calls", "known", "to send", "tokens in", "tokens out", "dollars", "at most", "from")
 NOTES = {
@@ -33,10 +33,11 @@ def command(as_json: bool) -> None:
     Known are the questions that the journal has an answer to. Not counted are questions that are asked again because an answer
     can't be read, and up to five small ones to every model before its first.
     """
-    from stages.foresight import cost, estimate
-    from stages.foresight.pending import Pending
-    from stages.llm import elsewhere
-    from stages.llm.journal import Journal
+    from stages.estimate import cost
+    from stages.estimate import forecast as estimate
+    from stages.estimate.pending import Pending
+    from stages.llm.journal import elsewhere
+    from stages.llm.journal.store import Journal
 
     p = params.load()
     with Journal.at_home() as journal:

@@ -11,7 +11,7 @@ import click
 from stages import params, registry
 from stages.errors import GlossaError, check_name
 from stages.outputs import new_directory
-from stages.publish import exports
+from stages import exports
 
 
 @click.command("export")

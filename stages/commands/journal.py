@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from stages.errors import GlossaError
-from stages.llm import restore, transcript
-from stages.llm.journal import Journal
+from stages.llm.batch import restore
+from stages.llm.journal import transcript
+from stages.llm.journal.store import Journal
 from stages.machine import runtime
 from stages.machine.counted import are, counted
 from stages.machine.progress import bar

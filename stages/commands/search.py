@@ -8,7 +8,7 @@ import click
 
 from stages import params
 from stages.errors import GlossaError, check_name
-from stages.publish.text import sentence
+from stages.text.display import sentence
 
 
 @click.command("search")

@@ -50,7 +50,7 @@ def command(port: int, no_live: bool) -> None:
 
     from aiohttp import web
 
-    from stages.live import server
+    from stages.serve import server
 
     tests = server.Live(p, knobs) if p is not None and knobs is not None else None
     web.run_app(

@@ -16,9 +16,11 @@ from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import check_name
 from stages.examples import named
 from stages.examples.table import LatentExamples
-from stages.publish import imports, measures, results
-from stages.publish.shown import Documents, ShownWindow, shown_windows
-from stages.publish.text import sentence, visible
+from stages.results import imports
+from stages.results import measures
+from stages.results import reading as results
+from stages.results.shown import Documents, ShownWindow, shown_windows
+from stages.text.display import sentence, visible
 from stages.scorers.metrics import called
 from stages.scorers.table import ALL
 

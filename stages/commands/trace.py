@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stages.errors import check_name
-from stages.publish.text import sentence
+from stages.text.display import sentence
 
 if TYPE_CHECKING:
     from stages.provenance.node import Fact, Node

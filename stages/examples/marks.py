@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stages.corpus import units as displayed
 from stages.corpus.tokens import Vocabulary
-from stages.llm.sanitise import neutralised
+from stages.text.sanitise import neutralised
 
 OPEN, CLOSE = "\u00ab", "\u00bb"
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from stages.llm.sanitise import line
+from stages.text.sanitise import line
 
 TAG = "[explanation]:"
 

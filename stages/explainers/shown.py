@@ -10,7 +10,7 @@ import numpy as np
 from stages.corpus.tokens import Vocabulary
 from stages.examples.marks import Unit, marked, units
 from stages.examples.table import Windows
-from stages.llm.sanitise import quoted
+from stages.text.sanitise import quoted
 
 FIRING, BOOSTED = "Firing: ", "Boosted: "
 

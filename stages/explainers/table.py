@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from stages.llm.transcript import Recorder
+from stages.llm.journal.transcript import Recorder
 from stages.outputs import hashes, new_directory, read_meta, read_table, write_meta, write_table
 
 SCHEMA, VERSION = "glossa/explanations", 2

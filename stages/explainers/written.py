@@ -17,7 +17,7 @@ from stages.examples.table import Examples, LatentExamples
 from stages.explainers import rows, seen
 from stages.explainers.rows import Row
 from stages.explainers.table import Explanation
-from stages.llm.sanitise import line
+from stages.text.sanitise import line
 from stages.outputs import fingerprint
 
 SCHEMA, VERSION = "glossa/written", 1

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from stages.llm.call import Usage
 from stages.llm.received import text
-from stages.llm.sanitise import line
+from stages.text.sanitise import line
 
 SHOWN = 200
 """Characters of a server's message that are shown."""

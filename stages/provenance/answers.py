@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from stages.llm import transcript, turns
+from stages.llm.journal import transcript
+from stages.llm.server import turns
 from stages.llm.call import Call
-from stages.llm.openai import Options
-from stages.llm.turns import Shape
+from stages.llm.providers.openai import Options
+from stages.llm.server.turns import Shape
 
 HELD = 8
 """Row groups in memory; the calls of one are asked for one after the other."""

@@ -14,7 +14,8 @@ from stages import paths
 from stages.errors import GlossaError, said
 from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import table
-from stages.llm import canonical, faults
+from stages.llm.journal import canonical
+from stages.llm.server import faults
 from stages.llm.call import Call
 from stages.llm.received import text
 from stages.machine.counted import counted
@@ -23,7 +24,7 @@ from stages.provenance.answers import Answers
 from stages.provenance.check import DAMAGE
 from stages.provenance.node import Node
 from stages.provenance.project import Project, Result
-from stages.publish.shown import Documents
+from stages.results.shown import Documents
 
 SHOWN = 3
 """Windows that are named one by one."""
@@ -86,7 +87,7 @@ def called(answers: Answers, key: str, stage: str | None) -> Node:
 
 
 def _answered(node: Node, call: Call) -> None:
-    from stages.llm.journal import Journal
+    from stages.llm.journal.store import Journal
     from stages.machine import runtime
 
     reply = faults.kept(call.status, call.response)

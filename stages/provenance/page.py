@@ -17,7 +17,7 @@ from stages.provenance import ran
 from stages.provenance.check import KEPT, Check
 from stages.provenance.outcome import outcome
 from stages.provenance.project import Project
-from stages.publish.text import sentence, visible
+from stages.text.display import sentence, visible
 from stages.wiring import git, made
 
 HERE = Path(__file__).parent

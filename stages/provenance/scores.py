@@ -17,8 +17,8 @@ from stages.provenance import tables
 from stages.provenance.check import Check
 from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
-from stages.publish import results
-from stages.publish.metrics import metrics
+from stages.results import reading as results
+from stages.results.metrics import metrics
 from stages.scorers import Context, Item, Judged
 from stages.scorers import table as scores_table
 from stages.scorers.overall import Overall

@@ -9,7 +9,7 @@ from stages.examples.marks import marked, units
 from stages.examples.table import LatentExamples
 from stages.explainers import seen
 from stages.explainers.shown import strength
-from stages.publish.text import visible
+from stages.text.display import visible
 
 
 def lines(

@@ -36,7 +36,8 @@ class Options(Scorer):
 
     def judge(self, items: Collection[Item], context: Context) -> Judging:
         """Ranks the windows by cosine with the explanation."""
-        from stages.similarity import embedder, remembered
+        from stages.embeddings import embedder
+        from stages.embeddings import remembered
 
         model = embedder.load(self.embedder, runtime.load().device)
         queries = model.prompted(_prompt(self.query, model.prompts, QUERY))

@@ -30,7 +30,7 @@ from stages.scorers.table import ALL
 
 if TYPE_CHECKING:
     from stages.examples.prompts import Prompt
-    from stages.llm.local import Local, Row
+    from stages.llm.providers.local import Local, Row
     from stages.scorers.continuations import Continued
 
 READS = ("subject", "cache", "coders")
@@ -159,7 +159,7 @@ class Judge:
         self, prompt: Prompt, written: list[list[int]], explanation: str, vocabulary: Vocabulary
     ) -> list[tuple[str, Row]] | None:
         """The passages of one prompt and what is read of each; the prompt loses as much of its beginning as it has to."""
-        from stages.llm.local import Row
+        from stages.llm.providers.local import Row
 
         tail = self.local.after(self.after, f'{explanation}"')
         for skipped in range(0, len(prompt.tokens), 4):

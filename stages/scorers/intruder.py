@@ -17,10 +17,10 @@ from stages import llm
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
 from stages.examples.marks import Unit, marked
-from stages.llm import oddity
-from stages.llm.labels import KEYS
+from stages.llm.forms import oddity
+from stages.llm.forms.labels import KEYS
 from stages.llm.request import Message, Request
-from stages.llm.sanitise import quoted
+from stages.text.sanitise import quoted
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.marking import like, masks_of, shown

@@ -24,7 +24,7 @@ from stages.scorers.metrics import AUROC
 from stages.scorers.shown import Example, spread, verdicts, windows
 
 if TYPE_CHECKING:
-    from stages.llm.local import Local
+    from stages.llm.providers.local import Local
 
 PROMPT = Path(__file__).with_name("pmi.md")
 
@@ -94,7 +94,7 @@ class _Asking:
 
     def __init__(self, local: Local, explanations: Sequence[str]):
         """Computes the probability that each of the explanations has without a window, once."""
-        from stages.llm.local import Row
+        from stages.llm.providers.local import Row
 
         self._local = local
         ahead = question()
@@ -118,8 +118,8 @@ class _Asking:
 
     def _likely(self, texts: Sequence[str], explanations: Sequence[str]) -> list[dict[str, float | str]]:
         """For every text, log p of each explanation behind it, or why there is none; a text goes through the model once for all of them."""
-        from stages.llm import tree
-        from stages.llm.local import Row
+        from stages.llm.providers import tree
+        from stages.llm.providers.local import Row
 
         heads = [self._local.head(prompt(text)) for text in texts]
         self._check(heads)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages import llm
-from stages.llm.labels import KEYS
+from stages.llm.forms.labels import KEYS
 from stages.llm.request import Answer, Message, Request
-from stages.llm.sanitise import TERMINAL, UNSEEN, quoted
+from stages.text.sanitise import TERMINAL, UNSEEN, quoted
 from stages.machine import runtime
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary

@@ -24,9 +24,9 @@ from stages.corpus.alone import is_unreadable
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
 from stages.examples.table import Windows
-from stages.llm import strengths
+from stages.llm.forms import strengths
 from stages.llm.request import Message, Request
-from stages.llm.sanitise import quoted
+from stages.text.sanitise import quoted
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.agreement import METRICS, Curve, agreement

@@ -23,7 +23,7 @@ from stages.scorers.metrics import AUROC
 from stages.scorers.shown import verdicts, windows
 
 if TYPE_CHECKING:
-    from stages.llm.local import Local
+    from stages.llm.providers.local import Local
 
 PROMPT = Path(__file__).with_name("surprisal.md")
 SHOTS = 9
@@ -117,7 +117,7 @@ def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int
 
 
 def _likelihoods(local: Local, description: str, texts: Sequence[str], shots: int) -> list[Likelihood | str]:
-    from stages.llm.local import Row
+    from stages.llm.providers.local import Row
 
     before = prompt(description, shots)
     head = local.head(before)

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.llm.transcript import Recorder
+from stages.llm.journal.transcript import Recorder
 from stages.outputs import TableWriter, new_directory, read_meta, read_table, write_meta
 
 SCHEMA, VERSION = "glossa/scores", 3

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from stages import params, paths
 from stages.machine import runtime
-from stages.similarity import embedder, remembered, table
-from stages.similarity.embedder import Embedder
+from stages.similarity import table
+from stages.embeddings import embedder
+from stages.embeddings import remembered
+from stages.embeddings.embedder import Embedder
 
 
 def load(p: params.Params) -> Embedder:

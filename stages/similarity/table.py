@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.llm.transcript import Recorder
+from stages.llm.journal.transcript import Recorder
 from stages.outputs import dumps, new_directory, read_meta, read_table, write_meta, write_table
 
 SCHEMA, VERSION = "glossa/similarity", 3

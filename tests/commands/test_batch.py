@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stages import paths
-from stages.llm import canonical
+from stages.llm.journal import canonical
 from stages.machine import runtime
 from stages.scorers import table
 from tests.llm import asking, small_models

@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 from stages import paths
 from stages.cli import main
 from stages.examples.table import Examples
-from stages.foresight import estimate
-from stages.foresight.pending import Pending
+from stages.estimate import forecast as estimate
+from stages.estimate.pending import Pending
 from stages.wiring.coder import address
 from tests.llm import small_models
 from tests.llm.asking import JUDGE, runtime_yaml

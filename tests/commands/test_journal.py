@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from stages.cli import main
 from stages.llm.call import Call, Usage
-from stages.llm.journal import Cost, Journal, Limits
+from stages.llm.journal.store import Cost, Journal, Limits
 from stages.machine import runtime
 from tests.llm.asking import runtime_yaml
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from stages.cli import main
 from stages.explainers import seen
-from tests.publish.furnished import HOSTILE
+from tests.results.furnished import HOSTILE
 from tests.rating.answered import HASHES, furnish_rated, latent, row, write
 
 

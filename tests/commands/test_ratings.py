@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
-from tests.publish.furnished import HOSTILE
+from tests.results.furnished import HOSTILE
 from tests.rating.answered import furnish_rated, rating, row, write
 
 

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
-from stages.similarity.embedder import Embedder
+from stages.embeddings.embedder import Embedder
 from tests.similarity.planted import KINDS, change, explain
 
 

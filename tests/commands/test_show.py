@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 from stages import params, paths
 from stages.cli import main
 from stages.commands import shading, show
-from stages.publish import results
-from tests.publish import furnished as f
-from tests.publish.furnished import furnish
+from stages.results import reading as results
+from tests.results import furnished as f
+from tests.results.furnished import furnish
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from stages import paths
 from stages.cli import main
-from stages.similarity.embedder import Embedder
+from stages.embeddings.embedder import Embedder
 from tests.similarity.planted import KINDS, ORDER, change, explain, setting
 
 ITSELF = {latent: place for place, latent in enumerate(ORDER.tolist())}

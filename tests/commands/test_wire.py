@@ -9,7 +9,7 @@ from dvc.repo import Repo
 from ruamel.yaml import YAML
 
 from stages import params
-from stages.foresight.pending import stages_of
+from stages.estimate.pending import stages_of
 from stages.wiring import fingerprints, root
 from stages.wiring.coder import address, stage_of
 from tests.clones import Clone

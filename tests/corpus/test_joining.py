@@ -18,7 +18,7 @@ from stages.corpus.joining import AS_SPELT, BEFORE, BEHIND, Sample, spell
 from stages.corpus.vocabulary import token_bytes
 from stages.errors import GlossaError
 from stages.examples import marks
-from stages.live.text import Tokenizer as Live
+from stages.serve.text import Tokenizer as Live
 from stages.params import Params
 from tests.conftest import SENTENCES
 

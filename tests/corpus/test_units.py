@@ -25,12 +25,12 @@ from stages.examples import marks
 from stages.examples.table import LatentExamples, Windows
 from stages.explainers import lexicon
 from stages.explainers.shown import output
-from stages.live import text as live
-from stages.llm import strengths
+from stages.serve import text as live
+from stages.llm.forms import strengths
 from stages.llm.request import Answer, Request
-from stages.publish.exports.neuronpedia import snippets
-from stages.publish.site.spelling import Spelling
-from stages.publish.text import segments
+from stages.exports.neuronpedia import snippets
+from stages.site.spelling import Spelling
+from stages.text.display import segments
 from stages.scorers import Context, Item
 from stages.scorers.table import OWN
 from tests.corpus import chats

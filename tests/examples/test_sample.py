@@ -32,7 +32,7 @@ ROLES = ("train", "validation", "test")
 
 @pytest.fixture(autouse=True)
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.similarity.embedder.load", lambda name, device: fake_embedder())
+    monkeypatch.setattr("stages.embeddings.embedder.load", lambda name, device: fake_embedder())
 
 
 def sampling(latents: object = "all", min_activations: int = 5, **options: Any) -> params.Sampling:

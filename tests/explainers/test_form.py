@@ -5,7 +5,7 @@ import json
 import pytest
 
 from stages.explainers.form import TAG, Form, refused
-from stages.llm import answers
+from stages.llm.forms import answers
 from stages.llm.reply import Reply
 
 ALL = [Form(structured, thinks) for structured in (True, False) for thinks in (True, False)]

@@ -21,10 +21,11 @@ from stages.cli import main
 from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.explainers import source, table, written
-from stages.llm.sanitise import line
-from stages.publish.exports import delphi, paper
-from tests.publish.dataset.conftest import shared
-from tests.publish.furnished import HOSTILE
+from stages.text.sanitise import line
+from stages.exports import delphi
+from stages.exports import paper
+from tests.dataset.conftest import shared
+from tests.results.furnished import HOSTILE
 
 __all__ = ["shared"]
 

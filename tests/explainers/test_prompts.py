@@ -15,7 +15,7 @@ from stages.explainers import prompt
 from stages.explainers.asking import Asking
 from stages.explainers.form import Form
 from stages.llm.request import Request
-from stages.llm.sanitise import line, quoted
+from stages.text.sanitise import line, quoted
 from tests.explainers.small import Writer, changed, explain, read, small
 
 UNITS = {kind: import_module(module).Options for kind, module in registry.EXPLAINERS.items()}

@@ -10,7 +10,7 @@ from stages.corpus.tokens import Vocabulary
 from stages.examples.table import LatentExamples, Windows
 from stages.explainers import shown
 from tests.explainers.small import WRITER, Corpus, Small, Writer, explain, read, small
-from tests.llm.test_sanitise import ANY, NASTY
+from tests.text.test_sanitise import ANY, NASTY
 
 
 def lines(texts: list[str], fires: dict[str, float], peak: float, threshold: float = 0.3) -> list[str]:

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
-from stages.llm import labels, load
-from stages.llm.openai import Options
+from stages.llm import load
+from stages.llm.forms import labels
+from stages.llm.providers.openai import Options
 from stages.llm.request import Answer, Message, Request
 
 JUDGE = {"provider": "openai", "endpoint": "lab", "model": "m", "max_tokens": 50}

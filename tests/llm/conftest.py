@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stages.llm import probe
+from stages.llm.server import probe
 from tests.llm.asking import runtime_yaml
 from tests.llm.scripted_server import Script, Server, good
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stages.llm import labels
+from stages.llm.forms import labels
 from stages.llm.request import Message, Request
 
 

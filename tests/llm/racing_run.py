@@ -22,7 +22,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet
 
-from stages.llm.journal import Journal
+from stages.llm.journal.store import Journal
 from stages.machine import runtime
 from tests.llm.crashing_run import run, size
 

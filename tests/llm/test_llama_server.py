@@ -15,8 +15,10 @@ import pytest
 
 from stages import paths
 from stages.explainers import table as explanations
-from stages.llm import load, probabilities, session
-from stages.llm.openai import Options
+from stages.llm import load
+from stages.llm.forms import probabilities
+from stages.llm.server import session
+from stages.llm.providers.openai import Options
 from stages.llm.request import Message, Request
 from stages.scorers import table as scores
 from tests.llm import tiny_chat

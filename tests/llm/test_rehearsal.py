@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from stages import llm
-from stages.llm import labels
-from stages.llm.journal import Journal
+from stages.llm.forms import labels
+from stages.llm.journal.store import Journal
 from stages.llm.rehearsal import TEXT, UNANSWERED, Noted, NothingAskedError, Rehearsal
 from stages.llm.request import Answer, Message, Request
 from tests.llm.asking import JUDGE, ask, question, runtime_yaml

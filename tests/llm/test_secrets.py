@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm import faults
-from stages.llm.journal import Journal
+from stages.llm.server import faults
+from stages.llm.journal.store import Journal
 from stages.llm.request import Message, Request
-from stages.llm.transcript import recording
+from stages.llm.journal.transcript import recording
 from tests.clones import ROOT
 from tests.llm.asking import ask, judge, runtime_yaml
 from tests.llm.conftest import Serve
@@ -31,7 +31,7 @@ CANARY = "sk-canary-4f1d9c27b8"
 PROGRAM = """
 import signal
 from pathlib import Path
-from stages.llm.transcript import recording
+from stages.llm.journal.transcript import recording
 from stages.outputs import new_directory
 from tests.llm.asking import ask
 signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests run in the background

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm import broken
+from stages.llm.server import broken
 from tests.llm.asking import ask, judge, runtime_yaml
 from tests.llm.certificates import Authority
 from tests.llm.conftest import Serve

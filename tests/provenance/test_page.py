@@ -11,7 +11,7 @@ from pathlib import Path
 from stages.provenance.check import Check
 from stages.provenance.page import page
 from stages.provenance.project import Project
-from tests.publish.furnished import HOSTILE
+from tests.results.furnished import HOSTILE
 
 
 class Read(HTMLParser):

@@ -10,7 +10,7 @@ from stages import paths
 from stages.examples.table import Examples, LatentExamples
 from stages.explainers import seen
 from stages.outputs import dumps
-from tests.publish.furnished import furnish
+from tests.results.furnished import furnish
 
 HASHES = {"one": "1" * 64, "two": "2" * 64}
 WINDOWS = 20

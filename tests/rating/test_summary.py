@@ -6,7 +6,7 @@ from stages import params
 from stages.rating import file, texts
 from stages.rating.summary import OTHER_CODER, OTHER_TEXT, Summary, summary
 from stages.rating.texts import Texts
-from tests.publish.furnished import HOSTILE
+from tests.results.furnished import HOSTILE
 from tests.rating.answered import HASHES, rating, write
 
 # Latent 3 has the same text from both.

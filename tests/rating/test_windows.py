@@ -4,7 +4,7 @@ from pathlib import Path
 
 from stages.explainers import seen
 from stages.rating import windows
-from tests.publish.furnished import vocabulary
+from tests.results.furnished import vocabulary
 from tests.rating.answered import latent
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from stages import params
 from stages.cli import main
-from stages.foresight.pending import Pending
+from stages.estimate.pending import Pending
 from stages.params import LATENT
 from stages.wiring.coder import stage_of
 from tests.llm.asking import JUDGE, runtime_yaml

@@ -9,7 +9,7 @@ from stages import scorers
 from stages.scorers import Context, Item
 from stages.scorers.shown import windows
 from stages.scorers.table import OWN, SHUFFLED
-from stages.similarity import embedder
+from stages.embeddings import embedder
 from tests.scorers import planted
 
 

@@ -13,7 +13,7 @@ from stages import llm, scorers
 from stages.coders.edits import NO_DECODER
 from stages.errors import GlossaError
 from stages.examples.table import LatentExamples, Windows
-from stages.llm.local import Row
+from stages.llm.providers.local import Row
 from stages.llm.rehearsal import NothingAskedError, Rehearsal
 from stages.scorers import Item, Scored
 from stages.scorers.continuations import NO_PROMPT, NO_STRENGTH

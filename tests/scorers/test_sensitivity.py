@@ -13,8 +13,8 @@ from stages import llm, params, scorers
 from stages.corpus import encode
 from stages.errors import GlossaError
 from stages.examples import origin
-from stages.foresight import rehearse
-from stages.foresight.pending import Stage
+from stages.estimate import rehearse
+from stages.estimate.pending import Stage
 from stages.llm.rehearsal import Rehearsal
 from stages.llm.request import Answer, Request
 from stages.scorers import Item, Scored

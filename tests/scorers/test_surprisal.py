@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from stages import llm, scorers
 from stages.errors import GlossaError
 from stages.examples.table import LatentExamples, Windows
-from stages.llm import local
-from stages.llm.local import Row
+from stages.llm.providers import local
+from stages.llm.providers.local import Row
 from stages.scorers import Context, Item
 from stages.scorers.surprisal import NEUTRAL, SHOTS, prompt
 from stages.scorers.table import OWN

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from stages import params, paths
 from stages.cli import main
-from stages.foresight.pending import Pending
+from stages.estimate.pending import Pending
 from stages.scorers import table
 from stages.wiring.coder import stage_of
 from tests.llm import small_models

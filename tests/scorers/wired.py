@@ -19,7 +19,7 @@ from stages.coders.activations import Relu
 from stages.coders.sparse_coder import SparseCoder
 from stages.examples import origin
 from stages.examples.origin import Origin
-from stages.llm.local import Row
+from stages.llm.providers.local import Row
 from stages.scorers import Context
 from stages.subject.load import Subject
 from tests.scorers import planted

@@ -86,7 +86,7 @@ def test_the_same_bytes_run_after_run_whatever_is_remembered(planted: Path, monk
 
 
 def test_only_changed_explanations_are_embedded_again(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stages.similarity.embedder import Embedder
+    from stages.embeddings.embedder import Embedder
 
     run()
     embedded = []

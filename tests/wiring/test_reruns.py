@@ -193,7 +193,7 @@ NOTHING: dict[str, Callable[[Pipeline], None]] = {
     "a new explainer": unit(
         "stages/explainers/new.py", "stages/explainers/none.py", '"new": "stages.explainers.new",', "EXPLAINERS = {"
     ),
-    "a new provider": unit("stages/llm/new.py", "stages/llm/pattern.py", '"new": "stages.llm.new",', "PROVIDERS = {"),
+    "a new provider": unit("stages/llm/new.py", "stages/llm/providers/pattern.py", '"new": "stages.llm.new",', "PROVIDERS = {"),
     "a new source of negatives": unit(
         "stages/examples/negatives/new.py",
         "stages/examples/negatives/random.py",
@@ -201,9 +201,9 @@ NOTHING: dict[str, Callable[[Pipeline], None]] = {
         "NEGATIVES = {",
     ),
     "a new export": unit(
-        "stages/publish/exports/new.py",
-        "stages/publish/exports/jsonl.py",
-        '"new": "stages.publish.exports.new",',
+        "stages/exports/new.py",
+        "stages/exports/jsonl.py",
+        '"new": "stages.exports.new",',
         "EXPORTS = {",
     ),
     "a new reader": unit(
@@ -213,7 +213,7 @@ NOTHING: dict[str, Callable[[Pipeline], None]] = {
         "READERS = {",
     ),
     "a provider": edited(
-        "stages/llm/openai.py",
+        "stages/llm/providers/openai.py",
         "from __future__ import annotations",
         "from __future__ import annotations\n\nassert True",
     ),
@@ -240,7 +240,7 @@ CHANGES: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
     ),
     "the judge": (
         edited(
-            "stages/llm/pattern.py",
+            "stages/llm/providers/pattern.py",
             "from __future__ import annotations",
             "from __future__ import annotations\n\nassert True",
         ),
@@ -258,8 +258,8 @@ CHANGES: dict[str, tuple[Callable[[Pipeline], None], set[str]]] = {
         ),
         CACHES | {"compare"},
     ),
-    "a template of the report": (appended("stages/publish/site/overview.html", "<p>\n"), {"report"}),
-    "a style of the report": (appended("stages/publish/site/assets/site.css", "p {}\n"), {"report"}),
+    "a template of the report": (appended("stages/site/overview.html", "<p>\n"), {"report"}),
+    "a style of the report": (appended("stages/site/assets/site.css", "p {}\n"), {"report"}),
     "a setting of a scorer": (setting("scorers", "fuzzing", "threshold", value=0.5), FUZZINGS | {"report"}),
     "a coder": (setting("coders", "one", "hookpoint", value="layers.0"), branch("one") | ENDS),
     "a coder's weights": (weights, branch("two") | ENDS),

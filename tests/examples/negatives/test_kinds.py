@@ -21,7 +21,7 @@ N_BLOCKS = 60
 
 @pytest.fixture(autouse=True)
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.similarity.embedder.load", lambda name, device: fake_embedder())
+    monkeypatch.setattr("stages.embeddings.embedder.load", lambda name, device: fake_embedder())
 
 
 def made(matrix: np.ndarray, fires: list[np.ndarray]) -> World:

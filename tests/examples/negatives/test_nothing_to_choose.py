@@ -17,7 +17,7 @@ NEVER = "never fires"
 
 @pytest.fixture(autouse=True)
 def _no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stages.similarity.embedder.load", lambda name, device: fake_embedder())
+    monkeypatch.setattr("stages.embeddings.embedder.load", lambda name, device: fake_embedder())
 
 
 def corpus(rows: int, lengths: list[int], seed: int) -> World:

@@ -1,0 +1,160 @@
+"""results/metrics.json, the figures that are compared from commit to commit, and all figures beside them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stages.params import LATENT
+from stages.results import correlations
+from stages.results import differences
+from stages.results.reading import CoderResults, Results, Scores
+
+DECIMALS = 4
+
+
+def metrics(results: Results) -> dict[str, Any]:
+    """Returns the few figures that `dvc metrics diff` and `dvc exp show` compare, each under a name that reads by itself.
+
+    Sections: coders; explained (how many, by coder and explainer); scores (by coder, explainer or ``latent``, and scorer; means over
+    latents); similarity (by explainer and two coders).
+    """
+    every = measures(results)
+    keys = {
+        "coders": ("kept", "dead", "l0"),
+        "scores": ("score", "floor", "unscored"),
+        "similarity": ("explanation_cosine", "floor"),
+    }
+    scores = {name: {**of, **_under(LATENT, every["latents"].get(name))} for name, of in every["scores"].items()}
+    return {
+        "coders": {name: _only(facts, keys["coders"]) for name, facts in every["coders"].items()},
+        "explained": {
+            name: {explainer: facts["explained"] for explainer, facts in of.items()}
+            for name, of in every["explanations"].items()
+        },
+        "scores": {
+            name: {
+                explainer: {scorer: _only(facts, keys["scores"]) for scorer, facts in scorers.items()}
+                for explainer, scorers in of.items()
+            }
+            for name, of in scores.items()
+        },
+        "similarity": {
+            explainer: {a: {b: _only(facts, keys["similarity"]) for b, facts in of.items()} for a, of in pairs.items()}
+            for explainer, pairs in every["similarity"].items()
+        },
+    }
+
+
+def _only(facts: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {key: facts[key] for key in keys if key in facts}
+
+
+def _under(name: str, content: dict[str, Any] | None) -> dict[str, Any]:
+    return {name: content} if content else {}
+
+
+def measures(results: Results) -> dict[str, Any]:
+    """Returns all figures.
+
+    Sections: coders, explanations, scores (by coder, explainer, scorer), latents (by coder and scorer: what needs no explanation),
+    similarity, correlations (by explainer and two scorers), differences (by scorer and two explainers, or one and its floor).
+    """
+    coders = results.coders.values()
+    return rounded(
+        {
+            "latents": {coder.name: _of_latents(results, coder) for coder in coders if coder.of_latents},
+            "correlations": _correlations(results),
+            "differences": _differences(results),
+            "coders": {coder.name: _coder(coder, results.l0(coder)) for coder in coders},
+            "explanations": {
+                coder.name: {explainer: _explanations(coder, explainer) for explainer in results.explainers}
+                for coder in coders
+            },
+            "scores": {
+                coder.name: {
+                    explainer: {
+                        scorer: _scores(scores, results.random_scores(coder, explainer, scorer))
+                        for scorer, scores in scorers.items()
+                    }
+                    for explainer, scorers in coder.scores.items()
+                }
+                for coder in coders
+            },
+            "similarity": _similarity(results),
+        }
+    )
+
+
+def _coder(coder: CoderResults, l0: float) -> dict[str, Any]:
+    meta = coder.meta
+    return {
+        "latents": meta["n_latents"],
+        "dead": meta["dead"],
+        "chosen": meta["chosen"],
+        "kept": meta["kept"],
+        "dropped": meta["dropped"],
+        "l0": l0,
+    }
+
+
+def _explanations(coder: CoderResults, explainer: str) -> dict[str, Any]:
+    return {"explained": coder.explained(explainer), "unexplained": coder.unexplained(explainer)}
+
+
+def _of_latents(results: Results, coder: CoderResults) -> dict[str, Any]:
+    return {
+        scorer: _scores(scores, results.random_scores(coder, None, scorer))
+        for scorer, scores in coder.of_latents.items()
+    }
+
+
+def _scores(scores: Scores, random: Scores | None) -> dict[str, Any]:
+    """The score with its floors, and what else the scorer measures of all examples and by kind of negatives."""
+    found = {
+        "score": scores.overall("score"),
+        "low": scores.overall("low"),
+        "high": scores.overall("high"),
+        "floor": scores.overall_floor,
+        "latents": scores.overall("n_latents"),
+        "unscored": scores.unscored["latents"],
+        "unscored_examples": scores.unscored["examples"],
+    }
+    if random is not None:
+        found["random_coder"] = random.overall("score")
+    beside = {metric: value for metric, value in scores.values().items() if metric != scores.meta["metric"]}
+    more = {"measures": beside, "negatives": scores.by_kind()}
+    return found | {name: values for name, values in more.items() if values}
+
+
+def _correlations(results: Results) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in correlations.correlations(results):
+        facts = {key: one[key] for key in ("spearman", "low", "high", "latents") if one[key] is not None}
+        found.setdefault(one["explainer"], {}).setdefault(one["a"], {})[one["b"]] = facts
+    return found
+
+
+def _differences(results: Results) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for one in differences.differences(results):
+        facts = {key: value for key, value in one.items() if key not in ("scorer", "a", "b")}
+        found.setdefault(one["scorer"], {}).setdefault(one["a"], {})[one["b"]] = facts
+    return found
+
+
+def _similarity(results: Results) -> dict[str, Any]:
+    """By explainer and the two coders; a pair that could not be compared says why."""
+    found: dict[str, Any] = {}
+    for pair in results.pairs:
+        facts = {key: value for key, value in pair.items() if key not in ("a", "b", "explainer") and value is not None}
+        found.setdefault(pair["explainer"], {}).setdefault(pair["a"], {})[pair["b"]] = facts
+    return found
+
+
+def rounded(value: Any) -> Any:
+    """Returns ``value`` with every float in it rounded, so that noise below ``DECIMALS`` makes no diff."""
+    if isinstance(value, dict):
+        return {key: rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return round(value, DECIMALS) + 0.0 if isinstance(value, float) else value

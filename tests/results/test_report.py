@@ -1,0 +1,45 @@
+"""The stage ``report``, as dvc repro runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from stages.cli import main
+from tests.folders import tree
+from tests.results.furnished import PARAMS, furnish
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    furnish(tmp_path)
+    return tmp_path
+
+
+def test_report_writes_the_same_bytes_twice_and_says_where_to_look(workplace: Path) -> None:
+    result = CliRunner().invoke(main, ["report"])
+    assert result.exit_code == 0, result.output
+    assert result.output == (
+        "report: detection of pattern: one 0.80 (floor 0.50), two 0.90 (floor 0.50); open results/report/index.html\n"
+    )
+    first = tree(workplace / "results")
+    assert {"metrics.json", "plots/scores.json", "report/index.html", "report/data/two/latents/0.js"} <= set(first)
+    assert CliRunner().invoke(main, ["report"]).exit_code == 0
+    assert tree(workplace / "results") == first
+
+
+def test_without_scorers_there_are_still_explanations(workplace: Path) -> None:
+    scorers = next(line for line in PARAMS.splitlines(keepends=True) if line.startswith("scorers:"))
+    (workplace / "params.yaml").write_text(PARAMS.replace(scorers, ""))
+    result = CliRunner().invoke(main, ["report"])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("report: latents explained by pattern: one 1, two 1;")
+    assert json.loads((workplace / "results" / "metrics.json").read_text())["scores"]["one"] == {
+        "llm": {},
+        "pattern": {},
+    }
+    assert json.loads((workplace / "results" / "plots" / "scores.json").read_text()) == []
