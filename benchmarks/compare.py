@@ -130,9 +130,8 @@ def explanations(texts: int, device: str) -> list[str]:
     """Embedding ``texts`` made-up explanations, then again from what is remembered, and comparing the two halves."""
     from tempfile import TemporaryDirectory
 
+    from stages.embeddings import embedder, remembered
     from stages.similarity import match
-    from stages.embeddings import embedder
-    from stages.embeddings import remembered
     from stages.similarity.blocks import Cosine
 
     draw = np.random.default_rng(0)

@@ -112,8 +112,8 @@ def ask(url: str, concurrency: int, n: int) -> dict[str, float]:
 
     from stages.llm import load
     from stages.llm.forms.labels import schema
-    from stages.llm.request import Message, Request
     from stages.llm.journal.transcript import recording
+    from stages.llm.request import Message, Request
 
     runtime = {"endpoints": {"lab": {"base_url": url, "concurrency": concurrency, "budget": {"calls": 10**9}}}}
     Path("runtime.yaml").write_text(json.dumps(runtime))

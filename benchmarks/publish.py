@@ -94,12 +94,12 @@ def _timed(function) -> dict[str, float]:
 def _report() -> dict[str, float]:
     from stages import params, paths
     from stages.outputs import new_directory
-    from stages.results import reading as results
+    from stages.results import reading
     from stages.site import write
 
     p = params.load()
     with new_directory(paths.REPORT) as partial:
-        write.write(partial, p, results.read(p))
+        write.write(partial, p, reading.read(p))
     sizes = [file.stat().st_size for file in paths.REPORT.rglob("*") if file.is_file()]
     return {"files": len(sizes), "bytes": sum(sizes)}
 

@@ -170,8 +170,8 @@ def _explain(name: str, texts: list[str], starts: np.ndarray, text: Any) -> None
 
 
 def _call(messages: list[dict[str, str]], answer: str) -> Any:
-    from stages.llm.journal import canonical
     from stages.llm.call import Call
+    from stages.llm.journal import canonical
 
     request = canonical.encode({"messages": messages, "model": "made-up", "temperature": 0, "max_tokens": 500})
     usage = {"prompt_tokens": len(request) // 4, "completion_tokens": len(answer) // 4}

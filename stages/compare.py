@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stages import explainers, params, paths, plan
 from stages.corpus.tokens import Tokens
+from stages.embeddings import remembered
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.journal.transcript import recording
@@ -19,7 +20,6 @@ from stages.machine.kept import Kept
 from stages.machine.progress import bar
 from stages.outputs import file_sha256, identity
 from stages.similarity import ceiling, chosen, embedded, everything, reading, table
-from stages.embeddings import remembered
 from stages.similarity.key import Keys
 from stages.subject.load import pick_device
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from stages import params, paths
-from stages.outputs import dumps, new_directory, write_text
-from stages.results import metrics
-from stages.figures import plots
-from stages.results import reading as results
 from stages.dataset import folder
+from stages.figures import plots
+from stages.outputs import dumps, new_directory, write_text
+from stages.results import metrics, reading
 from stages.site import write as site
 from stages.wiring import made
 
@@ -21,7 +20,7 @@ READS = ("seed", "corpus", "subject", "sampling", "report", "coders", "explainer
 def command() -> None:
     """Gather metrics, plots, pages and the data set to share."""
     p = params.only(params.load(), *READS)
-    found = results.read(p)
+    found = reading.read(p)
     write_text(paths.METRICS, dumps(metrics.metrics(found)))
     with new_directory(paths.PLOTS) as partial:
         plots.write(partial, found)
@@ -34,7 +33,7 @@ def command() -> None:
         click.echo(f"report: {warning}")
 
 
-def _summary(found: results.Results) -> str:
+def _summary(found: reading.Results) -> str:
     """The first scorer's score of every coder, or what there is without one."""
     explainer = found.explainers[0]
     if not found.scorers:

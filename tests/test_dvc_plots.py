@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 
 from stages import params
 from stages.figures import plots
-from stages.results import reading as results
+from stages.results import reading
 from tests.chromium import chromium
 from tests.results.furnished import furnish
 
@@ -46,7 +46,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         furnish(folder)
         target = folder / "results" / "plots"
         target.mkdir(parents=True)
-        plots.write(target, results.read(params.load()))
+        plots.write(target, reading.read(params.load()))
         (folder / ".dvc").mkdir()
         shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
         shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")

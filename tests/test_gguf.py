@@ -19,8 +19,7 @@ from stages.corpus.encode import load_tokenizer
 from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.latents.store import LatentStore
-from stages.llm.providers import chat
-from stages.llm.providers import local
+from stages.llm.providers import chat, local
 from stages.llm.providers.transformers import Options
 from stages.params import Subject
 from stages.paths import CONSTRAINTS, examples, latents

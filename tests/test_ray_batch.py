@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from stages.llm.batch import questions as batch
-from stages.llm.batch import answers as results
+from stages.llm.batch import answers, questions
 from stages.llm.batch.questions import Exported, Writer
 from stages.llm.journal.store import Journal
 from stages.llm.request import Message, Request
@@ -36,7 +35,7 @@ def exported(folder: Path, *requests: Request, **options: Any) -> Exported:
     for request in requests:
         writer.add(noted(request, **options))
     writer.finish(("explain", "one", "llm"))
-    return Exported(folder / batch.MANIFEST)
+    return Exported(folder / questions.MANIFEST)
 
 
 def engine(row: dict[str, Any], text: str, tokens: int) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def test_what_an_engine_says_can_be_imported(script: ModuleType, tmp_path: Path)
     said = [engine(rows[0], '{"a": true, "b": false}', 12), engine(rows[1], '{"a": true, "b"', 50)]
     (tmp_path / "results.jsonl").write_text("\n".join(script.result(row)["line"] for row in said))
     with Journal.at_home() as journal:
-        told = results.bring_in(journal, found, [tmp_path / "results.jsonl"], {})
+        told = answers.bring_in(journal, found, [tmp_path / "results.jsonl"], {})
         finishes = [json.loads(journal[key].response)["choices"][0]["finish_reason"] for key in found.places]
         assert journal.spent("lab") == (2, 30 + 12 + 30 + 50, 0)
     assert (told.new, told.missing, told.models) == (2, 0, {"m": 2})

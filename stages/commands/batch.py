@@ -81,7 +81,7 @@ def export(stage: tuple[str, ...], out: Path, lines: int, megabytes: int, as_jso
 @AS_JSON
 def bring_in(files: tuple[Path, ...], requests: Path | None, as_json: bool) -> None:
     """Take the answers out of result FILES, in any order, whole or in part; lines that can't be used are named and left out."""
-    from stages.llm.batch import answers as results
+    from stages.llm.batch import answers
     from stages.llm.batch.questions import MANIFEST, Exported
     from stages.llm.journal.store import Journal
 
@@ -92,7 +92,7 @@ def bring_in(files: tuple[Path, ...], requests: Path | None, as_json: bool) -> N
         for model, price in endpoint.prices.items()
     }
     with Journal.at_home() as journal:
-        found = results.bring_in(journal, exported, files, prices)
+        found = answers.bring_in(journal, exported, files, prices)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
         return
@@ -126,12 +126,12 @@ def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
     """Writes what the stage would ask; returns how many questions have an answer already."""
     from stages import explainers
     from stages.corpus.tokens import Tokens
+    from stages.estimate import rehearse
     from stages.examples.table import Examples
     from stages.explainers.table import texts
-    from stages.estimate import rehearse
-    from stages.llm.server import probe
-    from stages.llm.providers.openai import Options as Server
     from stages.llm.rehearsal import Noted, NothingAskedError, Rehearsal
+    from stages.llm.server import probe
+    from stages.llm.server.options import Server
     from stages.llm.server.turns import Shape
 
     seen: dict[str, bool] = {}

@@ -14,9 +14,9 @@ from stages.commands.wrapped import wrapped
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
 from stages.explainers.rows import Row
-from stages.text.display import sentence
 from stages.rating import answers, file, windows
 from stages.rating.questions import Question
+from stages.text.display import sentence
 
 QUIT = "q"
 """What ends the conversation, as do Ctrl-D and Ctrl-C."""

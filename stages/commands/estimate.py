@@ -33,8 +33,7 @@ def command(as_json: bool) -> None:
     Known are the questions that the journal has an answer to. Not counted are questions that are asked again because an answer
     can't be read, and up to five small ones to every model before its first.
     """
-    from stages.estimate import cost
-    from stages.estimate import forecast as estimate
+    from stages.estimate import cost, forecast
     from stages.estimate.pending import Pending
     from stages.llm.journal import elsewhere
     from stages.llm.journal.store import Journal
@@ -42,7 +41,7 @@ def command(as_json: bool) -> None:
     p = params.load()
     with Journal.at_home() as journal:
         hint = elsewhere.hint(journal)
-        found, counted = cost.lines(list(estimate.forecasts(p, Pending.from_dvc(p), journal)))
+        found, counted = cost.lines(list(forecast.forecasts(p, Pending.from_dvc(p), journal)))
         budgets = list(_budgets(found, journal))
     if as_json:
         told = {

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from stages import params, registry
+from stages import exports, params, registry
 from stages.errors import GlossaError, check_name
 from stages.outputs import new_directory
-from stages import exports
 
 
 @click.command("export")

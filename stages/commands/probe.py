@@ -25,8 +25,8 @@ SAID = {
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 def command(model: str, as_json: bool) -> None:
     """Find out with a few small calls what the server of MODEL, an entry of models in params.yaml, really does."""
-    from stages.llm.server import session
     from stages.llm.providers.openai import Options
+    from stages.llm.server import session
 
     known = params.load().models
     check_name("model", model, known)

@@ -14,10 +14,10 @@ from stages.commands import conversation
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, check_name
 from stages.examples.table import Examples
-from stages.text.sanitise import line
-from stages.text.display import sentence
 from stages.rating import answers, file, texts, windows
 from stages.rating.questions import Asking, Question, order, questions, sha256_of
+from stages.text.display import sentence
+from stages.text.sanitise import line
 
 
 @click.command("rate")

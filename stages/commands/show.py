@@ -16,13 +16,11 @@ from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import check_name
 from stages.examples import named
 from stages.examples.table import LatentExamples
-from stages.results import imports
-from stages.results import measures
-from stages.results import reading as results
+from stages.results import imports, measures, reading
 from stages.results.shown import Documents, ShownWindow, shown_windows
-from stages.text.display import sentence, visible
 from stages.scorers.metrics import called
 from stages.scorers.table import ALL
+from stages.text.display import sentence, visible
 
 NOT_RUN = "- not run yet"
 
@@ -35,7 +33,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
     """Show LATENT of CODER: facts, explanations with their scores, and examples."""
     p = params.load()
     check_name("coder", coder, p.coders)
-    found = results.read_coder(p, coder, latent, unfinished=True)
+    found = reading.read_coder(p, coder, latent, unfinished=True)
     example = named.one(found.examples(), coder, latent)
     tokens = Tokens.open()
     windows = shown_windows(example, n_windows or p.report.examples, tokens, Documents(tokens.documents))
@@ -51,7 +49,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
         click.echo(line if width is None else wrapped(line, width), color=in_colour)
 
 
-def _facts(found: results.CoderResults, example: LatentExamples) -> Iterator[str]:
+def _facts(found: reading.CoderResults, example: LatentExamples) -> Iterator[str]:
     facts = example.facts
     title = click.style(f"{found.name}, latent {example.latent}", bold=True)
     yield f"{title}  {click.style(found.hookpoint, dim=True)}"
@@ -61,7 +59,7 @@ def _facts(found: results.CoderResults, example: LatentExamples) -> Iterator[str
     )
 
 
-def _explanations(p: params.Params, found: results.CoderResults, latent: int) -> Iterator[str]:
+def _explanations(p: params.Params, found: reading.CoderResults, latent: int) -> Iterator[str]:
     of_latents = plan.scorers_of_latents(p)
     for explainer in p.explainers:
         title = click.style(f"Explanation by {explainer}", bold=True)
@@ -74,7 +72,7 @@ def _explanations(p: params.Params, found: results.CoderResults, latent: int) ->
         yield f"{title}  {click.style(made, dim=True)}" if made else title
         explained = found.explanations[explainer].get(latent)
         if explained is None or explained.text is None:
-            yield f"  none: {(explained.reason if explained else None) or results.NO_REASON}"
+            yield f"  none: {(explained.reason if explained else None) or reading.NO_REASON}"
             continue
         yield f"  {sentence(explained.text)}"
         for scorer in p.scorers:
@@ -87,13 +85,13 @@ def _explanations(p: params.Params, found: results.CoderResults, latent: int) ->
             yield from _lines(found.name, params.LATENT, scorer, found.of_latents.get(scorer), latent)
 
 
-def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | None, latent: int) -> Iterator[str]:
+def _lines(coder: str, explainer: str, scorer: str, scores: reading.Scores | None, latent: int) -> Iterator[str]:
     """The score, and on a second line what else is measured."""
     if scores is None:
         yield f"  {click.style(f'{scorer:<12}', dim=True)} {NOT_RUN}"
         return
     yield f"  {click.style(f'{scorer:<12}', dim=True)} {_score(scores, latent)}"
-    more = results.measures_of(coder, explainer, scorer, latent)
+    more = reading.measures_of(coder, explainer, scorer, latent)
     headline = scores.meta["metric"]
     parts = [
         f"{called(metric)} {value:.2f}"
@@ -101,9 +99,9 @@ def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | Non
         if metric != headline and (value := more.get((metric, ALL))) is not None
     ]
     kinds = {
-        of.removeprefix(results.NEGATIVES): value
+        of.removeprefix(reading.NEGATIVES): value
         for (metric, of), value in more.items()
-        if metric == headline and of.startswith(results.NEGATIVES) and value is not None
+        if metric == headline and of.startswith(reading.NEGATIVES) and value is not None
     }
     harder = [f"{kind} {kinds[kind]:.2f}" for kind in measures.in_order(kinds)]
     if len(harder) > 1:
@@ -112,12 +110,12 @@ def _lines(coder: str, explainer: str, scorer: str, scores: results.Scores | Non
         yield click.style(f"  {'':<12} {'; '.join(parts)}", dim=True)
 
 
-def _score(scores: results.Scores, latent: int) -> str:
+def _score(scores: reading.Scores, latent: int) -> str:
     own, floor = scores.own.get(latent), scores.floor_of(latent)
     if own is None:
         return "outside this scorer's sample"
     if own.score is None:
-        return f"unscored: {own.reason or results.NO_REASON}"
+        return f"unscored: {own.reason or reading.NO_REASON}"
     parts = [f"{click.style(f'{own.score:.2f}', bold=True)} {scores.metric}"]
     if own.low is not None and own.high is not None:
         parts.append(f"95 % interval {own.low:.2f} to {own.high:.2f}")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.outputs import file_sha256
 from stages.dataset.card import LICENCE, title
 from stages.dataset.columns import CONFIGS
+from stages.outputs import file_sha256
 
 CONTEXT = {
     "@language": "en",

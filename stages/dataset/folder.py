@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.outputs import dumps, write_meta
-from stages.params import Params
 from stages.dataset import tables
 from stages.dataset.card import card
 from stages.dataset.croissant import croissant
 from stages.dataset.facts import facts
+from stages.outputs import dumps, write_meta
+from stages.params import Params
 from stages.results.reading import Results
 
 SCHEMA, VERSION = "glossa/dataset", 2

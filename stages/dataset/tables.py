@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 from stages import paths, plan
 from stages.corpus.tokens import Tokens
 from stages.corpus.units import at_first, parts, units
+from stages.dataset.columns import CONFIGS
 from stages.errors import GlossaError, said
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
 from stages.outputs import ROW_GROUP, read_meta
 from stages.params import Params
-from stages.dataset.columns import CONFIGS
 from stages.scorers import table as scores_table
 from stages.similarity import table as similarity_table
 

@@ -1,0 +1,1 @@
+"""Embeddings of sentences, and those that were computed before."""

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.embeddings.embedder import Embedder
 from stages.errors import GlossaError
 from stages.machine import runtime
-from stages.embeddings.embedder import Embedder
 
 NAME = "embeddings.sqlite"
 ASKED = 500

@@ -10,7 +10,7 @@ from stages.errors import GlossaError
 from stages.estimate.count import AROUND_A_MESSAGE, Count
 from stages.estimate.forecast import Forecast
 from stages.llm.providers import chat
-from stages.llm.providers.openai import Options as Server
+from stages.llm.server.options import Server
 from stages.machine.endpoint import Price
 
 BYTES_A_TOKEN = 4.0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from stages.llm.server import faults
 from stages.llm.providers import forced
-from stages.llm.providers.openai import Options as Server
+from stages.llm.providers.transformers import Options as Local
 from stages.llm.rehearsal import Noted
 from stages.llm.request import Message
-from stages.llm.providers.transformers import Options as Local
+from stages.llm.server import faults
+from stages.llm.server.options import Server
 
 AROUND_A_MESSAGE = 20
 """Bytes that a chat template puts around a message, about."""

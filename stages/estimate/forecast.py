@@ -12,16 +12,16 @@ import numpy as np
 from stages import paths
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
-from stages.examples.table import Examples
-from stages.explainers import table
 from stages.estimate import rehearse
 from stages.estimate.count import Count
 from stages.estimate.imagined import Imagined, tokens
 from stages.estimate.pending import Pending, Stage, stages_of
-from stages.llm.server import probe
+from stages.examples.table import Examples
+from stages.explainers import table
 from stages.llm.journal.store import Journal
-from stages.llm.providers.openai import Options as Server
 from stages.llm.rehearsal import TEXT, Noted, NothingAskedError, Rehearsal
+from stages.llm.server import probe
+from stages.llm.server.options import Server
 from stages.llm.server.turns import Shape
 from stages.machine.progress import bar
 from stages.params import LATENT, Params

@@ -9,9 +9,9 @@ import numpy as np
 
 from stages import explainers, llm, scorers
 from stages.corpus.tokens import Tokens
+from stages.estimate.pending import Stage
 from stages.examples.table import LatentExamples
 from stages.explainers.table import Explanation
-from stages.estimate.pending import Stage
 from stages.llm.rehearsal import Rehearsal
 from stages.params import LATENT, Params
 from stages.scorers import Context, run

@@ -19,9 +19,9 @@ from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples, LatentExamples
 from stages.explainers import source, written
 from stages.explainers.table import Explanation
-from stages.text.sanitise import line
 from stages.outputs import fingerprint
 from stages.params import Params, Section
+from stages.text.sanitise import line
 
 FACT = "imported"
 NOT_KNOWN = "not known"

@@ -17,8 +17,8 @@ from stages.examples.table import Examples, LatentExamples
 from stages.explainers import rows, seen
 from stages.explainers.rows import Row
 from stages.explainers.table import Explanation
-from stages.text.sanitise import line
 from stages.outputs import fingerprint
+from stages.text.sanitise import line
 
 SCHEMA, VERSION = "glossa/written", 1
 FORMAT = "glossa"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from stages.cells import cell
-from stages.params import Params
 from stages.exports.flat import OF_SCORE, records
+from stages.params import Params
 
 NAME = "explanations.csv"
 

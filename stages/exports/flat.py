@@ -8,7 +8,7 @@ from typing import Any
 from stages import paths
 from stages.examples.table import Examples
 from stages.params import Params
-from stages.results import reading as results
+from stages.results import reading
 
 OF_SCORE = ("score", "low", "high", "n", "unscored", "floor")
 
@@ -19,7 +19,7 @@ def records(p: Params) -> Iterator[dict[str, Any]]:
     ``scores`` is {scorer: {score, low, high, n, unscored, floor}} with all scorers, None where a latent was not scored.
     """
     for name in p.coders:
-        coder = results.read_coder(p, name)
+        coder = reading.read_coder(p, name)
         latents = Examples.open(paths.examples(name)).latents
         facts = {row["latent"]: row for row in latents.select(["latent", "density", "max"]).to_pylist()}
         for explainer in p.explainers:
@@ -41,7 +41,7 @@ def records(p: Params) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _score(scores: results.Scores, latent: int) -> dict[str, Any] | None:
+def _score(scores: reading.Scores, latent: int) -> dict[str, Any] | None:
     own = scores.own.get(latent)
     if own is None:
         return None

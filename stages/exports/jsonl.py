@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stages.params import Params
 from stages.exports.flat import records
+from stages.params import Params
 
 NAME = "explanations.jsonl"
 

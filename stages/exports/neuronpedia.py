@@ -21,7 +21,7 @@ from stages.corpus.tokens import Tokens, Vocabulary
 from stages.corpus.units import largest, units
 from stages.examples.table import Examples, LatentExamples
 from stages.params import Coder, Params
-from stages.results import reading as results
+from stages.results import reading
 from stages.results.reading import CoderResults
 from stages.text.display import sentence
 
@@ -61,7 +61,7 @@ def write(p: Params, folder: Path) -> str:
     tokens = Tokens.open()
     n_features = n_explanations = 0
     for name in p.coders:
-        coder = results.read_coder(p, name)
+        coder = reading.read_coder(p, name)
         source = Source.of(p, coder)
         place = folder / source.model / source.id
         for part in ("features", "activations", "explanations"):

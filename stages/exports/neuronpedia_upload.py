@@ -11,9 +11,9 @@ from typing import Any
 
 from stages.corpus.tokens import Tokens
 from stages.examples.table import LatentExamples
-from stages.params import Params
-from stages.results import reading as results
 from stages.exports.neuronpedia import TYPES, Source, batches, logits, said_by, snippets
+from stages.params import Params
+from stages.results import reading
 from stages.results.reading import CoderResults
 
 BATCH = 128
@@ -27,7 +27,7 @@ def write(p: Params, folder: Path) -> str:
     tokens = Tokens.open()
     n, cut = 0, 0
     for name in p.coders:
-        coder = results.read_coder(p, name)
+        coder = reading.read_coder(p, name)
         source = Source.of(p, coder)
         place = folder / source.id
         place.mkdir()

@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stages.outputs import dumps
-from stages.figures import controls
-from stages.figures import deciles
-from stages.figures import distance
+from stages.figures import controls, deciles, distance
 from stages.figures import overview as figures
-from stages.results.metrics import measures, rounded
 from stages.figures.picture import LIGHT, Format
+from stages.outputs import dumps
+from stages.results.metrics import measures, rounded
 from stages.results.reading import Results
 
 Records = list[dict[str, Any]]

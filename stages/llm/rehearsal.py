@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from stages.llm import Model
-from stages.llm.journal import canonical
-from stages.llm.server import faults
-from stages.llm.server import turns
 from stages.llm.call import Call
-from stages.llm.server.exchange import Question, exchange
-from stages.llm.providers.openai import Options as Server
-from stages.llm.request import Answer, Request
+from stages.llm.journal import canonical
 from stages.llm.providers.transformers import Options as Local
+from stages.llm.request import Answer, Request
+from stages.llm.server import faults, turns
+from stages.llm.server.exchange import Question, exchange
+from stages.llm.server.options import Server
 from stages.llm.server.turns import Known, Shape
 
 UNANSWERED = "not answered yet"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from stages.llm.journal import transcript
-from stages.llm.server import turns
 from stages.llm.call import Call
+from stages.llm.journal import transcript
 from stages.llm.providers.openai import Options
+from stages.llm.server import turns
 from stages.llm.server.turns import Shape
 
 HELD = 8

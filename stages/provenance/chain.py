@@ -14,10 +14,10 @@ from stages import paths
 from stages.errors import GlossaError, said
 from stages.examples.table import Examples, LatentExamples, Windows
 from stages.explainers import table
-from stages.llm.journal import canonical
-from stages.llm.server import faults
 from stages.llm.call import Call
+from stages.llm.journal import canonical
 from stages.llm.received import text
+from stages.llm.server import faults
 from stages.machine.counted import counted
 from stages.provenance import bodies, imports, run, sources
 from stages.provenance.answers import Answers

@@ -21,7 +21,7 @@ from stages.text.display import sentence, visible
 from stages.wiring import git, made
 
 HERE = Path(__file__).parent
-LOOK = HERE.parent / "publish/site/assets/site.css"
+LOOK = HERE.parent / "site/assets/site.css"
 NAMED = 3
 """Files that are named."""
 MARKS = {"right": "✓", "wrong": "✗", "unknown": "·"}

@@ -17,7 +17,7 @@ from stages.provenance import tables
 from stages.provenance.check import Check
 from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
-from stages.results import reading as results
+from stages.results import reading
 from stages.results.metrics import metrics
 from stages.scorers import Context, Item, Judged
 from stages.scorers import table as scores_table
@@ -141,7 +141,7 @@ def _metrics(project: Project) -> Check:
         return check
     with check.reading(str(paths.METRICS)):
         stored = json.loads(paths.METRICS.read_text(encoding="utf-8"))
-        due = json.loads(dumps(metrics(results.read(project.p))))
+        due = json.loads(dumps(metrics(reading.read(project.p))))
         for section in {**stored, **due}:
             place = _differing(stored.get(section), due.get(section))
             check.expect(place is None, f"{paths.METRICS}, {section}{place}", "is not what the outputs come to")

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages import paths
-from stages.llm.journal import canonical
-from stages.llm.journal import transcript
+from stages.llm.journal import canonical, transcript
 from stages.llm.journal.store import Journal
 from stages.llm.received import text
 from stages.machine import runtime

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator
 from stages.errors import GlossaError
 from stages.explainers.rows import Row
 from stages.explainers.written import MOST
-from stages.text.sanitise import line
 from stages.rating.file import RATINGS
 from stages.rating.questions import Question
+from stages.text.sanitise import line
 
 SHEET = "# glossa rate "
 """How a sheet begins."""

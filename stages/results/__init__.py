@@ -1,1 +1,1 @@
-"""What people look at: the metrics file, the plots and the pages of the report."""
+"""What the stages found, read once, and what is told of it: measures, metrics, differences."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stages.params import LATENT
-from stages.results import correlations
-from stages.results import differences
+from stages.results import correlations, differences
 from stages.results.reading import CoderResults, Results, Scores
 
 DECIMALS = 4

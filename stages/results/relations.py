@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from stages import paths
 from stages.results.reading import Results
-from stages.text.display import sentence
 from stages.similarity import table as similarity_table
+from stages.text.display import sentence
 
 Entry = dict[str, Any]
 

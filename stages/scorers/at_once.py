@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.llm.providers import forced
 from stages.llm.forms import strengths
-from stages.llm.providers import tree
+from stages.llm.providers import forced, tree
 from stages.llm.providers.local import Local, Row
 
 PROMPT = Path(__file__).with_name("simulation_at_once.md")

@@ -15,14 +15,13 @@ import numpy as np
 from pydantic import Field
 
 from stages import llm
-from stages.llm.forms import labels
-from stages.llm.forms import probabilities
+from stages.llm.forms import labels, probabilities
 from stages.llm.request import Message, Request
-from stages.text.sanitise import quoted
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.metrics import BALANCED_ACCURACY
 from stages.scorers.shown import Example, verdicts
+from stages.text.sanitise import quoted
 
 
 class Batch(NamedTuple):

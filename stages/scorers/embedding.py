@@ -36,8 +36,7 @@ class Options(Scorer):
 
     def judge(self, items: Collection[Item], context: Context) -> Judging:
         """Ranks the windows by cosine with the explanation."""
-        from stages.embeddings import embedder
-        from stages.embeddings import remembered
+        from stages.embeddings import embedder, remembered
 
         model = embedder.load(self.embedder, runtime.load().device)
         queries = model.prompted(_prompt(self.query, model.prompts, QUERY))

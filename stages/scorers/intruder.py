@@ -20,13 +20,13 @@ from stages.examples.marks import Unit, marked
 from stages.llm.forms import oddity
 from stages.llm.forms.labels import KEYS
 from stages.llm.request import Message, Request
-from stages.text.sanitise import quoted
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.marking import like, masks_of, shown
 from stages.scorers.metrics import Calls, Figure
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
+from stages.text.sanitise import quoted
 
 READS = ("sampling.test.per_decile",)
 """Of params.yaml, beside its own entry."""

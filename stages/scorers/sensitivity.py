@@ -18,13 +18,13 @@ from pydantic import Field
 from stages import llm
 from stages.llm.forms.labels import KEYS
 from stages.llm.request import Answer, Message, Request
-from stages.text.sanitise import TERMINAL, UNSEEN, quoted
 from stages.machine import runtime
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.metrics import Figure
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
+from stages.text.sanitise import TERMINAL, UNSEEN, quoted
 
 READS = ("subject", "cache", "coders", "corpus.context_length")
 """Of params.yaml, beside its own entry."""

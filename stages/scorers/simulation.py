@@ -26,12 +26,12 @@ from stages.errors import GlossaError
 from stages.examples.table import Windows
 from stages.llm.forms import strengths
 from stages.llm.request import Message, Request
-from stages.text.sanitise import quoted
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.agreement import METRICS, Curve, agreement
 from stages.scorers.shown import Example, spread, verdicts
 from stages.scorers.table import ALL
+from stages.text.sanitise import quoted
 
 PROMPT = Path(__file__).with_name("simulation.md")
 NO_TEXT = "the window has no text"

@@ -15,10 +15,10 @@ from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError, check_name
 from stages.latents import spec
 from stages.latents.capture import CELLS, CELLS_ELSEWHERE
-from stages.serve.text import Row, Tokenizer
 from stages.machine.memory import is_out_of_memory
 from stages.machine.runtime import Runtime
 from stages.params import Params
+from stages.serve.text import Row, Tokenizer
 from stages.subject import load
 from stages.subject.hookpoints import activations, resolve
 from stages.subject.load import Subject

@@ -18,15 +18,15 @@ from aiohttp import web
 from stages import paths
 from stages.errors import GlossaError
 from stages.given import dvc_cache
-from stages.serve.answer import Known, answer, check_wanted
 from stages.machine.runtime import Runtime
 from stages.params import Params
+from stages.serve.answer import Known, answer, check_wanted
 
 if TYPE_CHECKING:
     from stages.serve.reading import Reader
 
 HERE = Path(__file__).parent
-SITE = HERE.parent / "publish" / "site" / "assets"
+SITE = HERE.parent / "site" / "assets"
 PAGE = {
     "/live.html": HERE / "live.html",
     "/live/live.js": HERE / "live.js",

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import params, paths
+from stages.embeddings import embedder, remembered
+from stages.embeddings.embedder import Embedder
 from stages.machine import runtime
 from stages.similarity import table
-from stages.embeddings import embedder
-from stages.embeddings import remembered
-from stages.embeddings.embedder import Embedder
 
 
 def load(p: params.Params) -> Embedder:

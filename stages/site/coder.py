@@ -14,11 +14,7 @@ from stages.explainers import table as explanations_table
 from stages.params import LATENT
 from stages.results.reading import CoderResults, Results
 from stages.results.shown import Documents
-from stages.site import latents
-from stages.site import made
-from stages.site import table
-from stages.site import verdicts
-from stages.site import windows
+from stages.site import latents, made, table, verdicts, windows
 from stages.site.calls import Calls
 from stages.site.ordered import Ordered
 from stages.site.plan import Plan

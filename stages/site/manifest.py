@@ -8,11 +8,11 @@ from stages import __version__
 from stages.params import Params
 from stages.results import imports
 from stages.results.reading import CoderResults, Results, Scores
+from stages.scorers.metrics import called
+from stages.similarity.table import MATCHED_BY
 from stages.site import provenance
 from stages.site.digits import shortened
 from stages.text.display import sentence, visible
-from stages.scorers.metrics import called
-from stages.similarity.table import MATCHED_BY
 
 VERSION = 1
 THRESHOLD = 0.3

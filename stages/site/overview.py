@@ -11,22 +11,17 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from stages.figures import controls
-from stages.figures import deciles
-from stages.figures import distance
+from stages.figures import controls, deciles, distance, plots
 from stages.figures import overview as figures
-from stages.results import measures
-from stages.figures import plots
-from stages.results import relations
-from stages.results import similarity
 from stages.figures.picture import DARK, LIGHT
+from stages.results import measures, relations, similarity
 from stages.results.reading import Results
+from stages.similarity.table import MATCHED_BY, SAME
 from stages.site import scorecards
 from stages.site.cost import Cost
 from stages.site.manifest import subject_of
 from stages.site.picked import Picked
 from stages.site.work import Asked
-from stages.similarity.table import MATCHED_BY, SAME
 
 
 def index(

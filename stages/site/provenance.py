@@ -12,9 +12,9 @@ from pathlib import PurePath
 from typing import Any
 
 from stages import paths
+from stages.dataset.facts import asked
 from stages.params import Params
 from stages.results import imports
-from stages.dataset.facts import asked
 from stages.results.reading import CoderResults, Results
 from stages.text.display import sentence
 

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 
 from stages import paths
 from stages.results.reading import Results
+from stages.similarity import table
 from stages.site.digits import shortened
 from stages.text.display import sentence
-from stages.similarity import table
 
 DIRECTIONS = ("decoder_cosine", "encoder_cosine", "activation_correlation")
 """What says how alike two directions are; the first that is known."""

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from stages.scorers.table import OWN, SHUFFLED
 from stages.site.calls import Calls
 from stages.site.digits import short
 from stages.site.ordered import Ordered
 from stages.text.display import lines, sentence
-from stages.scorers.table import OWN, SHUFFLED
 
 DIGITS = 4
 WORDS = ("role", "kind", "reason")

@@ -10,9 +10,7 @@ from stages.outputs import write_table
 from stages.params import LATENT, Params
 from stages.results import relations
 from stages.results.reading import Results
-from stages.site import assets
-from stages.site import overview
-from stages.site import work
+from stages.site import assets, overview, work
 from stages.site.coder import Coder
 from stages.site.manifest import made, manifest
 from stages.site.picked import picked

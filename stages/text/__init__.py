@@ -1,0 +1,1 @@
+"""Text from outside as others see it: made harmless, and shown."""

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from stages import paths
 from stages.cli import main
-from stages.examples.table import Examples
-from stages.estimate import forecast as estimate
+from stages.estimate import forecast
 from stages.estimate.pending import Pending
+from stages.examples.table import Examples
 from stages.wiring.coder import address
 from tests.llm import small_models
 from tests.llm.asking import JUDGE, runtime_yaml
@@ -269,7 +269,7 @@ def test_a_scorer_of_few_latents_asks_of_few(server: Server) -> None:
 def test_of_many_latents_some_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     write_params(latents=None)
     exact = foretold()
-    monkeypatch.setattr(estimate, "LATENTS", 7)
+    monkeypatch.setattr(forecast, "LATENTS", 7)
     said = foretold()
     for name in ("explain one llm", "score one pattern detection", "score one llm detection"):
         assert said[name]["basis"] == "sample"

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from stages.cli import main
 from stages.explainers import seen
-from tests.results.furnished import HOSTILE
 from tests.rating.answered import HASHES, furnish_rated, latent, row, write
+from tests.results.furnished import HOSTILE
 
 
 @pytest.fixture(autouse=True)

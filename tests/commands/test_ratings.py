@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from stages.cli import main
-from tests.results.furnished import HOSTILE
 from tests.rating.answered import furnish_rated, rating, row, write
+from tests.results.furnished import HOSTILE
 
 
 @pytest.fixture(autouse=True)

@@ -76,6 +76,8 @@ def test_it_says_where_it_is_serves_and_ends_quietly(report: Path) -> None:
 
 
 def test_nothing_heavy_is_imported_before_a_text_is_tested() -> None:
-    check = "import stages.serve.server, sys; print(*sorted({'torch', 'transformers', 'vl_convert'} & set(sys.modules)))"
+    check = (
+        "import stages.serve.server, sys; print(*sorted({'torch', 'transformers', 'vl_convert'} & set(sys.modules)))"
+    )
     found = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout == "\n"

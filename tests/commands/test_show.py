@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from stages import params, paths
 from stages.cli import main
 from stages.commands import shading, show
-from stages.results import reading as results
+from stages.results import reading
 from tests.results import furnished as f
 from tests.results.furnished import furnish
 
@@ -155,7 +155,7 @@ def test_no_other_latent_s_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> Non
         assert set(found["latent"].to_pylist()) <= {7}
         return found
 
-    original = results._rows
-    monkeypatch.setattr(results, "_rows", spied)
+    original = reading._rows
+    monkeypatch.setattr(reading, "_rows", spied)
     assert _run("one", "7").exit_code == 0
     assert {"explanations.parquet", "scores.parquet", "measures.parquet"} == set(tables)

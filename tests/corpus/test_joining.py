@@ -18,8 +18,8 @@ from stages.corpus.joining import AS_SPELT, BEFORE, BEHIND, Sample, spell
 from stages.corpus.vocabulary import token_bytes
 from stages.errors import GlossaError
 from stages.examples import marks
-from stages.serve.text import Tokenizer as Live
 from stages.params import Params
+from stages.serve.text import Tokenizer as Live
 from tests.conftest import SENTENCES
 
 TEXTS = ["the cats sat on the mats", "the dogs, they said, were running: don't run!", *SENTENCES]

@@ -25,14 +25,14 @@ from stages.examples import marks
 from stages.examples.table import LatentExamples, Windows
 from stages.explainers import lexicon
 from stages.explainers.shown import output
-from stages.serve import text as live
+from stages.exports.neuronpedia import snippets
 from stages.llm.forms import strengths
 from stages.llm.request import Answer, Request
-from stages.exports.neuronpedia import snippets
-from stages.site.spelling import Spelling
-from stages.text.display import segments
 from stages.scorers import Context, Item
 from stages.scorers.table import OWN
+from stages.serve import text as live
+from stages.site.spelling import Spelling
+from stages.text.display import segments
 from tests.corpus import chats
 
 CHINESE = "人工智能正在改变世界。"

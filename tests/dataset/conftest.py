@@ -8,12 +8,11 @@ import pyarrow as pa
 import pytest
 
 from stages import params, paths
-from stages.llm.journal import canonical
-from stages.llm.journal import transcript
-from stages.llm.call import Call
-from stages.outputs import dumps, new_directory, write_table
-from stages.results import reading as results
 from stages.dataset import folder
+from stages.llm.call import Call
+from stages.llm.journal import canonical, transcript
+from stages.outputs import dumps, new_directory, write_table
+from stages.results import reading
 from stages.scorers.table import verdicts_schema
 from tests.results.furnished import furnish
 
@@ -69,7 +68,7 @@ def write() -> None:
     """Writes results/dataset in the current folder."""
     p = params.load()
     with new_directory(paths.DATASET) as partial:
-        folder.write(partial, p, results.read(p))
+        folder.write(partial, p, reading.read(p))
 
 
 @pytest.fixture

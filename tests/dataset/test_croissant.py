@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from stages.outputs import file_sha256
 from stages.dataset.columns import CONFIGS
+from stages.outputs import file_sha256
 
 
 def test_files_are_described_by_hash_and_size(dataset: Path) -> None:

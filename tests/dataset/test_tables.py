@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages import paths
-from stages.errors import GlossaError
 from stages.dataset import tables
 from stages.dataset.columns import CONFIGS
-from tests.folders import tree
+from stages.errors import GlossaError
 from tests.dataset.conftest import write
+from tests.folders import tree
 from tests.results.furnished import HOSTILE
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import GlossaError
-from stages.outputs import file_sha256
 from stages.embeddings import embedder
 from stages.embeddings.embedder import Embedder, Packaged, load
+from stages.errors import GlossaError
+from stages.outputs import file_sha256
 from tests.similarity.conftest import WORDS
 
 TEXTS = ["the cat", "a dog", "ends with the number of the word", "verb", "a dog", "", "unheard of"]

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.errors import GlossaError
-from stages.machine import runtime
 from stages.embeddings.embedder import Embedder, load
 from stages.embeddings.remembered import NAME, embed
+from stages.errors import GlossaError
+from stages.machine import runtime
 
 TEXTS = ["the cat", "a dog", "ends with the number of the word", "verb", ""]
 

@@ -10,12 +10,12 @@ from stages import llm
 from stages.estimate import cost
 from stages.estimate.count import Count
 from stages.estimate.forecast import Forecast
-from stages.llm.journal import canonical
-from stages.llm.forms import labels
 from stages.llm.call import Call
-from stages.llm.server.exchange import exchange
+from stages.llm.forms import labels
+from stages.llm.journal import canonical
 from stages.llm.rehearsal import TEXT, Noted
 from stages.llm.request import Message, Request
+from stages.llm.server.exchange import exchange
 from tests.llm.asking import judge, runtime_yaml
 
 STAGE = ("explain", "one", "llm")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 
 from stages import params
-from stages.examples.table import latents_schema
 from stages.estimate.imagined import Imagined, tokens
+from stages.examples.table import latents_schema
 
 
 def test_made_up_examples_are_as_many_as_params_ask_for() -> None:

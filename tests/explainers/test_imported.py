@@ -21,9 +21,8 @@ from stages.cli import main
 from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.explainers import source, table, written
+from stages.exports import delphi, paper
 from stages.text.sanitise import line
-from stages.exports import delphi
-from stages.exports import paper
 from tests.dataset.conftest import shared
 from tests.results.furnished import HOSTILE
 

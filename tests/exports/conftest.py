@@ -8,8 +8,9 @@ from click.testing import CliRunner
 
 from stages.cli import main
 from tests.dataset.conftest import shared
+from tests.results.conftest import found, furnished
 
-__all__ = ["shared"]
+__all__ = ["found", "furnished", "shared"]
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages import params, paths
 from stages.explainers.table import Explanation, rows
-from stages.outputs import write_table
 from stages.exports.neuronpedia import logits
+from stages.outputs import write_table
 from tests.results import furnished as f
 from tests.results.furnished import HOSTILE, PARAMS, furnish
 

@@ -14,8 +14,8 @@ import pytest
 
 from stages import params
 from stages.errors import GlossaError
-from stages.provenance.lock import Lock
 from stages.exports import ro_crate
+from stages.provenance.lock import Lock
 from tests.provenance.conftest import finished, project
 from tests.provenance.small import commit, glossa
 

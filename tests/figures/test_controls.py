@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.figures import controls
-from stages.figures import plots
+from stages.figures import controls, plots
 from stages.figures.picture import DARK, LIGHT
 from stages.results.reading import CoderResults, Results, Score, Scores
 from stages.site import overview

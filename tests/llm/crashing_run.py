@@ -21,9 +21,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 
-from stages.llm.server import session# noqa: F401
 from stages.llm.journal.store import Journal
 from stages.llm.journal.transcript import recording
+from stages.llm.server import session  # noqa: F401
 from stages.machine import runtime
 from stages.outputs import new_directory
 from tests.llm.asking import judge, question

@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.server import faults
 from stages.llm.journal.store import Journal
 from stages.llm.journal.transcript import recording
+from stages.llm.server import faults
 from tests.llm.asking import ask, judge, runtime_yaml
 from tests.llm.certificates import Authority
 from tests.llm.conftest import Serve

@@ -15,19 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.llm import received
-from stages.llm.forms import answers
-from stages.llm.journal import canonical
-from stages.llm.server import faults
-from stages.llm.forms import labels
-from stages.llm.forms import probabilities
-from stages.llm.batch import restore
 from stages.llm.batch import answers as results
-from stages.llm.journal import transcript
+from stages.llm.batch import restore
 from stages.llm.batch.questions import MANIFEST, Exported, Writer
 from stages.llm.call import Call
-from stages.llm.server.faults import AttemptError
+from stages.llm.forms import answers, labels, probabilities
+from stages.llm.journal import canonical, transcript
 from stages.llm.journal.store import Journal
 from stages.llm.reply import Reply
+from stages.llm.server import faults
+from stages.llm.server.faults import AttemptError
 from stages.site import calls as site
 from tests.llm.anything import BODIES, COMPLETION, ERROR, JSON, PARTS, STATUSES, TOKENS, each_replaced, replaced
 from tests.llm.asking import question

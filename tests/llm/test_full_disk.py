@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.journal import asker
 from stages.llm.call import Usage
+from stages.llm.journal import asker
 from stages.llm.journal.store import Cost, Journal, Limits
 from tests.clones import ROOT
 from tests.llm.asking import ask
 from tests.llm.conftest import Serve
-from tests.llm.scripted_server import Action, Asked, good
 from tests.llm.journal.test_store import call
+from tests.llm.scripted_server import Action, Asked, good
 
 N, CONCURRENCY = 60, 16
 MOUNTED = "mount -t tmpfs -o size=12m none home && {} && cp -r home/journal.sqlite* kept"

@@ -17,9 +17,9 @@ from stages import paths
 from stages.explainers import table as explanations
 from stages.llm import load
 from stages.llm.forms import probabilities
-from stages.llm.server import session
 from stages.llm.providers.openai import Options
 from stages.llm.request import Message, Request
+from stages.llm.server import session
 from stages.scorers import table as scores
 from tests.llm import tiny_chat
 from tests.llm.asking import question, runtime_yaml

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.server import faults
 from stages.llm.journal.store import Journal
-from stages.llm.request import Message, Request
 from stages.llm.journal.transcript import recording
+from stages.llm.request import Message, Request
+from stages.llm.server import faults
 from tests.clones import ROOT
 from tests.llm.asking import ask, judge, runtime_yaml
 from tests.llm.conftest import Serve

@@ -14,8 +14,8 @@ from stages import paths
 from stages.cli import main
 from stages.errors import GlossaError
 from stages.llm import load
-from stages.llm.server import session
 from stages.llm.providers.openai import Options
+from stages.llm.server import session
 from stages.scorers import table as scores
 from tests.llm import tiny_chat
 from tests.llm.asking import question, runtime_yaml

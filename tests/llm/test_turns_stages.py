@@ -13,8 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages import params
-from stages.llm.journal import canonical
-from stages.llm.journal import transcript
+from stages.llm.journal import canonical, transcript
 from stages.machine import runtime
 from stages.provenance import replayed
 from stages.provenance.project import Project

@@ -6,8 +6,8 @@ from stages import params
 from stages.rating import file, texts
 from stages.rating.summary import OTHER_CODER, OTHER_TEXT, Summary, summary
 from stages.rating.texts import Texts
-from tests.results.furnished import HOSTILE
 from tests.rating.answered import HASHES, rating, write
+from tests.results.furnished import HOSTILE
 
 # Latent 3 has the same text from both.
 SAID: Texts = {2: {"x": ["a"], "y": ["b"]}, 3: {"z": ["a", "b"]}}

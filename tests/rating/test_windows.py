@@ -4,8 +4,8 @@ from pathlib import Path
 
 from stages.explainers import seen
 from stages.rating import windows
-from tests.results.furnished import vocabulary
 from tests.rating.answered import latent
+from tests.results.furnished import vocabulary
 
 
 def test_windows_are_marked_as_a_model_sees_them(place: Path) -> None:

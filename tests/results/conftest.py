@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages import params
-from stages.results import reading as results
+from stages.results import reading
 from tests.results.furnished import furnish
 
 
@@ -20,7 +20,7 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def found(furnished: Path, monkeypatch: pytest.MonkeyPatch) -> results.Results:
+def found(furnished: Path, monkeypatch: pytest.MonkeyPatch) -> reading.Results:
     """What is read in the furnished folder, which is the current one."""
     monkeypatch.chdir(furnished)
-    return results.read(params.load())
+    return reading.read(params.load())

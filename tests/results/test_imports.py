@@ -10,14 +10,12 @@ from typing import Any
 import pytest
 
 from stages import params
+from stages.dataset import facts
 from stages.explainers import table
 from stages.explainers.table import Explanation
-from stages.results import imports
-from stages.results import reading as results
-from stages.dataset import facts
+from stages.results import imports, reading
 from stages.results.reading import Results
-from stages.site import overview
-from stages.site import provenance
+from stages.site import overview, provenance
 from stages.site.manifest import made
 
 HAND = "hand-written by Ada, from the train windows"
@@ -100,6 +98,6 @@ def test_what_the_stage_noted_is_read(tmp_path: Path, found: Results, monkeypatc
     meta = {"imported": {"made_by": HAND, "held_out": 1}}
     table.write(Path("data/explanations/one/hand"), [Explanation(2, "Cats", None, {})], meta)
     p = params.load()
-    coder = results.read_coder(p, "one")
+    coder = reading.read_coder(p, "one")
     assert coder.imported == {"hand": {"made_by": HAND, "held_out": 1, "explained": 1}}
     assert imports.said(p, [coder], "hand") == HAND

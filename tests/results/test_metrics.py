@@ -8,13 +8,12 @@ import pytest
 from stages import params, paths
 from stages.errors import GlossaError
 from stages.outputs import dumps
-from stages.results import reading as results
-from stages.results import similarity
+from stages.results import reading, similarity
 from stages.results.metrics import measures, metrics, rounded
 from tests.results import furnished
 
 
-def test_what_is_compared_from_commit_to_commit_is_little(found: results.Results) -> None:
+def test_what_is_compared_from_commit_to_commit_is_little(found: reading.Results) -> None:
     content = metrics(found)
     assert content["coders"]["one"] == {"kept": 2, "dead": 1, "l0": 2.5}
     assert content["explained"]["one"] == {"pattern": 1, "llm": 2}
@@ -36,7 +35,7 @@ def test_what_is_compared_from_commit_to_commit_is_little(found: results.Results
     assert list(content) == ["coders", "explained", "scores", "similarity"]
 
 
-def test_every_number_has_its_place(found: results.Results) -> None:
+def test_every_number_has_its_place(found: reading.Results) -> None:
     content = measures(found)
     assert content["coders"]["one"] == {
         "latents": 10,
@@ -72,7 +71,7 @@ def test_every_number_has_its_place(found: results.Results) -> None:
     }
 
 
-def test_a_coder_of_random_directions_is_a_floor_of_those_at_its_place(found: results.Results) -> None:
+def test_a_coder_of_random_directions_is_a_floor_of_those_at_its_place(found: reading.Results) -> None:
     one = found.coders["one"]
     facts = {**one.meta, "coder": {"format": "random", "k": 4}}
     random = replace(found.coders["two"], name="random", hookpoint=one.hookpoint, meta=facts)
@@ -86,7 +85,7 @@ def test_a_coder_of_random_directions_is_a_floor_of_those_at_its_place(found: re
     assert "random_coder" not in content["scores"]["one"]["pattern"]["detection"], "it is of another subject"
 
 
-def test_similarity_says_what_is_known_of_a_pair(found: results.Results) -> None:
+def test_similarity_says_what_is_known_of_a_pair(found: reading.Results) -> None:
     similarity = measures(found)["similarity"]
     known = {"layer_distance": 1, "matched_by": "decoder", "n_matched": 2, "relation": "same place", "n_explained": 2}
     assert similarity["pattern"]["one"]["two"] == {
@@ -135,7 +134,7 @@ def test_floats_are_rounded_wherever_they_are() -> None:
     assert dumps(rounded(-0.00001)) == "0.0\n"
 
 
-def test_the_file_is_sorted_json(found: results.Results) -> None:
+def test_the_file_is_sorted_json(found: reading.Results) -> None:
     text = dumps(measures(found))
     assert json.loads(text) == measures(found)
     assert list(json.loads(text)) == [
@@ -150,8 +149,8 @@ def test_the_file_is_sorted_json(found: results.Results) -> None:
     assert dumps(metrics(found)) == dumps(json.loads(dumps(metrics(found))))
 
 
-def test_a_missing_output_is_named(found: results.Results, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_output_is_named(found: reading.Results, monkeypatch: pytest.MonkeyPatch) -> None:
     original = paths.scores
     monkeypatch.setattr(paths, "scores", lambda coder, explainer, scorer: original(coder, explainer, "absent"))
     with pytest.raises(GlossaError, match=r"data/scores/one/latent/absent.*run dvc repro"):
-        results.read(params.load())
+        reading.read(params.load())

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from stages import scorers
+from stages.embeddings import embedder
 from stages.scorers import Context, Item
 from stages.scorers.shown import windows
 from stages.scorers.table import OWN, SHUFFLED
-from stages.embeddings import embedder
 from tests.scorers import planted
 
 

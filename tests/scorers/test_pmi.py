@@ -12,8 +12,7 @@ import pytest
 from stages import llm, scorers
 from stages.errors import GlossaError
 from stages.examples.table import LatentExamples, Windows
-from stages.llm.providers import local
-from stages.llm.providers import tree
+from stages.llm.providers import local, tree
 from stages.llm.providers.local import Row
 from stages.scorers import Context, Item
 from stages.scorers.pmi import prompt, question

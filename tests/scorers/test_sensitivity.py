@@ -12,9 +12,9 @@ import pytest
 from stages import llm, params, scorers
 from stages.corpus import encode
 from stages.errors import GlossaError
-from stages.examples import origin
 from stages.estimate import rehearse
 from stages.estimate.pending import Stage
+from stages.examples import origin
 from stages.llm.rehearsal import Rehearsal
 from stages.llm.request import Answer, Request
 from stages.scorers import Item, Scored

@@ -14,8 +14,8 @@ from scipy.stats import pearsonr
 from stages import llm, scorers
 from stages.errors import GlossaError
 from stages.examples.table import LatentExamples, Windows
-from stages.llm.providers import local
 from stages.llm.forms import strengths
+from stages.llm.providers import local
 from stages.llm.providers.local import Local
 from stages.llm.request import Answer, Request
 from stages.scorers import Context, Item, at_once

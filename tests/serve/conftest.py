@@ -16,8 +16,8 @@ from aiohttp import web
 from stages import params, paths
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
-from stages.serve import server
 from stages.machine import runtime
+from stages.serve import server
 
 HOSTILE = '</script><img src=x onerror="window.pwned=1"><script>window.pwned=1</script> "&\' \u202eover'
 """An explanation that tries to act on the page."""

@@ -11,9 +11,9 @@ from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.latents import spec
 from stages.latents.store import LatentStore
+from stages.machine import runtime
 from stages.serve.reading import Reader, Reading
 from stages.serve.text import Row
-from stages.machine import runtime
 
 
 @pytest.fixture

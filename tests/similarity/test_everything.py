@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 
 from stages import paths
 from stages.cli import main
+from stages.embeddings import embedder
 from stages.machine import runtime
 from stages.similarity import key, outcome, reading
-from stages.embeddings import embedder
 from tests import warm
 from tests.folders import tree
 from tests.similarity.planted import KINDS, another, change, explain, setting, weights

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from stages import params
-from stages.results import reading as results
+from stages.results import reading
 from stages.results.reading import Results
 from stages.site import write
+from tests.results.conftest import found, furnished
 from tests.site.judging import judge
+
+__all__ = ["found", "furnished"]
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +30,7 @@ def judged(furnished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(judged: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     """What is read in the judged folder, which is the current one."""
     monkeypatch.chdir(judged)
-    return results.read(params.load())
+    return reading.read(params.load())
 
 
 @pytest.fixture(scope="session")
@@ -37,5 +40,5 @@ def report(judged: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(judged)
         p = params.load()
-        write.write(folder, p, results.read(p))
+        write.write(folder, p, reading.read(p))
     return folder

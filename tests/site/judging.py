@@ -10,8 +10,8 @@ import pyarrow as pa
 from stages import outputs, paths
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
-from stages.llm.journal import canonical
 from stages.llm.call import Call
+from stages.llm.journal import canonical
 from stages.llm.journal.transcript import recording
 from stages.scorers import table as scores
 from tests.results.furnished import HOSTILE

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from stages import params
-from stages.results import relations
-from stages.results import reading as results
+from stages.results import reading, relations
 from stages.results.reading import Results
 from stages.site import overview
 from stages.site.cost import Cost
@@ -42,7 +41,7 @@ class Page(HTMLParser):
 @pytest.fixture(scope="session")
 def pages(furnished: Path) -> dict[str, str]:
     with chdir(furnished):
-        found = results.read(params.load())
+        found = reading.read(params.load())
         return {
             "index.html": overview.index(found, {}, picked=picked(found, 0)),
             "similar-latents.html": overview.similar_latents(found),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from stages import params
-from stages.results import reading as results
+from stages.results import reading
 from stages.results.reading import Explained, Results
 from stages.site.picked import LATENTS, picked
 
@@ -14,7 +14,7 @@ from stages.site.picked import LATENTS, picked
 @pytest.fixture
 def found(furnished: Path, monkeypatch: pytest.MonkeyPatch) -> Results:
     monkeypatch.chdir(furnished)
-    return results.read(params.load())
+    return reading.read(params.load())
 
 
 def test_what_most_explainers_explained_comes_first(found: Results) -> None:

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.results.reading import Results
+from stages.scorers.table import verdicts_schema
 from stages.site import verdicts as site_verdicts
 from stages.site.calls import Calls
 from stages.site.ordered import Ordered
-from stages.scorers.table import verdicts_schema
 from tests.site.judging import SYSTEM, USAGE, verdicts
 from tests.site.reading import load
 

@@ -10,10 +10,7 @@ import pytest
 from stages import params, paths
 from stages.errors import GlossaError
 from stages.results.reading import Results
-from stages.site import assets
-from stages.site import coder
-from stages.site import work
-from stages.site import write
+from stages.site import assets, coder, work, write
 from tests.folders import tree
 from tests.site.reading import load, parse, texts
 

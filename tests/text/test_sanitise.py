@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.text import sanitise
 from stages.llm.providers.pattern import EXAMPLE, EXPLANATION
 from stages.scorers import Item, classifier
 from stages.scorers.shown import Example
+from stages.text import sanitise
 from tests.scorers import planted
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=60)

@@ -193,7 +193,9 @@ NOTHING: dict[str, Callable[[Pipeline], None]] = {
     "a new explainer": unit(
         "stages/explainers/new.py", "stages/explainers/none.py", '"new": "stages.explainers.new",', "EXPLAINERS = {"
     ),
-    "a new provider": unit("stages/llm/new.py", "stages/llm/providers/pattern.py", '"new": "stages.llm.new",', "PROVIDERS = {"),
+    "a new provider": unit(
+        "stages/llm/new.py", "stages/llm/providers/pattern.py", '"new": "stages.llm.new",', "PROVIDERS = {"
+    ),
     "a new source of negatives": unit(
         "stages/examples/negatives/new.py",
         "stages/examples/negatives/random.py",

@@ -85,8 +85,7 @@ class Semantic:
 
 def source(setting: Setting) -> Semantic:
     """Embeds the windows of the pool that no coder's sample has embedded yet, and returns the source of semantic negatives."""
-    from stages.embeddings import embedder
-    from stages.embeddings import remembered
+    from stages.embeddings import embedder, remembered
 
     model = embedder.load(setting.sampling.embedder, runtime.load().device)
     pool = choose_pool(setting.grid, setting.seed)

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from stages.llm.batch import questions as batch
-from stages.llm.server import budget
-from stages.llm.journal import canonical
-from stages.llm.server import faults
-from stages.llm.batch import restore
+from stages.llm.batch import questions, restore
 from stages.llm.batch.questions import Exported
 from stages.llm.call import Call, Usage
+from stages.llm.journal import canonical
 from stages.llm.journal.store import Cost, Journal, Paid
 from stages.llm.reply import shown
+from stages.llm.server import budget, faults
 from stages.machine.endpoint import Price
 
 EXAMPLES = 3
@@ -80,7 +78,7 @@ def _answers(
     """Yields the answers that are new, and counts all other lines."""
     seen: set[str] = set()
     for path in files:
-        for number, line in enumerate(batch.lines(path), 1):
+        for number, line in enumerate(questions.lines(path), 1):
             if not line.strip():
                 continue
             where = f"{path}:{number}"

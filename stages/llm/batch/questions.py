@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from stages.errors import GlossaError
-from stages.llm.journal import canonical
 from stages.llm.call import Call
+from stages.llm.journal import canonical
 from stages.llm.rehearsal import Noted
 from stages.outputs import dumps, write_text
 

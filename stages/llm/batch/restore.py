@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import NamedTuple
 
-from stages.llm.journal import canonical
-from stages.llm.server import faults
 from stages.llm.call import Call
+from stages.llm.journal import canonical
 from stages.llm.journal.store import Journal
+from stages.llm.server import faults
 
 AT_ONCE = 256
 """Calls in a transaction: short enough for another process to write in between."""

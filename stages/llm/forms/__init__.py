@@ -1,0 +1,1 @@
+"""Forms of answers: what is asked for, and how it is read."""

@@ -1,0 +1,1 @@
+"""Every answer ever received, and the transcripts of stages."""

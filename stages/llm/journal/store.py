@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from stages.errors import GlossaError
+from stages.llm.call import Call, Usage
 from stages.llm.journal import database
 from stages.llm.journal.asker import Asker
-from stages.llm.call import Call, Usage
 from stages.machine import runtime
 
 Result = TypeVar("Result")

@@ -1,0 +1,1 @@
+"""Providers of language models: a file each, and what those in this process share."""

@@ -157,7 +157,7 @@ def told_apart(spelt: Sequence[Sequence[int]], read: Sequence[Sequence[float]]) 
 
 def fill_in(local: Local, forms: Sequence[Form], beginning: Beginning | None = None) -> list[list[Value]]:
     """Returns the values of every form; ``beginning`` is what all of their prompts begin with, where that was read before."""
-    from stages.llm.providers import tree# with torch
+    from stages.llm.providers import tree  # with torch
 
     found: dict[int, list[Value]] = {}
     while left := [number for number in range(len(forms)) if number not in found]:

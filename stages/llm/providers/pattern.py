@@ -13,10 +13,9 @@ from functools import lru_cache
 from typing import Literal
 
 from stages.corpus.lexis import PLACES, QUOTED, SHAPES, UNIT, read_back
-from stages.llm.forms import oddity
-from stages.llm.forms import strengths
-from stages.llm.providers import writing
+from stages.llm.forms import oddity, strengths
 from stages.llm.forms.labels import KEYS
+from stages.llm.providers import writing
 from stages.llm.request import Answer, Request
 from stages.params import Section
 

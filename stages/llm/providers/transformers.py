@@ -19,16 +19,14 @@ from pydantic import Field
 from tqdm import tqdm
 
 from stages import gguf
-from stages.llm.journal import canonical
-from stages.llm.providers import chat
-from stages.llm.server import faults
-from stages.llm.providers import forced
-from stages.llm.journal import transcript
 from stages.llm.call import Call
-from stages.llm.server.exchange import Asked, Question, exchange, messages
-from stages.llm.providers.identity import identity
+from stages.llm.journal import canonical, transcript
 from stages.llm.journal.store import Journal
+from stages.llm.providers import chat, forced
+from stages.llm.providers.identity import identity
 from stages.llm.request import Answer, Request
+from stages.llm.server import faults
+from stages.llm.server.exchange import Asked, Question, exchange, messages
 from stages.machine.progress import bar
 from stages.params import Section
 

@@ -8,8 +8,8 @@ import ssl
 import aiohttp
 import httpx2
 
-from stages.llm.server.faults import AttemptError
 from stages.llm.reply import shown
+from stages.llm.server.faults import AttemptError
 
 LOOK_SECONDS = 1.0
 """How long it is looked whether a server speaks TLS."""

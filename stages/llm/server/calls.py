@@ -9,18 +9,17 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from stages.errors import GlossaError
-from stages.llm.server import budget
-from stages.llm.journal import canonical
-from stages.llm.server import faults
-from stages.llm.server.aside import aside
 from stages.llm.call import Call
+from stages.llm.journal import canonical
+from stages.llm.journal.store import Attempt, Cost, Journal, Limits, TakenError
+from stages.llm.reply import Reply
+from stages.llm.server import budget, faults
+from stages.llm.server.aside import aside
 from stages.llm.server.client import Client
 from stages.llm.server.concurrency import Gate
 from stages.llm.server.exchange import Question
 from stages.llm.server.faults import AttemptError, RefusedError
-from stages.llm.journal.store import Attempt, Cost, Journal, Limits, TakenError
 from stages.llm.server.meter import Meter
-from stages.llm.reply import Reply
 from stages.machine.endpoint import Endpoint
 
 FIRST_CONTACT_SECONDS = 30.0

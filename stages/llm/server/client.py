@@ -18,11 +18,11 @@ import httpx2
 from openai import DefaultAioHttpClient
 
 from stages import __version__
+from stages.llm.journal.canonical import CHAT
+from stages.llm.received import text
 from stages.llm.server import broken
 from stages.llm.server.broken import UnaskedError
-from stages.llm.journal.canonical import CHAT
 from stages.llm.server.faults import AttemptError
-from stages.llm.received import text
 from stages.llm.server.redact import Redactor
 from stages.machine.access import Access
 from stages.machine.endpoint import Endpoint

@@ -6,9 +6,8 @@ import json
 from collections.abc import Generator
 from typing import Any, NamedTuple, Protocol
 
-from stages.llm.forms import answers
-from stages.llm.forms import probabilities
 from stages.llm.call import Call
+from stages.llm.forms import answers, probabilities
 from stages.llm.reply import Reply
 from stages.llm.request import SAMPLES, Answer, Probability, Request
 

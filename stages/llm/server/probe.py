@@ -10,21 +10,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from stages.errors import GlossaError
-from stages.llm.forms import answers
+from stages.llm.forms import answers, probabilities
 from stages.llm.journal import canonical
-from stages.llm.forms import probabilities
-from stages.llm.server import turns
-from stages.llm.server.exchange import Question
-from stages.llm.server.faults import RefusedError
 from stages.llm.journal.store import TakenError
 from stages.llm.reply import NOTHING, Reply, glimpse
 from stages.llm.request import Message, Request
+from stages.llm.server import turns
+from stages.llm.server.exchange import Question
+from stages.llm.server.faults import RefusedError
 from stages.outputs import fingerprint
 
 if TYPE_CHECKING:
-    from stages.llm.server.calls import Caller
     from stages.llm.journal.store import Journal
-    from stages.llm.providers.openai import Options
+    from stages.llm.server.calls import Caller
+    from stages.llm.server.options import Server
     from stages.machine.endpoint import Endpoint
 
 VERSION = 3
@@ -80,13 +79,13 @@ class Found(NamedTuple):
         return "turn" if self.system else "user"
 
 
-def story(options: Options) -> Question:
+def story(options: Server) -> Question:
     """Returns a question that is answered fast, by any server: it has no turn of the system."""
     asked = Request(STORY, max_tokens=SHORT)
     return Question(options.settled("user").body(asked), options.number(asked), SHORT)
 
 
-async def check(options: Options, caller: Caller) -> Found:
+async def check(options: Server, caller: Caller) -> Found:
     """Makes sure that the server does all that ``options`` count on; returns what it does.
 
     One that is remembered as not doing it is tried anew: it may have been mended, or begun with other options, at the same address.
@@ -101,7 +100,7 @@ async def check(options: Options, caller: Caller) -> Found:
     return found
 
 
-def _wrong(options: Options, found: Found) -> GlossaError | None:
+def _wrong(options: Server, found: Found) -> GlossaError | None:
     """What is wrong with a server that was found to be so, if anything is."""
     if found.unread and found.came != NOTHING:  # which a model may well say once
         return GlossaError(
@@ -119,13 +118,13 @@ def _wrong(options: Options, found: Found) -> GlossaError | None:
     return None
 
 
-def remembered(options: Options, endpoint: Endpoint, journal: Journal) -> Found | None:
+def remembered(options: Server, endpoint: Endpoint, journal: Journal) -> Found | None:
     """Returns what the journal remembers of the server at the address of ``endpoint``, None if it was not tried."""
     known = journal.probed(_key(options, endpoint))
     return Found(**known) if known is not None and known.keys() == set(Found._fields) else None
 
 
-async def find_out(options: Options, caller: Caller, anew: bool = False) -> Found:
+async def find_out(options: Server, caller: Caller, anew: bool = False) -> Found:
     """Returns what the server does, as the journal remembers it or, if it does not or ``anew``, by trying."""
     key = _key(options, caller.endpoint)
     while anew or (known := remembered(options, caller.endpoint, caller.journal)) is None:
@@ -144,13 +143,13 @@ async def find_out(options: Options, caller: Caller, anew: bool = False) -> Foun
     return known
 
 
-def _key(options: Options, endpoint: Endpoint) -> str:
+def _key(options: Server, endpoint: Endpoint) -> str:
     asked = options.model_dump(exclude={"provider", "reasks"})
     there = {"base_url": endpoint.base_url, **({"query": endpoint.query} if endpoint.query else {})}
     return fingerprint({"version": VERSION, **there, **asked})
 
 
-def _missing(options: Options, found: Found) -> tuple[str, str] | None:
+def _missing(options: Server, found: Found) -> tuple[str, str] | None:
     """What is counted on and not done, and what to change."""
     if found.schema is False:
         return "answer in the form of a JSON schema", "set structured: none in params.yaml"
@@ -164,7 +163,7 @@ def _missing(options: Options, found: Found) -> tuple[str, str] | None:
     return None
 
 
-async def _try(options: Options, caller: Caller) -> Found:
+async def _try(options: Server, caller: Caller) -> Found:
     form = Request(SENTENCE, FORM, logprobs=True)
     story = Request(STORY, max_tokens=SHORT, logprobs=True)
     system, first = await _first(options, caller, form)
@@ -202,7 +201,7 @@ async def _try(options: Options, caller: Caller) -> Found:
     )
 
 
-async def _first(options: Options, caller: Caller, request: Request) -> tuple[bool | None, Reply]:
+async def _first(options: Server, caller: Caller, request: Request) -> tuple[bool | None, Reply]:
     """Asks a request with instructions; returns whether the server takes them in a turn of their own, and the reply."""
     if options.system == "user":
         return None, await _ask(options, caller, request)
@@ -224,7 +223,7 @@ async def _first(options: Options, caller: Caller, request: Request) -> tuple[bo
     return False, reply
 
 
-async def _ask(options: Options, caller: Caller, request: Request) -> Reply:
+async def _ask(options: Server, caller: Caller, request: Request) -> Reply:
     body, number = options.body(request), options.number(request)
     key = canonical.key(options.endpoint, body, number)
     # Not kept: nothing is made of these answers, and a server that has moved has to be tried itself.

@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from stages.errors import GlossaError
-from stages.llm.journal import elsewhere
-from stages.llm.server import probe
-from stages.llm.journal import transcript
-from stages.llm.server import turns
+from stages.llm.journal import elsewhere, transcript
+from stages.llm.journal.store import Journal
+from stages.llm.reply import REFUSED, Reply, glimpse
+from stages.llm.request import Answer, Request
+from stages.llm.server import probe, turns
 from stages.llm.server.aside import aside
 from stages.llm.server.calls import Caller
 from stages.llm.server.dispatch import in_order
 from stages.llm.server.exchange import Asked, exchange, proceed
-from stages.llm.journal.store import Journal
 from stages.llm.server.meter import Meter
-from stages.llm.reply import REFUSED, Reply, glimpse
-from stages.llm.request import Answer, Request
 from stages.machine.progress import bar
 
 if TYPE_CHECKING:
-    from stages.llm.providers.openai import Options
+    from stages.llm.server.options import Server
 
 WINDOW = 1024
 """Answers that may wait for an earlier one, at least."""
@@ -38,7 +36,7 @@ SHOWN_EVERY = 2.0
 """Seconds between two looks at the counts."""
 
 
-def answer(options: Options, requests: Iterable[Request]) -> Iterator[Answer]:
+def answer(options: Server, requests: Iterable[Request]) -> Iterator[Answer]:
     """Yields one answer for every request, in their order; every call that was used goes into the transcript."""
     endpoint = options.at()
     meter = Meter()
@@ -60,12 +58,12 @@ def answer(options: Options, requests: Iterable[Request]) -> Iterator[Answer]:
 
 
 class _Session:
-    def __init__(self, options: Options, caller: Caller, meter: Meter):
+    def __init__(self, options: Server, caller: Caller, meter: Meter):
         self.options, self.caller, self.meter = options, caller, meter
         self.progress: tqdm = bar(f"{options.model} at {options.endpoint}", unit="answer")
         self._probing, self._settling = asyncio.Lock(), asyncio.Lock()
         self._found: probe.Found | None = None
-        self._settled: Options | None = None
+        self._settled: Server | None = None
         self._read = self._unread = 0
 
     async def open(self) -> None:
@@ -104,7 +102,7 @@ class _Session:
                 "max_tokens or extra of the model in params.yaml, or use another model (what was answered is kept)"
             )
 
-    async def _options_for(self, request: Request) -> Options:
+    async def _options_for(self, request: Request) -> Server:
         """The options by which a request is asked: in the shape of the first that was known, else in the one that the server takes."""
         if not turns.is_open(self.options, request):
             return self.options
@@ -139,7 +137,7 @@ class _Session:
             self.progress.set_postfix_str(str(self.meter))
 
 
-def find_out(options: Options) -> probe.Found:
+def find_out(options: Server) -> probe.Found:
     """Returns what the server of a model does, found out anew."""
     with Journal.at_home() as journal, asyncio.Runner() as runner:
         caller = _caller(options, journal, Meter())
@@ -149,5 +147,5 @@ def find_out(options: Options) -> probe.Found:
             runner.run(caller.close())
 
 
-def _caller(options: Options, journal: Journal, meter: Meter) -> Caller:
+def _caller(options: Server, journal: Journal, meter: Meter) -> Caller:
     return Caller(options.endpoint, options.at(), options.model, journal, meter, probe.story(options))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from stages.llm.call import Call
 
 if TYPE_CHECKING:
-    from stages.llm.providers.openai import Options
     from stages.llm.request import Request
+    from stages.llm.server.options import Server
 
 SYSTEM = "system"
 
@@ -33,12 +33,12 @@ def folded(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return others
 
 
-def is_open(options: Options, request: Request) -> bool:
+def is_open(options: Server, request: Request) -> bool:
     """Whether it has yet to be found out in which shape ``request`` is asked."""
     return options.system == "auto" and any(message.role == SYSTEM for message in request.messages)
 
 
-def as_asked(options: Options, request: Request, known: Known) -> Options | None:
+def as_asked(options: Server, request: Request, known: Known) -> Server | None:
     """Returns ``options`` with the shape in which ``request`` was asked before, None if it never was.
 
     So what was answered once is never asked again in another shape, wherever the answers lie: in the journal, whose server may be

@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from stages.llm.batch import questions as batch
-from stages.llm.batch import answers as results
+from stages.llm.batch import answers, questions
+from stages.llm.batch.answers import Imported
 from stages.llm.batch.questions import Exported, Writer
 from stages.llm.journal.store import Journal
-from stages.llm.batch.answers import Imported
 from stages.machine.endpoint import Price
 from tests.llm.asking import question
-from tests.llm.scripted_server import Asked, completion
 from tests.llm.batch.test_questions import noted
+from tests.llm.scripted_server import Asked, completion
 
 N = 10
 
@@ -27,7 +26,7 @@ def exported(tmp_path: Path) -> Exported:
     for number in range(N):
         writer.add(noted(question(number)))
     writer.finish(("explain", "one", "llm"))
-    return Exported(tmp_path / "out" / batch.MANIFEST)
+    return Exported(tmp_path / "out" / questions.MANIFEST)
 
 
 def results_of(exported: Exported, **options: Any) -> list[dict[str, Any]]:
@@ -46,7 +45,7 @@ def bring_in(exported: Exported, *lines: str, price: Price | None = None) -> Imp
     path = exported.folder / "results.jsonl"
     path.write_text("".join(f"{line}\n" for line in lines))
     with Journal.at_home() as journal:
-        return results.bring_in(journal, exported, [path], {("lab", "m"): price} if price else {})
+        return answers.bring_in(journal, exported, [path], {("lab", "m"): price} if price else {})
 
 
 def test_answers_are_kept_under_their_keys_in_any_order(exported: Exported) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.batch import questions as batch
-from stages.llm.journal import canonical
+from stages.llm.batch import questions
 from stages.llm.batch.questions import Exported, Writer
-from stages.llm.server.exchange import Question, exchange
+from stages.llm.journal import canonical
 from stages.llm.rehearsal import Noted
 from stages.llm.request import SAMPLES, Request
+from stages.llm.server.exchange import Question, exchange
 from tests.llm.asking import judge, question
 
 
@@ -33,7 +33,7 @@ def written(folder: Path, asked: list[Noted], **limits: int) -> dict[str, Any]:
     for one in asked:
         writer.add(one)
     writer.finish(("explain", "one", "llm"))
-    return json.loads((folder / batch.MANIFEST).read_text())
+    return json.loads((folder / questions.MANIFEST).read_text())
 
 
 def test_a_line_is_a_request_of_openais_batch_api_with_the_very_bytes_of_the_question(tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_line_is_a_request_of_openais_batch_api_with_the_very_bytes_of_the_que
 
 def test_files_keep_to_both_limits(tmp_path: Path) -> None:
     asked = [noted(question(number)) for number in range(10, 30)]
-    size = len(batch.HEAD + batch.TAIL + asked[0].question.body) + 64 + 2
+    size = len(questions.HEAD + questions.TAIL + asked[0].question.body) + 64 + 2
     by_lines = written(tmp_path / "lines", asked, most_lines=7)
     assert [file["requests"] for file in by_lines["files"]] == [7, 7, 6]
     by_bytes = written(tmp_path / "bytes", asked, most_bytes=6 * size + 5)
@@ -78,7 +78,7 @@ def test_files_keep_to_both_limits(tmp_path: Path) -> None:
         assert [file["bytes"] for file in manifest["files"]] == [
             (tmp_path / folder / file["name"]).stat().st_size for file in manifest["files"]
         ]
-        assert len(Exported(tmp_path / folder / batch.MANIFEST).places) == 20
+        assert len(Exported(tmp_path / folder / questions.MANIFEST).places) == 20
     with pytest.raises(GlossaError, match="larger than a file of 100 bytes"):
         written(tmp_path / "tiny", asked, most_bytes=100)
 
@@ -100,7 +100,7 @@ def test_a_file_is_for_one_model_and_one_sample(tmp_path: Path) -> None:
         ("home", "m", 0, 1),
         ("lab", "m", SAMPLES, 1),
     ]
-    exported = Exported(tmp_path / "out" / batch.MANIFEST)
+    exported = Exported(tmp_path / "out" / questions.MANIFEST)
     for one in asked:
         call = exported.call(one.key, b"{}", 200)
         assert (call.key, call.endpoint, call.sample) == (one.key, one.options.endpoint, one.question.number)
@@ -113,15 +113,15 @@ def test_an_export_that_was_changed_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "out/requests-00001.jsonl"
     file.write_bytes(file.read_bytes().replace(b"Question 1", b"Question 9"))
     with pytest.raises(GlossaError, match=r"requests-00001\.jsonl as it was exported, but it is another"):
-        Exported(tmp_path / "out" / batch.MANIFEST)
+        Exported(tmp_path / "out" / questions.MANIFEST)
     file.unlink()
     with pytest.raises(GlossaError, match="No such file or directory"):
-        Exported(tmp_path / "out" / batch.MANIFEST)
+        Exported(tmp_path / "out" / questions.MANIFEST)
 
 
 @pytest.mark.parametrize("manifest", [None, "{", "[]", "{}", '{"schema": "glossa/batch", "version": 2}'])
 def test_a_folder_that_is_no_export_is_refused(tmp_path: Path, manifest: str | None) -> None:
     if manifest is not None:
-        (tmp_path / batch.MANIFEST).write_text(manifest)
+        (tmp_path / questions.MANIFEST).write_text(manifest)
     with pytest.raises(GlossaError, match=r"expected the manifest\.json of an export"):
-        Exported(tmp_path / batch.MANIFEST)
+        Exported(tmp_path / questions.MANIFEST)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.llm.forms import answers
-from stages.llm.forms import labels
+from stages.llm.forms import answers, labels
 from stages.llm.reply import Reply
 from tests.llm.asking import ask, judge, question
 from tests.llm.conftest import Serve

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages.llm.forms import answers
-from stages.llm.forms import labels
-from stages.llm.forms import probabilities
+from stages.llm.forms import answers, labels, probabilities
 from stages.llm.reply import Reply
 from stages.llm.request import Answer, Probability
 from tests.llm.asking import ask, judge, question

@@ -2,10 +2,8 @@ import json
 
 import pytest
 
-from stages.llm.forms import answers
+from stages.llm.forms import answers, labels, strengths
 from stages.llm.providers import forced
-from stages.llm.forms import labels
-from stages.llm.forms import strengths
 
 
 def test_tokens_are_named_by_letters_however_many_they_are() -> None:

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from stages.llm.forms import answers
-from stages.llm.forms import labels
-from stages.llm.reply import Reply
+from stages.llm.forms import answers, labels
 from stages.llm.forms.thoughts import answer
+from stages.llm.reply import Reply
 
 ANSWER = '{"a": true, "b": false}'
 DRAFT = '{"a": false, "b": false}'

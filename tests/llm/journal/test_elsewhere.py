@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.llm.journal import elsewhere
-from stages.llm.journal import transcript
 from stages.llm.call import Call
+from stages.llm.journal import elsewhere, transcript
 from stages.llm.journal.store import Journal
 from tests.llm.asking import ask
 from tests.llm.conftest import Serve

@@ -14,8 +14,8 @@ from typing import TypeVar
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.journal import database
 from stages.llm.call import Call, Usage
+from stages.llm.journal import database
 from stages.llm.journal.store import Cost, Journal, Limits, TakenError
 from stages.machine import runtime
 

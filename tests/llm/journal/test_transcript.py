@@ -9,10 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.journal import canonical
 from stages.llm.batch import restore
-from stages.llm.journal import transcript
 from stages.llm.call import Call
+from stages.llm.journal import canonical, transcript
 from stages.llm.journal.store import Journal
 from stages.machine import runtime
 from stages.outputs import new_directory

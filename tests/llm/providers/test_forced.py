@@ -8,10 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.llm.providers import forced
-from stages.llm.forms import labels
-from stages.llm.providers import local
-from stages.llm.forms import probabilities
+from stages.llm.forms import labels, probabilities
+from stages.llm.providers import forced, local
 from stages.llm.providers.forced import Form, Value
 from stages.llm.providers.local import Local
 from tests.llm import small_models

@@ -4,9 +4,7 @@ import pytest
 
 from stages.errors import GlossaError
 from stages.llm import load
-from stages.llm.forms import labels
-from stages.llm.forms import oddity
-from stages.llm.forms import strengths
+from stages.llm.forms import labels, oddity, strengths
 from stages.llm.providers.pattern import judge, levels, read
 from stages.llm.request import Message, Request
 

@@ -18,13 +18,12 @@ from stages import llm, paths
 from stages.cli import main
 from stages.errors import GlossaError
 from stages.llm.forms import labels
-from stages.llm.providers import local
-from stages.llm.providers import transformers
-from stages.llm.providers.identity import identity
 from stages.llm.journal.store import Journal
-from stages.llm.request import Answer, Message, Request
 from stages.llm.journal.transcript import recording
+from stages.llm.providers import local, transformers
+from stages.llm.providers.identity import identity
 from stages.llm.providers.transformers import Options
+from stages.llm.request import Answer, Message, Request
 from stages.machine import runtime
 from stages.scorers import table
 from tests.llm import small_models

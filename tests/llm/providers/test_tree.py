@@ -8,9 +8,7 @@ import pytest
 import torch
 
 from stages.errors import GlossaError
-from stages.llm.providers import forced
-from stages.llm.providers import local
-from stages.llm.providers import tree
+from stages.llm.providers import forced, local, tree
 from stages.llm.providers.forced import Form
 from stages.llm.providers.local import Local, Row
 from stages.llm.providers.tree import Tree

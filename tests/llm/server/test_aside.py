@@ -6,8 +6,7 @@ import threading
 import pytest
 
 from stages.llm.forms import answers
-from stages.llm.server import calls
-from stages.llm.server import faults
+from stages.llm.server import calls, faults
 from stages.llm.server.aside import LARGE, aside
 from tests.llm.asking import ask
 from tests.llm.conftest import Serve

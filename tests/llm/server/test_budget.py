@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.errors import GlossaError
-from stages.llm.server import budget
 from stages.llm.call import Usage
 from stages.llm.journal.store import Cost, Journal
+from stages.llm.server import budget
 from stages.machine.endpoint import Price
 from tests.llm.asking import ask
 from tests.llm.conftest import Serve

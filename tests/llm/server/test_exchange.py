@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from stages.llm.server import faults
-from stages.llm.forms import labels
 from stages.llm.call import Call
-from stages.llm.server.exchange import Asked, exchange, messages
+from stages.llm.forms import labels
 from stages.llm.request import Message, Request
+from stages.llm.server import faults
+from stages.llm.server.exchange import Asked, exchange, messages
 from tests.llm.asking import judge, question
 
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.server import faults
 from stages.llm.journal import transcript
-from stages.llm.server.faults import AttemptError
 from stages.llm.journal.store import Journal
+from stages.llm.server import faults
+from stages.llm.server.faults import AttemptError
 from tests.llm.asking import ask, judge, question, runtime_yaml
 from tests.llm.conftest import Serve
 from tests.llm.scripted_server import Action, Asked, Script, chance, completion, error, faulty, good, verdicts

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from stages.errors import GlossaError
-from stages.llm.server import session
 from stages.llm.journal.store import Journal
+from stages.llm.server import session
 from tests.llm.asking import ask, judge, question
 from tests.llm.conftest import Serve
 from tests.llm.scripted_server import Action, Asked, completion, good, schema_of, verdicts

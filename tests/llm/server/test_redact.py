@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.llm.server import redact
-from stages.text import sanitise
 from stages.llm.received import text
+from stages.llm.server import redact
 from stages.llm.server.redact import Redactor
+from stages.text import sanitise
 
 KEY = "sk-canary/4f1d+9c27_b8="
 ASCII = [chr(code) for code in range(33, 127)]

@@ -11,11 +11,9 @@ import pytest
 from stages.errors import GlossaError
 from stages.llm import load
 from stages.llm.journal import canonical
-from stages.llm.server import faults
-from stages.llm.server import probe
-from stages.llm.server import turns
 from stages.llm.journal.store import Journal
 from stages.llm.request import Message, Request
+from stages.llm.server import faults, probe, turns
 from stages.machine import runtime
 from tests.llm.asking import ask, judge, question, runtime_yaml
 from tests.llm.conftest import Serve
