@@ -88,9 +88,7 @@ def _explain_halves(p: params.Params, said: reading.Texts, tokens: Tokens) -> Ha
         shown = (
             half
             for name, latents in chosen.items()
-            for half in explainers.prepared(
-                unit, ceiling.both(Examples.open(paths.examples(name)).of(latents)), p, name
-            )
+            for half in unit.prepare(ceiling.both(Examples.open(paths.examples(name)).of(latents)), p, name)
         )
         total = 2 * sum(map(len, chosen.values()))
         halves = bar(f"explain halves {explainer}", total=total, unit="half", iterable=shown)

@@ -36,8 +36,8 @@ def command(coder: str, explainer: str) -> None:
     }
     out = paths.explanations(coder, explainer)
     with recording(out) as transcript:
-        found = list(unit.explain(explainers.prepared(unit, latents, read, coder), Tokens.open()))
-        facts = explainers.facts(unit, read, coder, examples)
+        found = list(unit.explain(unit.prepare(latents, read, coder), Tokens.open()))
+        facts = unit.facts(read, coder, examples)
         table.write(out, found, {**meta, **facts}, transcript)
     explained = sum(explanation.text is not None for explanation in found)
     click.echo(f"explain {coder} {explainer}: {explained} of {len(found)} latents explained")

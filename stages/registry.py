@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import get_annotations
 from types import ModuleType
+from typing import TypeVar
 
 from stages.errors import GlossaError, nearest
+
+T = TypeVar("T")
+
+ADD = "see CONTRIBUTING.md; add what is missing"
 
 READERS = {
     "sparsify": "stages.coders.readers.sparsify",
@@ -98,6 +104,30 @@ def module_of(units: Mapping[str, str], kind: str, key: str) -> str:
     return units[kind]
 
 
-def load(units: Mapping[str, str], kind: str, key: str) -> ModuleType:
-    """Imports a unit; see ``module_of``."""
-    return import_module(module_of(units, kind, key))
+def module(units: Mapping[str, str], kind: str, key: str, *names: str) -> ModuleType:
+    """Imports a unit whose module offers functions called ``names``; see ``module_of``.
+
+    Raises:
+        GlossaError: one of them is not there.
+    """
+    unit = import_module(module_of(units, kind, key))
+    if lacking := [name for name in names if not callable(getattr(unit, name, None))]:
+        raise GlossaError(f"{unit.__file__} should have the function {' and '.join(lacking)}, {ADD}")
+    return unit
+
+
+def options(units: Mapping[str, str], kind: str, key: str, base: type[T]) -> type[T]:
+    """Imports a unit whose module offers a class ``Options``, which is a ``base``, and returns it; see ``module_of``.
+
+    Raises:
+        GlossaError: it offers none, or a part of it is missing.
+    """
+    unit = import_module(module_of(units, kind, key))
+    found = getattr(unit, "Options", None)
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise GlossaError(f"{unit.__file__} should have a class Options({base.__name__}), {ADD}")
+    declared = [name for name, of in get_annotations(base).items() if str(of).startswith("ClassVar")]
+    lacking = sorted({*found.__abstractmethods__, *(name for name in declared if not hasattr(found, name))})  # type: ignore[attr-defined]
+    if lacking:
+        raise GlossaError(f"the class Options in {unit.__file__} should have {' and '.join(lacking)}, {ADD}")
+    return found

@@ -3,14 +3,18 @@
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from ruamel.yaml import YAML
+from safetensors.torch import load_file
 
 from tests import warm
 
@@ -108,3 +112,94 @@ def test_a_latent_can_be_shown(repro: Path) -> None:
     shown = run(repro, "glossa", "show", "resid2", "3").stdout
     assert "resid2" in shown
     assert "\x1b" not in shown
+
+
+SETS = {
+    "stages.scorers": "SCORERS_OF_EXPLANATIONS",
+    "stages.explainers": "EXPLAINERS",
+    "stages.llm.providers": "PROVIDERS",
+    "stages.coders.readers": "READERS",
+    "stages.examples.negatives": "NEGATIVES",
+    "stages.exports": "EXPORTS",
+}
+"""Where the registry lists the units of a room."""
+
+
+def units() -> dict[str, str]:
+    """{file: its text} of the units that CONTRIBUTING.md shows, one of each kind."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text[text.index("## Add a unit") : text.index("## Change code")]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    files = [part.rpartition("In `")[2].split("`")[0] for part in section.split("```python\n")[:-1]]
+    lines = re.findall(r"^`(\w+)`(?: in the registry)?: `(\".*\",)`", section, re.MULTILINE)
+    assert [name for name, _ in lines] == list(SETS.values())
+    for file, (name, line) in zip(files, lines, strict=True):
+        module = file.removesuffix(".py").replace("/", ".")
+        assert SETS[module.rpartition(".")[0]] == name
+        assert line == f'"{module.rpartition(".")[2]}": "{module}",'
+    return dict(zip(files, blocks, strict=True))
+
+
+def ran(folder: Path, *options: str) -> set[str]:
+    """Runs ``dvc repro`` and returns the stages that it ran."""
+    printed = run(folder, "dvc", "repro", *options).stdout
+    return {
+        name.replace("pipelines/", "").replace("/dvc.yaml", "")
+        for name in re.findall(r"Running stage '(.+)':", printed)
+    }
+
+
+def test_a_unit_of_each_kind_is_added_as_contributing_says(repro: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    shutil.copytree(repro, folder, symlinks=True)
+    registry = folder / "stages/registry.py"
+    for file, text in units().items():
+        (folder / file).write_text(text, encoding="utf-8")
+        module = file.removesuffix(".py").replace("/", ".")
+        room, _, name = module.rpartition(".")
+        lines = registry.read_text(encoding="utf-8")
+        head = f"{SETS[room]} = {{\n"
+        assert lines.count(head) == 1
+        registry.write_text(lines.replace(head, f'{head}    "{name}": "{module}",\n'), encoding="utf-8")
+    assert ran(folder) == {"code"}
+
+    tensors = load_file(folder / "tests/toy/coders/resid2/sae.safetensors")
+    arrays = {name: tensors[key].float().numpy() for name, key in (("W_enc", "encoder.weight"), ("W_dec", "W_dec"))}
+    biases = {name: tensors[key].float().numpy() for name, key in (("b_enc", "encoder.bias"), ("b_dec", "b_dec"))}
+    np.savez(folder / "mine.npz", W_enc=arrays["W_enc"].T, W_dec=arrays["W_dec"], **biases)
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    params["coders"]["mine"] = {"path": "mine.npz", "format": "npz", "hookpoint": "layers.2"}
+    params["explainers"]["strongest"] = {"kind": "strongest"}
+    params["models"]["yes"] = {"provider": "credulous"}
+    del params["scorers"]["intervention"]
+    params["scorers"] |= {"overlap": {"kind": "overlap"}, "believed": {"kind": "detection", "model": "yes"}}
+    yaml.dump(params, folder / "params.yaml")
+    run(folder, "glossa", "wire")
+    new = {"explain@strongest", "score@pattern-overlap", "score@pattern-believed"}
+    new |= {f"score@strongest-{scorer}" for scorer in ("fuzzing", "embedding", "overlap", "believed")}
+    found = ran(folder)
+    assert {name for name in found if not name.startswith("mine:")} == {
+        *(f"{coder}:{stage}" for coder in ("resid2", "mlp2") for stage in new),
+        "compare",
+        "report",
+    }
+    assert {name for name in found if name.startswith("mine:")} >= {
+        f"mine:{stage}" for stage in ("cache", "sample", *new)
+    }
+
+    metrics = json.loads((folder / "results/metrics.json").read_text())
+    assert "overlap" in json.dumps(metrics)
+    audited = run(folder, "glossa", "audit").stdout
+    assert "nothing differs" in audited
+    assert "every stage is up to date" in run(folder, "glossa", "estimate").stdout
+    assert "sentences" in run(folder, "glossa", "export", "--help").stdout
+    run(folder, "glossa", "export", "sentences", "out")
+    assert 'Fires on "' in (folder / "out/sentences.txt").read_text(encoding="utf-8")
+
+    params["sampling"]["test"]["negatives"]["early"] = 2
+    yaml.dump(params, folder / "params.yaml")
+    run(folder, "glossa", "code")
+    assert ran(folder, "-s", "pipelines/resid2/dvc.yaml:sample") == {"resid2:sample"}
+    kinds = pq.read_table(folder / "data/examples/resid2/windows.parquet")["kind"].to_pylist()
+    assert "early" in kinds

@@ -82,7 +82,7 @@ def _folder_of(path: str) -> str:
 
 
 def _reader(form: str) -> Any:
-    return registry.load(registry.READERS, form, "format")
+    return registry.module(registry.READERS, form, "format", "detect", "read")
 
 
 def _instead(path: str) -> str:

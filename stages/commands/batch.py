@@ -162,7 +162,7 @@ def _ask(p: params.Params, stage: Stage, journal: Any, writer: Any) -> int:
         if stage.scorer is None:
             kept = examples.latents.filter(examples.latents["dropped"].is_null())["latent"].to_pylist()
             unit = explainers.load(stage.explainer, p.explainers[stage.explainer])
-            shown = explainers.prepared(unit, examples.of(kept), p, stage.coder)
+            shown = unit.prepare(examples.of(kept), p, stage.coder)
             rehearse.explain(p, stage.explainer, rehearsal, shown, tokens)
         else:
             is_latent = stage.explainer == params.LATENT

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 from stages import params, registry
 from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples, LatentExamples
 from stages.explainers.table import Explanation
+from stages.params import Params, Section
 
 
-class Explainer(Protocol):
-    """What every kind offers as ``Options``: a section of params.yaml that can explain."""
+class Explainer(Section, ABC):
+    """What every kind offers as ``Options``: an entry of params.yaml that can explain."""
 
+    READS: ClassVar[tuple[str, ...]] = ()
+    """Dotted keys of params.yaml that it reads beside its own entry."""
+
+    @abstractmethod
     def explain(self, latents: Iterable[LatentExamples], tokens: Tokens) -> Iterator[Explanation]:
         """Yields one explanation, or the reason for none, for every latent. It must not look at test windows."""
 
+    def prepare(self, latents: Iterable[LatentExamples], p: Params, coder: str) -> Iterable[LatentExamples]:
+        """Returns the latents of ``coder`` with what it goes by beside their windows, such as how they change the subject."""
+        return latents
 
-def prepared(unit: Any, latents: Iterable[LatentExamples], p: params.Params, coder: str) -> Iterable[LatentExamples]:
-    """Returns the latents of ``coder`` with what ``unit`` goes by beside their windows, such as how they change the subject."""
-    prepare = getattr(unit, "prepare", None)
-    return latents if prepare is None else prepare(latents, p, coder)
-
-
-def facts(unit: Any, p: params.Params, coder: str, examples: Examples) -> dict[str, Any]:
-    """Returns what belongs into the meta beside the options: what ``unit`` says of where its explanations come from."""
-    own = getattr(unit, "facts", None)
-    return {} if own is None else own(p, coder, examples)
+    def facts(self, p: Params, coder: str, examples: Examples) -> dict[str, Any]:
+        """Returns what belongs into the meta beside the options, such as where explanations come from."""
+        return {}
 
 
 def reads(entry: dict[str, Any]) -> tuple[str, ...]:
     """Returns the dotted keys of params.yaml that an explainer reads beside its own entry."""
-    return getattr(registry.load(registry.EXPLAINERS, entry["kind"], "explainers"), "READS", ())
+    return registry.options(registry.EXPLAINERS, entry["kind"], "explainers", Explainer).READS
 
 
-def load(name: str, entry: dict[str, Any]) -> Any:
+def load(name: str, entry: dict[str, Any]) -> Explainer:
     """Returns the explainer that the entry ``explainers.<name>`` of params.yaml describes.
 
     Raises:
-        GlossaError: its kind or one of its options is unknown or out of range.
+        GlossaError: its kind or one of its options is unknown or out of range, or its file lacks a part of an explainer.
     """
-    unit = registry.load(registry.EXPLAINERS, entry.get("kind", ""), f"explainers.{name}.kind")
-    return params.parse(unit.Options, entry, f"explainers.{name}")
+    unit = registry.options(registry.EXPLAINERS, entry.get("kind", ""), f"explainers.{name}.kind", Explainer)
+    return params.parse(unit, entry, f"explainers.{name}")

@@ -16,11 +16,10 @@ from pydantic_core import PydanticCustomError
 from stages import llm
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.examples.table import LatentExamples
-from stages.explainers import prompt, shown
+from stages.explainers import Explainer, prompt, shown
 from stages.explainers.form import Form, refused
 from stages.explainers.table import Explanation
 from stages.llm.request import Answer, Message, Request
-from stages.params import Section
 
 
 class Question(NamedTuple):
@@ -31,7 +30,7 @@ class Question(NamedTuple):
     reason: str | None = None
 
 
-class Asking(Section):
+class Asking(Explainer):
     """The options that these explainers share, and how they explain; each adds its prompt and what it shows."""
 
     PROMPT: ClassVar[Path]

@@ -17,10 +17,10 @@ from stages import paths
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, nearest
 from stages.examples.table import Examples, LatentExamples
-from stages.explainers import source, written
+from stages.explainers import Explainer, source, written
 from stages.explainers.table import Explanation
 from stages.outputs import fingerprint
-from stages.params import Params, Section
+from stages.params import Params
 from stages.text.sanitise import line
 
 FACT = "imported"
@@ -28,13 +28,10 @@ NOT_KNOWN = "not known"
 NONE_OF_CODER = "none were imported of this coder"
 
 
-READS = ("coders",)
-"""Of params.yaml, beside its own entry."""
-
-
-class Options(Section):
+class Options(Explainer):
     """The entry ``{kind: imported, path: written.jsonl}``, or ``{kind: imported, format: delphi, path: theirs, coders: {resid2: layers.2}}``."""
 
+    READS = ("coders",)
     kind: Literal["imported"]
 
     format: Literal["glossa", "delphi", "json", "jsonl", "csv"] = "glossa"

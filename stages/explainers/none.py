@@ -7,11 +7,11 @@ from typing import Literal
 
 from stages.corpus.tokens import Tokens
 from stages.examples.table import LatentExamples
+from stages.explainers import Explainer
 from stages.explainers.table import Explanation
-from stages.params import Section
 
 
-class Options(Section):
+class Options(Explainer):
     """The entry ``{kind: none}``."""
 
     kind: Literal["none"]

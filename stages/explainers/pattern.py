@@ -16,10 +16,9 @@ from stages.corpus.lexis import spelt
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.corpus.units import largest, units
 from stages.examples.table import LatentExamples, Windows
-from stages.explainers import lexicon
+from stages.explainers import Explainer, lexicon
 from stages.explainers.rules import Evidence, Rule, best_rule
 from stages.explainers.table import Explanation
-from stages.params import Section
 
 STRONG = 0.3
 """A token counts as firing from this share of its window's maximum on, the share at which fuzzing marks it."""
@@ -28,7 +27,7 @@ PEAKED = 1.35
 """What a latent promotes is said if the third token is promoted this many times as much as the tenth."""
 
 
-class Options(Section):
+class Options(Explainer):
     """The entry ``{kind: pattern}``."""
 
     kind: Literal["pattern"]

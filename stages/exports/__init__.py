@@ -18,4 +18,4 @@ class Export(Protocol):
 
 def load(kind: str) -> Export:
     """Returns the export called ``kind``."""
-    return cast(Export, registry.load(registry.EXPORTS, kind, "the format"))
+    return cast(Export, registry.module(registry.EXPORTS, kind, "the format", "write"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,11 +10,20 @@ from typing import Any, Protocol
 
 from stages import params, registry
 from stages.llm.request import Answer, Request
+from stages.params import Section
 
 
 class Model(Protocol):
-    """What every provider offers as ``Options``: a section of params.yaml that can answer."""
+    """What can be asked."""
 
+    def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
+        """Yields one answer for every request, in their order."""
+
+
+class Provider(Section, ABC):
+    """What every provider offers as ``Options``: an entry of params.yaml that can answer, as a ``Model`` does."""
+
+    @abstractmethod
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:
         """Yields one answer for every request, in their order."""
 
@@ -22,10 +32,11 @@ def load(key: str, entry: dict[str, Any]) -> Model:
     """Returns the model that params.yaml describes under ``key``.
 
     Raises:
-        GlossaError: its provider or one of its options is unknown or out of range.
+        GlossaError: its provider or one of its options is unknown or out of range, or its file lacks a part of a provider.
     """
-    unit = registry.load(registry.PROVIDERS, entry.get("provider", ""), f"{key}.provider")
-    model = params.parse(unit.Options, entry, key)
+    model = params.parse(
+        registry.options(registry.PROVIDERS, entry.get("provider", ""), f"{key}.provider", Provider), entry, key
+    )
     make = _stand_in.get()
     return model if make is None else make(model)
 

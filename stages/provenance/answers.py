@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from stages.llm.call import Call
 from stages.llm.journal import transcript
-from stages.llm.providers.openai import Options
 from stages.llm.server import turns
+from stages.llm.server.options import Server
 from stages.llm.server.turns import Shape
 
 HELD = 8
@@ -53,7 +53,7 @@ class Answers:
         place = self._places.get(key)
         return None if place is None else self.at(place).request
 
-    def shape(self, options: Options) -> Shape:
+    def shape(self, options: Server) -> Shape:
         """Returns where instructions stood in what a model was asked, by its first call; in a turn of the system if it had none."""
         for place in range(len(self.keys)):
             call = self.at(place)

@@ -97,7 +97,7 @@ def _explained(project: Project, result: Result, latents: Sequence[int] | None) 
     unit = explainers.load(result.explainer, project.p.explainers[result.explainer])
     examples = Examples.open(paths.examples(result.coder))
     shown = examples if latents is None else examples.of(latents)
-    prepared = explainers.prepared(unit, shown, project.p, result.coder)
+    prepared = unit.prepare(shown, project.p, result.coder)
     return table.rows(list(unit.explain(prepared, project.tokens)))
 
 

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from stages import params, registry
 from stages.corpus.tokens import Vocabulary
-from stages.errors import GlossaError
 from stages.examples.table import LatentExamples
 from stages.params import Section
 
@@ -94,6 +93,8 @@ class Scorer(Section, ABC):
     """What every kind offers as ``Options``: an entry of params.yaml that asks for verdicts, and says what they come to."""
 
     METRIC: ClassVar[Metric]
+    READS: ClassVar[tuple[str, ...]] = ()
+    """Dotted keys of params.yaml that it reads beside its own entry."""
     latents: Annotated[int, Field(ge=1)] | None = None
     """How many latents are scored at most, a seeded sub-sample, the same for all explainers; all when None."""
     COMPUTES: ClassVar[bool] = False
@@ -121,7 +122,7 @@ class Scorer(Section, ABC):
 
 def reads(entry: dict[str, Any]) -> tuple[str, ...]:
     """Returns the dotted keys of params.yaml that a scorer reads beside its own entry."""
-    return getattr(registry.load(registry.SCORERS, entry["kind"], "scorers"), "READS", ())
+    return registry.options(registry.SCORERS, entry["kind"], "scorers", Scorer).READS
 
 
 def load(name: str, entry: dict[str, Any]) -> Scorer:
@@ -130,13 +131,5 @@ def load(name: str, entry: dict[str, Any]) -> Scorer:
     Raises:
         GlossaError: its kind or one of its options is unknown or out of range, or its file lacks a part of a scorer.
     """
-    unit = registry.load(registry.SCORERS, entry.get("kind", ""), f"scorers.{name}.kind")
-    options = getattr(unit, "Options", None)
-    if not (isinstance(options, type) and issubclass(options, Scorer)):
-        raise GlossaError(f"{unit.__file__} should have a class Options(Scorer), see CONTRIBUTING.md; add it")
-    lacking = sorted(options.__abstractmethods__ | ({"METRIC"} - set(dir(options))))
-    if lacking:
-        raise GlossaError(
-            f"the class Options in {unit.__file__} should have {' and '.join(lacking)}, see CONTRIBUTING.md; add what is missing"
-        )
-    return params.parse(options, entry, f"scorers.{name}")
+    unit = registry.options(registry.SCORERS, entry.get("kind", ""), f"scorers.{name}.kind", Scorer)
+    return params.parse(unit, entry, f"scorers.{name}")

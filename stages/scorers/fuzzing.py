@@ -16,9 +16,6 @@ from stages.scorers.classifier import Classifier
 from stages.scorers.marking import like, masks_of, moved, shown
 from stages.scorers.shown import Example
 
-READS = ("sampling.centre",)
-"""Of params.yaml, beside its own entry."""
-
 PROMPT = Path(__file__).with_name("fuzzing.md")
 MISMARKED = "mismarked"
 
@@ -26,6 +23,7 @@ MISMARKED = "mismarked"
 class Options(Classifier):
     """The entry ``{kind: fuzzing, model: …}``."""
 
+    READS = ("sampling.centre",)
     kind: Literal["fuzzing"]
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.3
     """A token is marked from this share of its window's maximum on."""

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from stages.llm.providers.local import Local, Row
     from stages.scorers.continuations import Continued
 
-READS = ("subject", "cache", "coders")
-"""Of params.yaml, beside its own entry."""
 
 PROMPT = Path(__file__).with_name("intervention.md")
 HEADING = re.compile(r"^# (?:passage|explanation|question)\n", re.MULTILINE)
@@ -47,6 +45,7 @@ TOO_LONG = "the explanation with a passage is longer than the judge reads"
 class Options(Scorer):
     """The entry ``{kind: intervention, model: …}``."""
 
+    READS = ("subject", "cache", "coders")
     METRIC: ClassVar[Metric] = Metric("surprisal_drop", "surprisal drop in nats", chance=0.0, bounded=False)
     COMPUTES: ClassVar[bool] = True
 

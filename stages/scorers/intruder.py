@@ -28,9 +28,6 @@ from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 from stages.text.sanitise import quoted
 
-READS = ("sampling.test.per_decile",)
-"""Of params.yaml, beside its own entry."""
-
 PROMPT = Path(__file__).with_name("intruder.md")
 COMPANY = 4
 """Windows in which the latent fires, beside the one in which it is silent."""
@@ -42,6 +39,7 @@ NO_ANSWER = "no trial has an answer that can be read"
 class Options(Scorer):
     """The entry ``{kind: intruder, model: …}``."""
 
+    READS = ("sampling.test.per_decile",)
     METRIC: ClassVar[Metric] = Metric("accuracy", "accuracy", chance=1 / SHOWN)
 
     kind: Literal["intruder"]

@@ -26,9 +26,6 @@ from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 from stages.text.sanitise import TERMINAL, UNSEEN, quoted
 
-READS = ("subject", "cache", "coders", "corpus.context_length")
-"""Of params.yaml, beside its own entry."""
-
 PROMPT = Path(__file__).with_name("sensitivity.md")
 TOKENS_A_TEXT = 100
 """Tokens that the answer may have for every text."""
@@ -52,6 +49,7 @@ class Text(NamedTuple):
 class Options(Scorer):
     """The entry ``{kind: sensitivity, model: …}``."""
 
+    READS = ("subject", "cache", "coders", "corpus.context_length")
     METRIC: ClassVar[Metric] = Metric("sensitivity", "sensitivity")
     COMPUTES: ClassVar[bool] = True
 

@@ -70,13 +70,13 @@ def entry(folder: Path, form: str) -> params.Coder:
 
 def test_a_format_that_is_said_is_read_by_its_reader_alone(coder_folder: Path) -> None:
     asked: list[str] = []
-    real = registry.load
+    real = registry.module
 
-    def load(units: Any, kind: str, key: str) -> Any:
+    def module(units: Any, kind: str, *others: str) -> Any:
         asked.append(kind)
-        return real(units, kind, key)
+        return real(units, kind, *others)
 
-    with mock.patch.object(registry, "load", load):
+    with mock.patch.object(registry, "module", module):
         said = coders.from_params("mine", entry(coder_folder, "sparsify"), 0)
     assert set(asked) == {"sparsify"}
     assert said.identity == coders.load(str(coder_folder)).identity

@@ -43,7 +43,7 @@ def prepared(
     unit = explainers.load("mine", {"kind": "output", "model": WRITER, **options})
     assert context.p is not None
     p = context.p.model_copy(update={"seed": 0})
-    return list(explainers.prepared(unit, shown or latents(), p, "one"))
+    return list(unit.prepare(shown or latents(), p, "one"))
 
 
 def test_the_wired_token_is_boosted_most(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +83,9 @@ def test_without_the_option_the_subject_is_not_loaded(monkeypatch: pytest.Monkey
     unit = explainers.load("mine", {"kind": "combined", "model": WRITER})
     monkeypatch.setattr(origin, "load", lambda p, coder: pytest.fail("the subject was loaded"))
     shown = latents()
-    assert list(explainers.prepared(unit, shown, None, "one")) == shown  # type: ignore[arg-type]
+    assert list(unit.prepare(shown, None, "one")) == shown  # type: ignore[arg-type]
     plain = explainers.load("mine", {"kind": "pattern"})
-    assert explainers.prepared(plain, shown, None, "one") is shown  # type: ignore[arg-type]
+    assert plain.prepare(shown, None, "one") is shown  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["output", "combined"])
@@ -115,5 +115,5 @@ def requests(monkeypatch: pytest.MonkeyPatch, kind: str, **options: Any) -> list
     promoted = {"top_tokens": [5], "top_values": [1.0], "bottom_tokens": [6], "bottom_values": [-1.0]}
     shown = [replace(one, facts={**one.facts, **promoted}) for one in latents()]
     unit = explainers.load("mine", {"kind": kind, "model": WRITER, **options})
-    list(unit.explain(explainers.prepared(unit, shown, p, "one"), Corpus()))
+    list(unit.explain(unit.prepare(shown, p, "one"), Corpus()))
     return writer.requests

@@ -54,7 +54,7 @@ def imported(coder: str = "one", **options: Any) -> tuple[list[tuple[int, str | 
     sample = Examples.open(paths.examples(coder))
     found = list(unit.explain(unit.prepare(sample, params.load(), coder), None))
     rows = [(one.latent, one.text, one.reason) for one in found]
-    return rows, [one.evidence for one in found], explainers.facts(unit, params.load(), coder, sample)
+    return rows, [one.evidence for one in found], unit.facts(params.load(), coder, sample)
 
 
 def refused(**options: Any) -> str:

@@ -31,8 +31,8 @@ def found(*rows: dict[str, Any], coder: str = "one", **options: Any) -> tuple[li
     write(Path("w.jsonl"), *rows)
     unit = explainers.load("hand", {**ENTRY, **options})
     sample, p = Examples.open(paths.examples(coder)), params.load()
-    told = explainers.facts(unit, p, coder, sample).get("imported", {})
-    return list(unit.explain(explainers.prepared(unit, sample, p, coder), None)), told
+    told = unit.facts(p, coder, sample).get("imported", {})
+    return list(unit.explain(unit.prepare(sample, p, coder), None)), told
 
 
 def test_what_was_written_from_the_present_windows_is_held_out() -> None:

@@ -52,7 +52,6 @@ def test_what_is_missing_is_named(mine: Path, left_out: str, said: str) -> None:
 
 @pytest.mark.parametrize("kind", registry.SCORERS)
 def test_all_of_ours_say_what_their_scores_are(kind: str) -> None:
-    unit = registry.load(registry.SCORERS, kind, "kind").Options
-    assert not unit.__abstractmethods__
+    unit = registry.options(registry.SCORERS, kind, "kind", Scorer)
     assert unit.METRIC.label
     assert unit.METRIC.chance is None or 0 <= unit.METRIC.chance < 1

@@ -79,4 +79,4 @@ class Source(Protocol):
 
 def load(kind: str, setting: Setting) -> Source:
     """Returns the source of negatives of this kind."""
-    return registry.load(registry.NEGATIVES, kind, "sampling").source(setting)
+    return registry.module(registry.NEGATIVES, kind, "sampling", "source").source(setting)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from stages.llm import Provider
 from stages.llm.request import Answer, Request
 from stages.llm.server.options import Server
 
 
-class Options(Server):
+class Options(Server, Provider):
     """The entry ``{provider: openai, endpoint: …, model: …}``."""
 
     provider: Literal["openai"]

@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import Literal
 
 from stages.corpus.lexis import PLACES, QUOTED, SHAPES, UNIT, read_back
+from stages.llm import Provider
 from stages.llm.forms import oddity, strengths
 from stages.llm.forms.labels import KEYS
 from stages.llm.providers import writing
 from stages.llm.request import Answer, Request
-from stages.params import Section
 
 EXAMPLE = re.compile(r"^([a-z]): (\".*\")$", re.MULTILINE)
 TOKEN = re.compile(r"^([a-z]+): (\".*\")$", re.MULTILINE)
@@ -66,7 +66,7 @@ COMMON = frozenset(
 """Words of an explanation that say nothing about where a latent fires."""
 
 
-class Options(Section):
+class Options(Provider):
     """The entry ``{provider: pattern}``."""
 
     provider: Literal["pattern"]

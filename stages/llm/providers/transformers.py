@@ -19,6 +19,7 @@ from pydantic import Field
 from tqdm import tqdm
 
 from stages import gguf
+from stages.llm import Provider
 from stages.llm.call import Call
 from stages.llm.journal import canonical, transcript
 from stages.llm.journal.store import Journal
@@ -28,7 +29,6 @@ from stages.llm.request import Answer, Request
 from stages.llm.server import faults
 from stages.llm.server.exchange import Asked, Question, exchange, messages
 from stages.machine.progress import bar
-from stages.params import Section
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ WORTH_KEEPING = 16
 """Tokens that prompts have to have in common for that."""
 
 
-class Options(Section):
+class Options(Provider):
     """The entry ``{provider: transformers, model: …}``."""
 
     provider: Literal["transformers"]
