@@ -9,6 +9,7 @@ import pytest
 
 from stages import registry, scorers
 from stages.errors import GlossaError
+from stages.scorers import Scorer
 
 WHOLE = """
 from typing import ClassVar, Literal
