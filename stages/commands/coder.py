@@ -55,23 +55,18 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
 
     import torch
 
-    from stages import coders
-    from stages.coders import beginnings
+    from stages.coders import beginnings, opened
     from stages.coders.check import BATCH_TOKENS, measure
     from stages.machine.memory import is_out_of_memory
-    from stages.subject import load
 
-    knobs = runtime.load()
-    section = plan.subject_of(p, coder)
-    subject = load.load(section, p.seed, load.pick_device(knobs.device), knobs.device_map)
+    subject = opened.subject(p, coder)
     rows = sample(tokens.rows, -(-n_tokens // tokens.context_length))
     ids = torch.from_numpy(np.asarray(tokens.array.oindex[rows], dtype=np.int64))
     subject.check_fits(tokens.context_length, int(ids.max()))
-    loaded = coders.from_params(coder, p.coders[coder], p.seed, subject)
-    loaded = loaded.to(subject.device, getattr(torch, p.cache.dtype))
+    loaded = opened.coder(p, coder, subject)
     special = torch.from_numpy(tokens.vocabulary.special)
     skipped = plan.skipped(p.sampling, tokens.meta["bos"])
-    batch_tokens = knobs.batch_tokens or BATCH_TOKENS
+    batch_tokens = runtime.load().batch_tokens or BATCH_TOKENS
     with bar("check", ids.numel(), "token") as progress:
         try:
             found = measure(subject, loaded, ids, special, batch_tokens, progress.update, skipped)
@@ -87,7 +82,7 @@ def check(coder: str, n_tokens: int, as_json: bool) -> None:
         click.echo(dumps({**facts, "rows": len(rows), **asdict(found), "beginnings": _plain(fits)}), nl=False)
         return
     in_colour = False if os.environ.get("NO_COLOR") else None  # if it is a terminal
-    untrained = section.weights == "random"
+    untrained = plan.subject_of(p, coder).weights == "random"
     first = None if tokens.meta["bos"] is None else tokens.vocabulary.strings[tokens.meta["bos"]]
     wrong = beginnings.said(loaded.source, loaded.prepend_bos, first, fits and fits.bos)
     click.echo("\n".join(_lines(coder, loaded, found, len(rows), untrained, fits, wrong)), color=in_colour)

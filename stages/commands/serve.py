@@ -35,7 +35,8 @@ def command(port: int, no_live: bool) -> None:
     from stages import params
     from stages.machine import runtime
 
-    p, knobs = (None, None) if no_live else (params.load(), runtime.load())
+    p = None if no_live else params.load()
+    runtime.load()  # a mistake in it is told before anything is served
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
@@ -52,7 +53,7 @@ def command(port: int, no_live: bool) -> None:
 
     from stages.serve import server
 
-    tests = server.Live(p, knobs) if p is not None and knobs is not None else None
+    tests = None if p is None else server.Live(p)
     web.run_app(
         server.application(tests),
         sock=listening,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from stages import paths, plan
+from stages import paths
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.examples.prompts import SHORTEST, Prompt
 from stages.examples.table import Examples
-from stages.machine import runtime
 from stages.params import Params
 
 if TYPE_CHECKING:
@@ -54,15 +53,11 @@ def load(p: Params, coder: str) -> Origin:
     Raises:
         GlossaError: the subject or the coder can't be loaded, or is another than the examples were taken from.
     """
-    import torch
-
-    from stages import coders
-    from stages.subject import load
+    from stages.coders import opened
 
     meta = Examples.open(paths.examples(coder)).meta
-    knobs = runtime.load()
-    subject = load.load(plan.subject_of(p, coder), p.seed, load.pick_device(knobs.device), knobs.device_map)
-    found = coders.from_params(coder, p.coders[coder], p.seed, subject)
+    subject = opened.subject(p, coder)
+    found = opened.coder(p, coder, subject)
     for what, loaded, noted in (
         ("subject", subject.identity["sha256"], meta["subject"]["sha256"]),
         ("coder", found.identity["sha256"], meta["coder"]["sha256"]),
@@ -73,5 +68,4 @@ def load(p: Params, coder: str) -> Origin:
                 f"hash is {loaded[:12]} and theirs {noted[:12]}; run dvc repro"
             )
     bos = Tokens.open().meta["bos"]
-    found = found.to(subject.device, getattr(torch, p.cache.dtype))
     return Origin(subject, found, [] if bos is None else [bos], meta.get("skip_first", 0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -159,12 +158,11 @@ def _draw(project: Project, coder: str, check: Check) -> Drawn | None:
 
 
 def _of_subject(project: Project, drawn: list[Drawn], share: tuple[int, int], weights: Check, check: Check) -> None:
-    from stages.subject import load
+    from stages.coders import opened
 
     p = project.p
     try:
-        device = load.pick_device(runtime.load().device)
-        subject = load.load(plan.subject_of(p, drawn[0].coder), p.seed, device, runtime.load().device_map)
+        subject = opened.subject(p, drawn[0].coder)
     except GlossaError as error:
         for one in drawn:
             weights.skip(f"subject of {one.coder}", str(error))
@@ -187,20 +185,18 @@ def _of_subject(project: Project, drawn: list[Drawn], share: tuple[int, int], we
 
 
 def _load(project: Project, drawn: Drawn, subject: Subject, check: Check) -> SparseCoder | None:
-    import torch
-
-    from stages import coders
+    from stages.coders import opened
 
     item = f"coder {drawn.coder}"
     try:
-        coder = coders.from_params(drawn.coder, project.p.coders[drawn.coder], project.p.seed, subject)
+        coder = opened.coder(project.p, drawn.coder, subject, decodes=False)
     except DAMAGE as error:
         check.skip(item, str(error))
         return None
     was, now = drawn.meta["coder"]["sha256"], coder.identity["sha256"]
     folder = paths.examples(drawn.coder)
     check.expect(was == now, item, f"is {now[:12]}… here, but {folder} was made with {was[:12]}…")
-    return replace(coder, W_dec=None, W_skip=None).to(subject.device, getattr(torch, project.p.cache.dtype))
+    return coder
 
 
 def _compare(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,16 +9,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stages import coders, plan
+from stages import plan
+from stages.coders import opened
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError, check_name
 from stages.latents import spec
 from stages.latents.capture import CELLS, CELLS_ELSEWHERE
 from stages.machine.memory import is_out_of_memory
-from stages.machine.runtime import Runtime
 from stages.params import Params
 from stages.serve.text import Row, Tokenizer
-from stages.subject import load
 from stages.subject.hookpoints import activations, resolve
 from stages.subject.load import Subject
 
@@ -47,8 +45,8 @@ class Opened(NamedTuple):
 class Reader:
     """Keeps the tokenizer, the subjects and the coders that were needed so far."""
 
-    def __init__(self, p: Params, knobs: Runtime) -> None:
-        self._p, self._knobs = p, knobs
+    def __init__(self, p: Params) -> None:
+        self._p = p
         self._subjects: dict[str, Subject] = {}
         self._opened: dict[str, Opened] = {}
 
@@ -66,10 +64,9 @@ class Reader:
         check_name("coder", name, self._p.coders)
         if name not in self._opened:
             subject = self._subject(name)
-            coder = coders.from_params(name, self._p.coders[name], self._p.seed, subject)
+            coder = opened.coder(self._p, name, subject, decodes=False)
             assert coder.hookpoint is not None  # from_params sees to it
-            bare = replace(coder, W_dec=None, W_skip=None).to(subject.device, getattr(torch, self._p.cache.dtype))
-            self._opened[name] = Opened(bare, resolve(subject, coder.hookpoint).name, subject)
+            self._opened[name] = Opened(coder, resolve(subject, coder.hookpoint).name, subject)
         return self._opened[name]
 
     def read(self, name: str, text: str) -> Reading:
@@ -112,9 +109,7 @@ class Reader:
         return Reading(row, kept[places], latents, spec.round_mantissa(values, spec.kept_bits(self._p.cache.precision)))
 
     def _subject(self, name: str) -> Subject:
-        section = plan.subject_of(self._p, name)
-        key = section.model_dump_json()
+        key = plan.subject_of(self._p, name).model_dump_json()
         if key not in self._subjects:
-            device = load.pick_device(self._knobs.device)
-            self._subjects[key] = load.load(section, self._p.seed, device, self._knobs.device_map)
+            self._subjects[key] = opened.subject(self._p, name)
         return self._subjects[key]

@@ -18,7 +18,6 @@ from aiohttp import web
 from stages import paths
 from stages.errors import GlossaError
 from stages.given import dvc_cache
-from stages.machine.runtime import Runtime
 from stages.params import Params
 from stages.serve.answer import Known, answer, check_wanted
 
@@ -81,8 +80,8 @@ def application(live: Live | None) -> web.Application:
 class Live:
     """The live test, one at a time; the subject and the coders are loaded when they are first needed."""
 
-    def __init__(self, p: Params, knobs: Runtime) -> None:
-        self._p, self._knobs = p, knobs
+    def __init__(self, p: Params) -> None:
+        self._p = p
         self._reader: Reader | None = None
         self._known: dict[str, Known] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -110,7 +109,7 @@ class Live:
     def _answer(self, coder: str, text: str, wanted: list[int] | None) -> dict[str, Any]:
         from stages.serve.reading import Reader  # torch takes seconds, which nobody should wait for who only reads
 
-        self._reader = self._reader or Reader(self._p, self._knobs)
+        self._reader = self._reader or Reader(self._p)
         n_latents = self._reader.opened(coder).coder.n_latents
         if wanted is not None:
             check_wanted(wanted, n_latents, coder)

@@ -16,7 +16,6 @@ from aiohttp import web
 from stages import params, paths
 from stages.explainers import table as explanations
 from stages.explainers.table import Explanation
-from stages.machine import runtime
 from stages.serve import server
 
 HOSTILE = '</script><img src=x onerror="window.pwned=1"><script>window.pwned=1</script> "&\' \u202eover'
@@ -56,7 +55,7 @@ class Served:
 
     def _run(self, live: bool) -> None:
         asyncio.set_event_loop(self._loop)
-        tests = server.Live(params.load(), runtime.load()) if live else None
+        tests = server.Live(params.load()) if live else None
         runner = web.AppRunner(
             server.application(tests), access_log=None, shutdown_timeout=1, handler_cancellation=True
         )
