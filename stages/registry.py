@@ -86,7 +86,6 @@ EXPORTS = {
     "jsonl": "stages.exports.jsonl",
     "neuronpedia": "stages.exports.neuronpedia",
     "neuronpedia-upload": "stages.exports.neuronpedia_upload",
-    "paper": "stages.exports.paper",
     "ro-crate": "stages.exports.ro_crate",
     "saebench": "stages.exports.saebench",
 }

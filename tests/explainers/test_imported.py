@@ -21,7 +21,7 @@ from stages.cli import main
 from stages.errors import GlossaError
 from stages.examples.table import Examples
 from stages.explainers import source, table, written
-from stages.exports import delphi, paper
+from stages.exports import delphi
 from stages.text.sanitise import line
 from tests.dataset.conftest import shared
 from tests.results.furnished import HOSTILE
@@ -112,9 +112,6 @@ def test_what_glossa_exports_comes_back(place: Path) -> None:
     delphi.write(p, place / "delphi")
     rows, _, _ = imported(path="delphi/one-llm/explanations")
     assert rows == [(2, line(HOSTILE), None), (7, "dogs", None)]
-    paper.write(p, place / "paper")
-    again, _, _ = imported(format="json", path="paper/llm/one", coders={"one": "model.layers.0_feature.json"})
-    assert again == rows
 
 
 @given(st.dictionaries(st.integers(0, 9), st.text(max_size=20), min_size=1))
