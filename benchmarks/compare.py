@@ -130,7 +130,7 @@ def explanations(texts: int, device: str) -> list[str]:
     """Embedding ``texts`` made-up explanations, then again from what is remembered, and comparing the two halves."""
     from tempfile import TemporaryDirectory
 
-    from stages.embeddings import embedder, remembered
+    from stages.embeddings import embedder, memo
     from stages.similarity import match
     from stages.similarity.blocks import Cosine
 
@@ -145,8 +145,8 @@ def explanations(texts: int, device: str) -> list[str]:
         model.encode(made[:64])
         lengths = model._lengths(made)
         with Peak() as peak:
-            vectors, wall, cpu = timed(lambda: remembered.embed(model, made))
-        _, again, again_cpu = timed(lambda: remembered.embed(model, made))
+            vectors, wall, cpu = timed(lambda: memo.embed(model, made))
+        _, again, again_cpu = timed(lambda: memo.embed(model, made))
     plain, floor_cpu = plain_encoder(model, made, lengths)
     matrix = torch.from_numpy(np.array([vectors[text] for text in made]))
     a, b = matrix[: texts // 2], matrix[texts // 2 :]

@@ -46,17 +46,17 @@ def command(coder: str) -> None:
     from stages.machine.scratch import Scratch
     from stages.subject import lazy, load
 
-    knobs = runtime.load()
-    devices = ["auto"] if knobs.device_map else workers.devices_of(knobs.device, knobs.workers)
+    settings = runtime.load()
+    devices = ["auto"] if settings.device_map else workers.devices_of(settings.device, settings.workers)
     # A device that is named is refused if it is not there; those that `auto` found are there, and sleep until they are needed.
-    if devices[0] == knobs.device:
-        load.pick_device(knobs.device)
-    subject = lazy.load(plan.subject_of(p, coder), p.seed, devices[0], knobs.device_map)
+    if devices[0] == settings.device:
+        load.pick_device(settings.device)
+    subject = lazy.load(plan.subject_of(p, coder), p.seed, devices[0], settings.device_map)
     parts = capture.ranges(tokens.rows, tokens.context_length)
     subject.check_fits(
         tokens.context_length, max(int(np.asarray(tokens.array[first:end]).max()) for first, end in parts)
     )
-    scratch = Scratch(knobs.scratch or str(runtime.home() / "scratch"))
+    scratch = Scratch(settings.scratch or str(runtime.home() / "scratch"))
 
     own = job.open_target(p, coder, subject, tokens, scratch)
     about, attributes = kept.about(own, subject, tokens), _attributes(own, subject, tokens)
@@ -88,13 +88,13 @@ def _made(
     from stages.latents.merge import merge
     from stages.latents.output import output
 
-    knobs = runtime.load()
+    settings = runtime.load()
     rows, length = tokens.rows, tokens.context_length
     targets, runs = [own], {own.name: capture.finished(own, rows, length)}
     if None in runs[own.name]:  # such a coder read its hookpoint, if there are runs
         capture.check_fits(subject, own, tokens)
         _say_doubts(own, subject, tokens)
-        for other in job.others(p, own, subject, tokens, scratch) if knobs.share_forward else ():
+        for other in job.others(p, own, subject, tokens, scratch) if settings.share_forward else ():
             targets.append(other)
             runs[other.name] = capture.finished(other, rows, length)
     ranges = [
@@ -108,9 +108,9 @@ def _made(
         root=str(Path.cwd()),
         scratch=scratch,
         context_length=length,
-        device_map=knobs.device_map,
-        batch_tokens=knobs.batch_tokens,
-        memory=knobs.memory_mb * 2**20,
+        device_map=settings.device_map,
+        batch_tokens=settings.batch_tokens,
+        memory=settings.memory_mb * 2**20,
     )
     promoted = output(own.coder, subject, tokens)
 
@@ -122,8 +122,8 @@ def _made(
     if not ranges:
         return merged(), []
     with bar("forward", sum(part.end - part.first for part in ranges) * length, "token") as progress:
-        if knobs.ray:
-            opened = workers.on_ray(knobs.ray, work, knobs.workers, progress.update)
+        if settings.ray:
+            opened = workers.on_ray(settings.ray, work, settings.workers, progress.update)
         else:
             opened = workers.on_this_machine(work, devices, work.over(subject, targets, tokens), progress.update)
         with opened as hands:

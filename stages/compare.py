@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages import explainers, params, paths, plan
 from stages.corpus.tokens import Tokens
-from stages.embeddings import remembered
+from stages.embeddings import memo
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.journal.transcript import recording
@@ -19,7 +19,7 @@ from stages.machine import runtime
 from stages.machine.kept import Kept
 from stages.machine.progress import bar
 from stages.outputs import file_sha256, identity
-from stages.similarity import ceiling, chosen, embedded, everything, reading, table
+from stages.similarity import all_pairs, ceiling, chosen, embedded, reading, table
 from stages.similarity.key import Keys
 from stages.subject.load import pick_device
 
@@ -38,7 +38,7 @@ def command() -> None:
     """Match the latents of every two coders and compare what is said of them."""
     p = params.only(params.load(), *READS)
     chosen.check(p)
-    knobs, tokens = runtime.load(), Tokens.open()
+    settings, tokens = runtime.load(), Tokens.open()
     said = reading.said(p, texts)
     with recording(paths.SIMILARITY) as transcript:
         halves = _explain_halves(p, said, tokens)
@@ -48,15 +48,15 @@ def command() -> None:
         model, vectors = None, {}
         if every:
             model = embedded.load(p)
-            vectors = remembered.embed(model, sorted(every))
-        device = pick_device(knobs.device)
+            vectors = memo.embed(model, sorted(every))
+        device = pick_device(settings.device)
         sources = reading.sources(p, tokens, device, plan.reads_stores(p.compare))
         coders = reading.coders(p, said, vectors, tokens)
         choice = chosen.choose(p, coders)
         keys = Keys(p, coders, tokens, device, None if model is None else model.identity["sha256"])
         kept = Kept(runtime.home() / KEPT, "pair")
-        outcomes = everything.outcomes(choice.pairs, coders, sources, p.compare.match, p.seed, keys, kept)
-        compared = everything.together(choice.pairs, coders, outcomes)
+        outcomes = all_pairs.outcomes(choice.pairs, coders, sources, p.compare.match, p.seed, keys, kept)
+        compared = all_pairs.together(choice.pairs, coders, outcomes)
         kept.make_room()
         meta = {
             **_made_from(p),

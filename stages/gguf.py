@@ -21,7 +21,7 @@ import click
 
 from stages.errors import GlossaError, nearest, said
 from stages.machine import runtime
-from stages.machine.shelf import DamagedError, NotKeptError, Shelf
+from stages.machine.content_store import ContentStore, DamagedError, NotKeptError
 from stages.machine.versions import installed
 from stages.outputs import file_sha256
 
@@ -143,12 +143,12 @@ def _unpacked(file: Path, what: dict[str, str], write: Callable[[Path], None]) -
                 "constraints.txt -e '.[demo]'"
             )
     about = {**what, "version": 1, "gguf": sha256(file), "packages": {name: installed(name) for name in READ_BY}}
-    shelf = Shelf(runtime.home() / "gguf", int(runtime.load().keep_gb * 1e9))
+    contents = ContentStore(runtime.home() / "gguf", int(runtime.load().keep_gb * 1e9))
     scratch = runtime.home() / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="gguf-", dir=scratch) as name:
         folder = Path(name)
-        if not _taken(shelf, about, folder, file):
+        if not _taken(contents, about, folder, file):
             try:
                 write(folder / "model")
             except (GlossaError, OSError, ValueError, ImportError, RuntimeError):
@@ -156,15 +156,15 @@ def _unpacked(file: Path, what: dict[str, str], write: Callable[[Path], None]) -
             except Exception as error:
                 raise ValueError(f"it is damaged, or no GGUF file ({said(error)})") from error
             try:
-                shelf.keep(about, folder, ["model"])
+                contents.keep(about, folder, ["model"])
             except NotKeptError as problem:
                 click.echo(f"what was read of {file.name} is not kept for another time: {problem}", err=True)
         yield folder / "model"
 
 
-def _taken(shelf: Shelf, about: dict[str, Any], folder: Path, file: Path) -> bool:
+def _taken(contents: ContentStore, about: dict[str, Any], folder: Path, file: Path) -> bool:
     try:
-        return shelf.take(about, folder)
+        return contents.take(about, folder)
     except DamagedError as damage:
         click.echo(f"what was kept of {file.name} is damaged ({damage}); it is deleted and read anew", err=True)
         return False

@@ -71,7 +71,7 @@ explainers:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Keeps the state outside DVC in a temporary folder and the knobs of whoever runs the tests out of them."""
+    """Keeps the state outside DVC in a temporary folder and the settings of whoever runs the tests out of them."""
     for name in list(os.environ):
         if name.startswith("GLOSSA_"):
             monkeypatch.delenv(name)

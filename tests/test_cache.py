@@ -34,11 +34,11 @@ def tokenized(workplace: Path, finished_workplace: Path) -> Path:
     return workplace
 
 
-def cache(coder: str = "one", **knobs: str) -> Result:
-    """Caches, with knobs of runtime.yaml; nothing is kept for another time unless ``keep_gb`` says so (see latents/test_kept.py)."""
-    knobs = {"keep_gb": "0", **knobs}
+def cache(coder: str = "one", **settings: str) -> Result:
+    """Caches, with settings of runtime.yaml; nothing is kept for another time unless ``keep_gb`` says so (see latents/test_kept.py)."""
+    settings = {"keep_gb": "0", **settings}
     return CliRunner().invoke(
-        main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in knobs.items()}
+        main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in settings.items()}
     )
 
 

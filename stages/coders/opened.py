@@ -16,8 +16,8 @@ from stages.subject.load import Subject
 
 def subject(p: Params, name: str) -> Subject:
     """Returns the subject of the coder ``name``, where runtime.yaml says; raises GlossaError if it can't be loaded."""
-    knobs = runtime.load()
-    return load.load(plan.subject_of(p, name), p.seed, load.pick_device(knobs.device), knobs.device_map)
+    settings = runtime.load()
+    return load.load(plan.subject_of(p, name), p.seed, load.pick_device(settings.device), settings.device_map)
 
 
 def coder(p: Params, name: str, on: Subject, *, decodes: bool = True) -> SparseCoder:

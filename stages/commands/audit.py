@@ -66,7 +66,7 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
             "sample": None if full else sample,
             "strict": strict,
             "other_packages": {name: sorted(then) for name, then in made.others(packages).items()},
-            "checks": [check.told() for check in found],
+            "checks": [check.to_dict() for check in found],
         }
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
     else:

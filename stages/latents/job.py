@@ -94,7 +94,7 @@ def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Sc
 
     Those whose events are kept don't.
     """
-    shelf = kept.shelf()
+    contents = kept.contents()
     room = SHARE * _free_memory(subject.device) - _bytes(own)
     names = [name for name in p.coders if name != own.name and plan.subject_of(p, name) == plan.subject_of(p, own.name)]
     done = _up_to_date([name for name in names if paths.latents(name).exists()])
@@ -103,7 +103,7 @@ def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Sc
             continue
         try:
             other = bare(open_target(p, name, subject, tokens, scratch))
-            if shelf.has(kept.about(other, subject, tokens)):
+            if contents.has(kept.about(other, subject, tokens)):
                 continue
             check_fits(subject, other, tokens)
         except GlossaError:

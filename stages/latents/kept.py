@@ -21,7 +21,7 @@ from stages.latents import spec
 from stages.latents.capture import Target, dtype_of, special_sha256
 from stages.latents.merge import ARRAYS, complete
 from stages.machine import runtime
-from stages.machine.shelf import DamagedError, NotKeptError, Shelf
+from stages.machine.content_store import ContentStore, DamagedError, NotKeptError
 from stages.machine.versions import installed
 from stages.outputs import new_directory
 from stages.subject.load import Subject
@@ -49,9 +49,9 @@ QUANTIZING = ("bitsandbytes",)
 UNPACKING = ("gguf",)
 
 
-def shelf() -> Shelf:
+def contents() -> ContentStore:
     """Where stores are kept."""
-    return Shelf(runtime.home() / "stores", int(runtime.load().keep_gb * 1e9))
+    return ContentStore(runtime.home() / "stores", int(runtime.load().keep_gb * 1e9))
 
 
 def about(target: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def take(
     None if there are none. If they are damaged they are deleted, and a line on standard error says so. ``attributes`` and
     what ``output`` returns are those that ``merge`` takes.
     """
-    kept = shelf()
+    kept = contents()
     if not kept.has(facts):
         return None
     try:
@@ -121,6 +121,6 @@ def take(
 def keep(name: str, facts: Mapping[str, Any], path: Path) -> None:
     """Keeps the events of the store of the coder ``name`` at ``path``; where that can't be, a line on standard error says so."""
     try:
-        shelf().keep(facts, path, ARRAYS)
+        contents().keep(facts, path, ARRAYS)
     except NotKeptError as problem:
         click.echo(f"the activations of {name} are not kept for another time: {problem}", err=True)

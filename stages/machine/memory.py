@@ -16,7 +16,7 @@ GPU_TOKENS, CPU_TOKENS = 65_536, 8192
 """Tokens at once, those to be written included, unless runtime.yaml says or memory runs out."""
 
 
-class Room:
+class Headroom:
     """The tokens that fit."""
 
     def __init__(self, device: torch.device, tokens: int | None, whose: str, remedy: str):

@@ -22,7 +22,7 @@ NUMBER = re.compile(r"[0-9]+\.[0-9]+")
 
 
 class Runtime(Section):
-    """The knobs of runtime.yaml; ``GLOSSA_DEVICE=cuda`` in the environment overrides ``device``, and so on."""
+    """The settings of runtime.yaml; ``GLOSSA_DEVICE=cuda`` in the environment overrides ``device``, and so on."""
 
     device: str = "auto"
     """``auto``, or a torch device such as ``cuda``, ``cuda:1`` or ``cpu``."""
@@ -77,7 +77,7 @@ def load(path: Path = paths.RUNTIME) -> Runtime:
 
 
 def _scalar(text: str) -> float | bool | str | None:
-    """What the text would be in YAML, as far as knobs need it."""
+    """What the text would be in YAML, as far as settings need it."""
     words = {"true": True, "false": False, "null": None, "": None}
     if text in words:
         return words[text]

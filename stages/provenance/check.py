@@ -82,7 +82,7 @@ class Check:
             else:
                 self.fail(item, f"can't be read: {said(error, whole=True)}")
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The check as JSON."""
         return {
             "name": self.name,

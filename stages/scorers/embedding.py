@@ -36,7 +36,7 @@ class Options(Scorer):
 
     def judge(self, items: Collection[Item], context: Context) -> Judging:
         """Ranks the windows by cosine with the explanation."""
-        from stages.embeddings import embedder, remembered
+        from stages.embeddings import embedder, memo
 
         model = embedder.load(self.embedder, runtime.load().device)
         queries = model.prompted(_prompt(self.query, model.prompts, QUERY))
@@ -44,8 +44,8 @@ class Options(Scorer):
         left = iter(items)
         while some := list(islice(left, AT_ONCE)):
             shown = [windows(item, context.vocabulary) for item in some]
-            query_of = remembered.embed(queries, sorted({item.text for item in some}))
-            document_of = remembered.embed(documents, sorted({one.text for examples in shown for one in examples}))
+            query_of = memo.embed(queries, sorted({item.text for item in some}))
+            document_of = memo.embed(documents, sorted({one.text for examples in shown for one in examples}))
             for item, examples in zip(some, shown, strict=True):
                 query = query_of[item.text]
                 cosines = [float(np.dot(document_of[example.text], query)) for example in examples]

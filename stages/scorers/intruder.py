@@ -17,7 +17,7 @@ from stages import llm
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
 from stages.examples.marks import Unit, marked
-from stages.llm.forms import oddity
+from stages.llm.forms import odd_one_out
 from stages.llm.forms.labels import KEYS
 from stages.llm.request import Message, Request
 from stages.machine.progress import bar
@@ -78,7 +78,7 @@ class Options(Scorer):
                     if trial.request is None:
                         continue
                     answer = next(answers)
-                    found = oddity.read(answer.content, SHOWN)
+                    found = odd_one_out.read(answer.content, SHOWN)
                     places = range(len(trial.examples))
                     columns["predicted"] += [None if found.place is None else found.place != place for place in places]
                     columns["reason"] += [answer.reason or found.reason] * len(places)
@@ -115,7 +115,7 @@ class Options(Scorer):
             for examples in fives:
                 lines = [f"{key}: {quoted(example.text)}" for key, example in zip(KEYS, examples, strict=False)]
                 user = Message("user", "Examples:\n" + "\n".join(lines))
-                yield _Trial(item, examples, Request((system, user), oddity.schema(SHOWN)))
+                yield _Trial(item, examples, Request((system, user), odd_one_out.schema(SHOWN)))
             if not fives:
                 yield _Trial(item, [], None)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from stages import params, plan
 from stages.errors import GlossaError, nearest
 from stages.similarity import space
-from stages.similarity.known import Known
+from stages.similarity.sources import Known
 
 FAR = "coders farther apart than the nearest layers at their place"
 APART = "coders at different places of different layers"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import params, paths
-from stages.embeddings import embedder, remembered
+from stages.embeddings import embedder, memo
 from stages.embeddings.embedder import Embedder
 from stages.machine import runtime
 from stages.similarity import table
@@ -16,8 +16,8 @@ from stages.similarity import table
 
 def load(p: params.Params) -> Embedder:
     """Returns the embedder of params.yaml, set up to compare meanings."""
-    knobs = runtime.load()
-    return embedder.load(p.compare.embedder, knobs.device, knobs.embed_at_once).comparing(p.compare.prompt)
+    settings = runtime.load()
+    return embedder.load(p.compare.embedder, settings.device, settings.embed_at_once).comparing(p.compare.prompt)
 
 
 def vectors(p: params.Params, texts: Collection[str]) -> dict[str, NDArray[np.float32]]:
@@ -37,4 +37,4 @@ def _embed(model: Embedder, texts: Collection[str]) -> dict[str, NDArray[np.floa
         found, meta = table.read_embeddings(paths.SIMILARITY)
         if meta["embedder"] is not None and meta["embedder"]["sha256"] == model.identity["sha256"]:
             known = found
-    return remembered.embed(model, sorted(texts), known)
+    return memo.embed(model, sorted(texts), known)

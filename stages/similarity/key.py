@@ -22,7 +22,7 @@ from stages.corpus.tokens import Tokens
 from stages.latents.store import LatentStore
 from stages.outputs import file_sha256, fingerprint
 from stages.similarity import reading
-from stages.similarity.known import Explained, Known
+from stages.similarity.sources import Explained, Known
 from stages.wiring import reach
 
 STARTS = (

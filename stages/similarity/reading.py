@@ -17,8 +17,8 @@ from stages.examples.table import Examples
 from stages.latents.store import LatentStore
 from stages.similarity import firing, space
 from stages.similarity.activations import Stored
-from stages.similarity.known import CONTROLS, Known, Sources, explained
-from stages.similarity.shelf import Shelf
+from stages.similarity.lru import Lru
+from stages.similarity.sources import CONTROLS, Known, Sources, explained
 from stages.similarity.space import Directions
 from stages.subject import load
 from stages.subject.load import Subject
@@ -86,8 +86,8 @@ def sources(p: params.Params, tokens: Tokens, device: torch.device, with_stores:
     def stored(name: str) -> Stored:
         return Stored(LatentStore.open(paths.latents(name)), n_tokens)
 
-    activations = Shelf(stored, lambda found: found.size) if with_stores else None
-    return Sources(Shelf(_directions(p, device), space.size), activations, frozenset(p.coders), device)
+    activations = Lru(stored, lambda found: found.size) if with_stores else None
+    return Sources(Lru(_directions(p, device), space.size), activations, frozenset(p.coders), device)
 
 
 def _directions(p: params.Params, device: torch.device) -> Callable[[str], Directions]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stages.errors import GlossaError
-from stages.machine.memory import Room
+from stages.machine.memory import Headroom
 from stages.subject.hookpoints import heard, replaced, resolve
 from stages.subject.load import Subject
 
@@ -47,7 +47,7 @@ class Steering:
     def __init__(self, subject: Subject, batch_tokens: int | None = None):
         self.subject = subject
         remedy = "use a lower subject.dtype or a device with more memory"
-        self._room = Room(subject.device, batch_tokens, f"the subject {subject.name}", remedy)
+        self._room = Headroom(subject.device, batch_tokens, f"the subject {subject.name}", remedy)
         self._vocabulary_size = subject.model.config.get_text_config().vocab_size
         self._takes = signature(subject.model.forward).parameters.keys() & {"position_ids", "logits_to_keep"}
 

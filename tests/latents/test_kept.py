@@ -47,26 +47,26 @@ def cached(tokenized: Path) -> Path:
     return tokenized
 
 
-def cache(coder: str = "one", **knobs: str) -> Result:
-    knobs = {"share_forward": "false", **knobs}
+def cache(coder: str = "one", **settings: str) -> Result:
+    settings = {"share_forward": "false", **settings}
     return CliRunner().invoke(
-        main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in knobs.items()}
+        main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in settings.items()}
     )
 
 
-def without_a_pass(coder: str = "one", **knobs: str) -> Result:
+def without_a_pass(coder: str = "one", **settings: str) -> Result:
     """Caches where a forward pass, of a single row even, is an error."""
     shutil.rmtree(paths.latents(coder), ignore_errors=True)
     with mock.patch.object(capture, "activations", side_effect=AssertionError("a forward pass")):
-        result = cache(coder, **knobs)
+        result = cache(coder, **settings)
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
     return result
 
 
-def is_taken(coder: str = "one", **knobs: str) -> bool:
+def is_taken(coder: str = "one", **settings: str) -> bool:
     """Whether caching needs no forward pass; if it does, it makes one."""
-    result = cache(coder, **knobs)
+    result = cache(coder, **settings)
     assert result.exit_code == 0, result.output
     return TAKEN in result.stdout
 

@@ -14,19 +14,19 @@ CODE = """
 import torch, zarr
 import transformers.models.llama.modeling_llama
 from stages.latents import capture, job, kept, merge, workers
-from stages.machine import links, shelf
+from stages.machine import links, content_store
 from stages.subject import load, unembedding
 from stages.cli import main
 
 def begin(fast):
     def begun(*args):
-        mortal((links, "link"), (shelf, "file_sha256"), (Path, "rename"), (shelf.shutil, "rmtree"), (kept, "complete"))
+        mortal((links, "link"), (content_store, "file_sha256"), (Path, "rename"), (content_store.shutil, "rmtree"), (kept, "complete"))
         return fast(*args)
     return begun
 
 def work():
     for name in ("keep", "take"):
-        setattr(shelf.Shelf, name, begin(getattr(shelf.Shelf, name)))
+        setattr(content_store.ContentStore, name, begin(getattr(content_store.ContentStore, name)))
     main(["cache", "one"], standalone_mode=False)
 """
 
@@ -35,8 +35,8 @@ def test_killed_at_any_moment_the_next_run_gives_the_same(
     tokenized: Path, finished_workplace: Path, stores: Path
 ) -> None:
     expected = tree(finished_workplace / paths.latents("one"))
-    knobs = {"OMP_NUM_THREADS": "1", "GLOSSA_SHARE_FORWARD": "false", "GLOSSA_DEVICE": "cpu", "GLOSSA_WORKERS": "1"}
-    with nursery.opened(CODE, **knobs) as run:
+    settings = {"OMP_NUM_THREADS": "1", "GLOSSA_SHARE_FORWARD": "false", "GLOSSA_DEVICE": "cpu", "GLOSSA_WORKERS": "1"}
+    with nursery.opened(CODE, **settings) as run:
         n = len([name for name in expected if name.startswith(merge.ARRAYS)])
         for steps in (1, 2 * n, 2 * n + 1):  # while it is kept: files linked and hashed, then it gets its name
             shutil.rmtree(stores, ignore_errors=True)

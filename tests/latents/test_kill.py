@@ -51,9 +51,9 @@ for line in sys.stdin:
 @pytest.fixture
 def nursery(workplace: Path, finished_workplace: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     shutil.copytree(finished_workplace / "data/tokens", workplace / "data/tokens")
-    knobs = {"OMP_NUM_THREADS": "1", "GLOSSA_SHARE_FORWARD": "false", "GLOSSA_DEVICE": "cpu"}
+    settings = {"OMP_NUM_THREADS": "1", "GLOSSA_SHARE_FORWARD": "false", "GLOSSA_DEVICE": "cpu"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", NURSERY], env=os.environ | knobs, text=True, **pipes) as process:
+    with subprocess.Popen([sys.executable, "-c", NURSERY], env=os.environ | settings, text=True, **pipes) as process:
         yield process
         process.stdin.close()
 

@@ -26,10 +26,10 @@ from tests.test_tokenize import edit
 TWO = "  two: {path: coders/two, hookpoint: layers.1}\n"
 
 
-def cache(coder: str, **knobs: str) -> Result:
-    knobs = {"keep_gb": "0", **knobs}
+def cache(coder: str, **settings: str) -> Result:
+    settings = {"keep_gb": "0", **settings}
     return CliRunner().invoke(
-        main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in knobs.items()}
+        main, ["cache", coder], env={f"GLOSSA_{key.upper()}": value for key, value in settings.items()}
     )
 
 
@@ -45,10 +45,10 @@ def passed(result: Result) -> Result:
     return result
 
 
-def needs_the_subject(coder: str, **knobs: str) -> bool:
+def needs_the_subject(coder: str, **settings: str) -> bool:
     """Whether caching loads the subject, of which nothing is left behind."""
     with unloadable():
-        result = cache(coder, **knobs)
+        result = cache(coder, **settings)
     assert result.exception is None or isinstance(result.exception, AssertionError), result.output
     return result.exception is not None
 

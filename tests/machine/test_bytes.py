@@ -47,9 +47,9 @@ KNOBS: dict[str, dict[str, object]] = {
 }
 
 
-def made(folder: Path, knobs: dict[str, object]) -> dict[str, str]:
-    """The hashes of all outputs of a project that is run with some knobs."""
-    (folder / "runtime.yaml").write_text(json.dumps(knobs))
+def made(folder: Path, settings: dict[str, object]) -> dict[str, str]:
+    """The hashes of all outputs of a project that is run with some settings."""
+    (folder / "runtime.yaml").write_text(json.dumps(settings))
     with chdir(folder):
         for words in STAGES:
             result = CliRunner().invoke(main, words, env={"GLOSSA_HOME": str(folder / "home")})

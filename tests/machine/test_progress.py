@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from stages.machine import progress
-from stages.machine.memory import Room
+from stages.machine.memory import Headroom
 from stages.machine.progress import Bar, bar
 
 
@@ -51,7 +51,7 @@ def test_what_is_over_at_once_shows_nothing(
 
 
 def test_batches_are_shown_by_their_tokens_if_there_are_several(capsys: pytest.CaptureFixture[str]) -> None:
-    room = Room(torch.device("cpu"), 10, "it", "use less")
+    room = Headroom(torch.device("cpu"), 10, "it", "use less")
     half, said = r"read: +50%.* 10\.0/20\.0 ", ""
 
     def work(places: list[int]) -> None:

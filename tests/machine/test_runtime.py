@@ -34,8 +34,8 @@ def test_the_environment_overrides_the_file(path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("GLOSSA_DEVICE", "cpu")
     monkeypatch.setenv("GLOSSA_BATCH_TOKENS", "128")
     monkeypatch.setenv("GLOSSA_SHARE_FORWARD", "false")
-    knobs = runtime.load(path)
-    assert (knobs.device, knobs.batch_tokens, knobs.share_forward) == ("cpu", 128, False)
+    settings = runtime.load(path)
+    assert (settings.device, settings.batch_tokens, settings.share_forward) == ("cpu", 128, False)
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("12", 12), ("0.5", 0.5)])

@@ -108,7 +108,7 @@ def test_counts_and_kept_failures() -> None:
     check.skip("b", "gone")
     with check.reading("c"):
         raise GlossaError("cut   short\nhere")
-    told = check.told()
+    told = check.to_dict()
     assert (told["checked"], told["failed"]) == (KEPT + 5 + 3 + 1, 14)
     assert told["failures"][-1] == {"item": "c", "said": "can't be read: cut short here"}
     assert told["not_checkable"] == [{"why": "gone", "n": 2, "items": ["a", "b"]}]

@@ -19,7 +19,7 @@ from tests.provenance.tampering import Rows, edit
 
 
 def told(project: Project) -> list[dict[str, Any]]:
-    return [check.told() for check in audit(project)]
+    return [check.to_dict() for check in audit(project)]
 
 
 def name_of(project: Project, item: int) -> tuple[int, bool, list[str], int]:

@@ -203,7 +203,7 @@ def said(check: dict) -> str:
 @pytest.mark.parametrize("edit", EDITS, ids=names)
 def test_an_edit_is_found_by_its_bytes(edit: Edit, project: Path) -> None:
     edit.make()
-    found = {check.name: check.told() for check in files.checks(Project.here())}
+    found = {check.name: check.to_dict() for check in files.checks(Project.here())}
     name, expected = edit.by_bytes
     assert re.search(expected, said(found[name])), said(found[name])
     assert {check for check in found if found[check]["failed"]} <= {name, "outputs"}
@@ -247,7 +247,7 @@ def test_a_changed_prompt_is_found_by_its_hash_and_named_if_git_can_tell(is_comm
 def test_without_fingerprints_json_lock_files_are_compared_all_the_same(project: Path) -> None:
     Path("fingerprints.json").unlink()
     a_param()
-    found = {check.name: check.told() for check in files.checks(Project.here())}
+    found = {check.name: check.to_dict() for check in files.checks(Project.here())}
     assert "sampling.min_activations: is 6, was 5 when" in said(found["params"])
     (gap,) = found["params"]["not_checkable"]
     assert (gap["why"], gap["items"]) == ("is not here; glossa wire makes it", ["fingerprints.json"])
@@ -263,7 +263,7 @@ def test_a_param_that_was_edited_everywhere_is_told_by_what_made_json_notes(proj
     a_param()
     rewrite_lock()
     rewrite_fingerprints()
-    found = {check.name: check.told() for check in files.checks(Project.here())}
+    found = {check.name: check.to_dict() for check in files.checks(Project.here())}
     assert not any(check["failed"] for check in found.values())
     (gap,) = found["params"]["not_checkable"]
     assert gap["why"] == "does not have the values that the stage ran with, which are compared by their hash alone"

@@ -10,7 +10,7 @@ from stages import params
 from stages.errors import GlossaError
 from stages.similarity import chosen
 from stages.similarity.firing import Firing
-from stages.similarity.known import Known
+from stages.similarity.sources import Known
 
 LAYERS = (0, 1, 2, 3, 4, 5)
 NOTHING = np.full(1, np.nan)

@@ -17,7 +17,7 @@ from stages.corpus.tokens import Tokens
 from stages.explainers.table import texts
 from stages.similarity import key, reading
 from stages.similarity.key import Keys, code_of
-from stages.similarity.known import Known
+from stages.similarity.sources import Known
 from stages.wiring import reach
 from tests.similarity.planted import KINDS, another, change, explain, setting, weights
 

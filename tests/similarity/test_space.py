@@ -8,7 +8,7 @@ import torch
 from stages import coders
 from stages.coders.sparse_coder import SparseCoder
 from stages.similarity import space
-from stages.similarity.shelf import Shelf
+from stages.similarity.lru import Lru
 from stages.similarity.space import Directions, directions, layer, needs_subject, why_not
 
 
@@ -96,13 +96,13 @@ def test_a_shelf_keeps_what_fits_and_always_a_pair() -> None:
         made.append(name)
         return name * 10
 
-    shelf = Shelf(make, len, room=30)
+    shelf = Lru(make, len, room=30)
     assert [shelf[name] for name in "abcabc"] == [name * 10 for name in "abcabc"]
     assert made == ["a", "b", "c"]
     shelf["d"]  # a was asked for longest ago
     assert [shelf["b"], shelf["a"]] == ["b" * 10, "a" * 10]
     assert made == ["a", "b", "c", "d", "a"]
-    small = Shelf(make, len, room=0)
+    small = Lru(make, len, room=0)
     made.clear()
     for name in "abab":
         small[name]

@@ -85,12 +85,12 @@ class Semantic:
 
 def source(setting: Setting) -> Semantic:
     """Embeds the windows of the pool that no coder's sample has embedded yet, and returns the source of semantic negatives."""
-    from stages.embeddings import embedder, remembered
+    from stages.embeddings import embedder, memo
 
     model = embedder.load(setting.sampling.embedder, runtime.load().device)
     pool = choose_pool(setting.grid, setting.seed)
     of_blocks = texts(setting.tokens, pool, setting.grid.window)
-    vector_of = remembered.embed(model, of_blocks)
+    vector_of = memo.embed(model, of_blocks)
     vectors = np.array([vector_of[text] for text in of_blocks], np.float32)  # of no blocks, no rows of no width
     facts = {"embedder": model.identity, "windows_embedded": len(pool)}
     return Semantic(setting.grid, pool, np.rint(vectors * SCALE), facts)

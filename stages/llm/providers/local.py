@@ -23,7 +23,7 @@ from stages import gguf, params
 from stages.errors import GlossaError, said
 from stages.llm.providers.identity import KEY
 from stages.machine import runtime
-from stages.machine.memory import Room
+from stages.machine.memory import Headroom
 from stages.subject.load import causal_lm, pick_device
 
 LOGITS_AT_ONCE = 2**26
@@ -70,7 +70,7 @@ class Local:
         self.name, self.model, self.tokenizer = name, model, tokenizer
         self.device = model.get_input_embeddings().weight.device
         remedy = "use a smaller dtype or model, or a device with more memory"
-        self.room = Room(self.device, batch_tokens, f"the model {name}", remedy)
+        self.headroom = Headroom(self.device, batch_tokens, f"the model {name}", remedy)
         self.limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         own = model.generation_config.eos_token_id
         ends = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
@@ -129,7 +129,7 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
+        self.headroom.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
         return found
 
     def read_behind(self, head: list[int], rows: Sequence[Row]) -> list[NDArray[np.float32]]:
@@ -172,7 +172,7 @@ class Local:
                 found[place] = values
 
         wanting = [place for place, row in enumerate(rows) if row.wanted]
-        self.room.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
+        self.headroom.in_batches(wanting, lambda place: len(rows[place].ids), work, "read")
         return found
 
     def generate(
@@ -283,9 +283,9 @@ def load(model: str, revision: str | None, dtype: str) -> Local:
     """
     from transformers import AutoTokenizer
 
-    knobs = runtime.load()
+    settings = runtime.load()
     section = params.Subject.model_validate({"model": model, "revision": revision, "dtype": dtype})
-    loaded, commit = causal_lm(section, 0, pick_device(knobs.device), knobs.device_map, KEY)
+    loaded, commit = causal_lm(section, 0, pick_device(settings.device), settings.device_map, KEY)
     file = gguf.find(model, f"{KEY}.model")
     try:
         with gguf.header(file) if file else nullcontext(model) as place:
@@ -293,7 +293,7 @@ def load(model: str, revision: str | None, dtype: str) -> Local:
     except (OSError, ValueError, ImportError) as error:
         why = said(error)
         raise GlossaError(f"{KEY}.model should have a tokenizer, but that of {model} can't be loaded: {why}") from None
-    return Local(file.name if file else model, loaded, tokenizer, knobs.batch_tokens)
+    return Local(file.name if file else model, loaded, tokenizer, settings.batch_tokens)
 
 
 class _Draw:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from stages.corpus.lexis import PLACES, QUOTED, SHAPES, UNIT, read_back
 from stages.llm import Provider
-from stages.llm.forms import oddity, strengths
+from stages.llm.forms import odd_one_out, strengths
 from stages.llm.forms.labels import KEYS
 from stages.llm.providers import writing
 from stages.llm.request import Answer, Request
@@ -85,8 +85,8 @@ class Options(Provider):
                 yield Answer(json.dumps(dict(zip(keys, levels(reading, tokens), strict=True))))
                 continue
             examples = {key: json.loads(example) for key, example in EXAMPLE.findall(text)}
-            if oddity.wanted(request.schema):
-                yield Answer(json.dumps({oddity.NAME: odd_one(examples)}))
+            if odd_one_out.wanted(request.schema):
+                yield Answer(json.dumps({odd_one_out.NAME: odd_one(examples)}))
                 continue
             verdicts = {key: judge(reading, examples[key]) for key in KEYS if key in examples}
             yield Answer(json.dumps(verdicts))

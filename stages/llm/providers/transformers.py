@@ -180,7 +180,7 @@ class Options(Provider):
 
         for replies, with_form in ((verdicts, True), (self._texts, False)):
             places = [place for place, one in enumerate(asked) if (one.form is not None) == with_form]
-            local.room.in_batches(places, lambda place: asked[place].length, partial(make, replies=replies))
+            local.headroom.in_batches(places, lambda place: asked[place].length, partial(make, replies=replies))
 
     def _begin(self, local: Local, key: str, question: Question) -> _Begun:
         messages = json.loads(question.body)["messages"]

@@ -97,7 +97,7 @@ def read(
     wanting = [place for place, group in enumerate(groups) if any(row.wanted for row in group)]
     for place, group in enumerate(groups):
         found[place] = [np.empty(0, np.float32)] * len(group)
-    local.room.in_batches(wanting, lambda place: first + len(trees[place]), work, "read")
+    local.headroom.in_batches(wanting, lambda place: first + len(trees[place]), work, "read")
     return found
 
 

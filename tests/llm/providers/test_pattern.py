@@ -4,7 +4,7 @@ import pytest
 
 from stages.errors import GlossaError
 from stages.llm import load
-from stages.llm.forms import labels, oddity, strengths
+from stages.llm.forms import labels, odd_one_out, strengths
 from stages.llm.providers.pattern import judge, levels, read
 from stages.llm.request import Message, Request
 
@@ -136,6 +136,6 @@ def test_strengths_are_asked_for_by_their_schema() -> None:
 )
 def test_the_odd_one_shares_its_marked_words_with_the_fewest(examples: list[str], odd: str) -> None:
     lines = "\n".join(f"{key}: {json.dumps(text)}" for key, text in zip("abcd", examples, strict=True))
-    request = Request((Message("system", "judge"), Message("user", f"Examples:\n{lines}")), oddity.schema(4))
+    request = Request((Message("system", "judge"), Message("user", f"Examples:\n{lines}")), odd_one_out.schema(4))
     (answer,) = load("model", {"provider": "pattern"}).answer([request])
-    assert oddity.read(answer.content, 4).place == "abcd".index(odd)
+    assert odd_one_out.read(answer.content, 4).place == "abcd".index(odd)

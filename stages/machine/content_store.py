@@ -1,6 +1,6 @@
 """Folders that are kept by the content they depend on, within a number of bytes, and hashed again before they are used.
 
-A folder of the shelf holds ``content/`` and ``manifest.json``: what it is, and the sha256 of every file and of all this. It appears whole
+A folder of it holds ``content/`` and ``manifest.json``: what it is, and the sha256 of every file and of all this. It appears whole
 under its name or not at all. Files are linked where that can be, so others may hold the same ones: nothing here ever writes into
 one, and none is believed unseen, since others might have. Whoever uses or writes a folder holds a lock on its manifest, which ends
 with the process. All of it may be deleted at any time.
@@ -40,7 +40,7 @@ class NotKeptError(Exception):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ContentStore:
     """Folders, each kept by what it is ``about``: JSON that says all that decides its content."""
 
     folder: Path

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stages.embeddings.embedder import Embedder, load
-from stages.embeddings.remembered import NAME, embed
+from stages.embeddings.memo import NAME, embed
 from stages.errors import GlossaError
 from stages.machine import runtime
 

@@ -14,7 +14,7 @@ PAIR = 2
 """So many are always kept: those of the pair at hand."""
 
 
-class Shelf(Generic[T]):
+class Lru(Generic[T]):
     """What was asked for longest ago makes room for the rest."""
 
     def __init__(self, make: Callable[[str], T], size: Callable[[T], int], room: int = ROOM) -> None:

@@ -13,7 +13,7 @@ from stages.similarity import space
 from stages.similarity.activations import Stored
 from stages.similarity.blocks import Cosine
 from stages.similarity.firing import Firing
-from stages.similarity.shelf import Shelf
+from stages.similarity.lru import Lru
 from stages.similarity.space import Directions
 
 CONTROLS = ("neurons", "random")
@@ -83,8 +83,8 @@ class Known(NamedTuple):
 class Sources(NamedTuple):
     """Where comes from what is too large to be held of all coders at once."""
 
-    directions: Shelf[Directions]
-    stored: Shelf[Stored] | None
+    directions: Lru[Directions]
+    stored: Lru[Stored] | None
     """None unless activations are compared."""
     here: frozenset[str]
     """The coders that have directions and stores; those of other projects do not."""
