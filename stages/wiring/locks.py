@@ -16,8 +16,6 @@ from stages.wiring import coder, matrix
 
 LOCK = Path("dvc.lock")
 SCHEMA = "2.0"
-STAGE = re.compile(r"^  (?=[^\s#-])", re.MULTILINE)
-"""Where the entry of a stage begins: DVC indents by two spaces."""
 EARLIER = re.compile(r"(cache|sample|explain-\w+|score-\w+)@")
 """Stages of sparse coders, as dvc.lock named them when it held those of all coders."""
 CONFLICT = re.compile(rb"^(<{7}|={7}|>{7})", re.MULTILINE)
@@ -125,16 +123,28 @@ def drop_unknown(p: params.Params) -> tuple[int, bool]:
     known |= {path.with_suffix(".lock"): matrix.filled(stages) for path, stages in coder.stages(p).items()}
     dropped, was_earlier = 0, False
     for lock, names in known.items():
-        text = lock.read_text(encoding="utf-8") if lock.is_file() else ""
-        head, mark, rest = text.partition("\nstages:\n")
-        parts = [part for part in STAGE.split(rest) if part.strip()]
-        kept = [part for part in parts if matrix.find(names, _name(part)) is not None]
-        was_earlier |= lock == LOCK and any(EARLIER.match(_name(part)) for part in parts if part not in kept)
-        if len(kept) < len(parts):
-            dropped += len(parts) - len(kept)
-            write_text(lock, head + mark + "".join(f"  {part}" for part in kept) if kept else f"{head}\nstages: {{}}\n")
+        if not lock.is_file():
+            continue
+        lines = lock.read_text(encoding="utf-8").splitlines(keepends=True)
+        entries = _entries("".join(lines))
+        gone = [name for name in entries if matrix.find(names, name) is None]
+        was_earlier |= lock == LOCK and any(map(EARLIER.match, gone))
+        if gone:
+            dropped += len(gone)
+            left = {line for name in gone for line in entries[name]}
+            kept = "".join(line for number, line in enumerate(lines) if number not in left)
+            write_text(lock, kept if len(gone) < len(entries) else re.sub("(?m)^stages:$", "stages: {}", kept))
     return dropped, was_earlier
 
 
-def _name(text: str) -> str:
-    return text.partition(":")[0].strip("\"'")
+def _entries(text: str) -> dict[str, range]:
+    """The lines, from 0, of the entry of every stage in a lock file: from its name to the next."""
+    document = YAML(typ="safe", pure=True).compose(text)
+    stages = next((value for key, value in document.value if key.value == "stages"), None) if document else None
+    if stages is None or not stages.value:
+        return {}
+    begin = [key.start_mark.line for key, _ in stages.value]
+    return {
+        key.value: range(first, after)
+        for (key, _), first, after in zip(stages.value, begin, [*begin[1:], stages.end_mark.line], strict=True)
+    }
