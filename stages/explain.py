@@ -8,10 +8,10 @@ from stages import explainers, params, paths
 from stages.corpus.tokens import Tokens
 from stages.errors import check_name
 from stages.examples.table import Examples
-from stages.explainers import table
+from stages.explainers import parroted, table
 from stages.llm.journal.transcript import recording
 from stages.machine.progress import bar
-from stages.outputs import identity
+from stages.outputs import identity, read_meta
 
 
 @click.command("explain")
@@ -40,4 +40,5 @@ def command(coder: str, explainer: str) -> None:
         facts = unit.facts(read, coder, examples)
         table.write(out, found, {**meta, **facts}, transcript)
     explained = sum(explanation.text is not None for explanation in found)
-    click.echo(f"explain {coder} {explainer}: {explained} of {len(found)} latents explained")
+    doubts = parroted.doubts(read_meta(out, table.SCHEMA, table.VERSION))
+    click.echo(f"explain {coder} {explainer}: {'; '.join([f'{explained} of {len(found)} latents explained', *doubts])}")

@@ -5,7 +5,8 @@ All requests of a stage begin with the same turns, so that servers compute those
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import tee
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple
@@ -16,7 +17,7 @@ from pydantic_core import PydanticCustomError
 from stages import llm
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.examples.table import LatentExamples
-from stages.explainers import Explainer, prompt, shown
+from stages.explainers import Explainer, parroted, prompt, shown
 from stages.explainers.form import Form, refused
 from stages.explainers.table import Explanation
 from stages.llm.request import Answer, Message, Request
@@ -38,6 +39,9 @@ class Asking(Explainer):
 
     model: dict[str, Any]
 
+    shots: Annotated[int, Field(ge=0, le=3)] = 3
+    """Worked examples that the model is shown before a latent. Small models repeat them rather than learn of them."""
+
     @field_validator("model")
     @classmethod
     def _can_write(cls, value: dict[str, Any]) -> dict[str, Any]:
@@ -51,14 +55,17 @@ class Asking(Explainer):
         form = self._form(model)
         turns = self._turns(form)
         questions = (self._question(latent, tokens.vocabulary, turns, form) for latent in latents)
-        yield from ask(model, questions, form)
+        yield from self._ask(model, questions, form)
 
     def _show(self, latent: LatentExamples, vocabulary: Vocabulary) -> list[str] | str:
         """Returns the lines of the user's turn, or, as text, why nothing can be shown of this latent."""
         raise NotImplementedError
 
+    def _ask(self, model: llm.Model, questions: Iterable[Question], form: Form) -> Iterator[Explanation]:
+        return ask(model, questions, form, prompt.worked(self.PROMPT, self.shots))
+
     def _turns(self, form: Form) -> tuple[Message, ...]:
-        return prompt.read(self.PROMPT, form, self._without())
+        return prompt.read(self.PROMPT, form, self._without(), self.shots)
 
     def _without(self) -> tuple[str, ...]:
         """What the lines of the prompt begin with that are left out, because nothing of the kind is shown."""
@@ -102,17 +109,52 @@ class AskingOfTexts(Asking):
         return (*super()._without(), *(() if self.strengths else (shown.FIRING,)))
 
 
-def ask(model: llm.Model, questions: Iterable[Question], form: Form) -> Iterator[Explanation]:
-    """Yields what ``model`` says to every question, or the reason why it says nothing."""
+def ask(
+    model: llm.Model, questions: Iterable[Question], form: Form, worked: Sequence[str] = ()
+) -> Iterator[Explanation]:
+    """Yields what ``model`` says to every question, or the reason why it says nothing.
+
+    A question whose answer repeats one of the ``worked`` examples is asked again without them, when all others are answered.
+    """
     # The model draws as many requests ahead as it needs; tee holds those until their answers come.
     asked, ahead = tee(questions)
     answers = model.answer(question.request for question in ahead if question.request)
+    found: list[Explanation] = []
+    again: dict[int, Request] = {}
     for question in asked:
         if question.request is None:
-            yield Explanation(question.latent, None, question.reason, {})
-        else:
-            yield explanation(question.latent, next(answers), form)
+            found.append(Explanation(question.latent, None, question.reason, {}))
+            continue
+        said = checked(explanation(question.latent, next(answers), form), question.request, worked)
+        if said.reason == parroted.EXAMPLE:
+            again[len(found)] = _bare(question.request)
+        found.append(said)
     next(answers, None)  # lets the model put away what it opened
+    if again:
+        answers = model.answer(again.values())
+        for place, request in again.items():
+            first, said = found[place], checked(explanation(found[place].latent, next(answers), form), request, worked)
+            found[place] = said._replace(evidence={**said.evidence, "asked_again": first.evidence["repeated"]})
+        next(answers, None)
+    yield from found
+
+
+def _bare(request: Request) -> Request:
+    """The request without worked examples: what the system says, and the last turn."""
+    messages = request.messages
+    return replace(request, messages=(*(one for one in messages if one.role == "system"), messages[-1]))
+
+
+def checked(found: Explanation, request: Request, worked: Sequence[str]) -> Explanation:
+    """Returns an explanation, or why it is none, as it repeats what the model was shown; its text is then kept as evidence."""
+    if found.text is None:
+        return found
+    reason = parroted.parroted(found.text, worked, request.messages[-1].content)
+    return (
+        found
+        if reason is None
+        else found._replace(text=None, reason=reason, evidence={**found.evidence, "repeated": found.text})
+    )
 
 
 def explanation(latent: int, answer: Answer, form: Form) -> Explanation:

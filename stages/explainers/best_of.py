@@ -18,7 +18,7 @@ from stages.corpus.tokens import Tokens, Vocabulary
 from stages.errors import GlossaError
 from stages.examples.table import LatentExamples
 from stages.explainers import default
-from stages.explainers.asking import AskingOfTexts, ask
+from stages.explainers.asking import AskingOfTexts
 from stages.explainers.table import Explanation
 from stages.scorers import Context, Item, detection
 
@@ -72,7 +72,7 @@ class Options(AskingOfTexts):
             ]
             questions = (self._question(latent, tokens.vocabulary, turns, form, sample) for latent, sample in asked)
             found: dict[int, list[Explanation]] = {}
-            for candidate in ask(model, questions, form):
+            for candidate in self._ask(model, questions, form):
                 found.setdefault(candidate.latent, []).append(candidate)
             scores = self._scores(part, found, tokens.vocabulary)
             for latent in part:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from stages.explainers.parroted import alike
 from stages.llm.journal.transcript import Recorder
 from stages.outputs import hashes, new_directory, read_meta, read_table, write_meta, write_table
 
@@ -40,6 +41,8 @@ def write(
         "latents": len(explanations),
         "explained": len(explanations) - sum(missing.values()),
         "unexplained": missing,
+        "alike": alike(explanation.text for explanation in explanations),
+        "asked_again": sum("asked_again" in explanation.evidence for explanation in explanations),
     }
     with new_directory(directory) as partial:
         write_table(partial / "explanations.parquet", rows(explanations))

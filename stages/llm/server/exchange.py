@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator
 from typing import Any, NamedTuple, Protocol
 
@@ -10,6 +11,11 @@ from stages.llm.call import Call
 from stages.llm.forms import answers, probabilities
 from stages.llm.reply import Reply
 from stages.llm.request import SAMPLES, Answer, Probability, Request
+
+REMARK = re.compile(
+    r"(earlier answer|answer \d+) could not be used|now give (the answer alone|the json object that)", re.IGNORECASE
+)
+"""What a model is told that is asked again, where it repeats that."""
 
 
 class Question(NamedTuple):
