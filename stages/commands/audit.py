@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from stages.provenance.check import Check
     from stages.provenance.outcome import Outcome
     from stages.provenance.project import Project
+    from stages.results.doubts import Doubt
 
 HEAD = ("check", "checked", "failed", "unknown")
 NARROW = 30
@@ -49,8 +50,10 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
     """
     from stages.provenance import ran
     from stages.provenance.audit import audit
+    from stages.provenance.check import DAMAGE
     from stages.provenance.outcome import outcome
     from stages.provenance.project import Project
+    from stages.results.doubts import doubts
     from stages.wiring import made
 
     project = Project.here(sample, full)
@@ -59,6 +62,10 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
     found = list(audit(project))
     came_to = outcome(project, found, strict)
     packages = ran.packages(project)
+    try:
+        doubtful = list(doubts(project.p))
+    except DAMAGE:  # of which a check tells
+        doubtful = []
     if as_json:
         told = {
             "sound": came_to.code == 0,
@@ -66,6 +73,7 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
             "sample": None if full else sample,
             "strict": strict,
             "other_packages": {name: sorted(then) for name, then in made.others(packages).items()},
+            "doubts": [doubt._asdict() for doubt in doubtful],
             "checks": [check.to_dict() for check in found],
         }
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
@@ -74,7 +82,7 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
         for line in _table(found, columns):
             click.echo(line)
         warned = made.warning(packages)
-        for line in (*_failures(found), *_unknown(found), *_warned(warned), *_verdict(came_to)):
+        for line in (*_failures(found), *_unknown(found), *_doubts(doubtful), *_warned(warned), *_verdict(came_to)):
             click.echo(wrapped(line, columns) if columns else line)
     if html is not None:
         from stages.outputs import write_text
@@ -85,6 +93,13 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
         except OSError as error:
             raise GlossaError(f"{html} can't be written: {error.strerror}; choose another place") from None
     sys.exit(came_to.code)
+
+
+def _doubts(found: list[Doubt]) -> Iterator[str]:
+    if found:
+        yield ""
+        yield click.style("To be doubted, though nothing differs:", bold=True)
+        yield from (f"  {doubt.coder} {doubt.explainer}: {doubt.said}" for doubt in found)
 
 
 def _columns() -> int | None:

@@ -52,7 +52,7 @@ def doubts(meta: Mapping[str, Any]) -> list[str]:
     """Returns what makes explanations doubtful as a whole, by their meta: clauses with numbers, none where all is well."""
     found = []
     if n := meta.get("alike", 0):
-        found.append(f"{n} of them say what another says")
+        found.append(f"{n} say what another says")
     if n := meta.get("asked_again", 0):
         found.append(f"{n} repeated a worked example and {'was' if n == 1 else 'were'} asked again without")
     return found

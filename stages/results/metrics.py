@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from stages.explainers import parroted
 from stages.params import LATENT
 from stages.results import correlations, differences
 from stages.results.reading import CoderResults, Results, Scores
@@ -97,7 +98,12 @@ def _coder(coder: CoderResults, l0: float) -> dict[str, Any]:
 
 
 def _explanations(coder: CoderResults, explainer: str) -> dict[str, Any]:
-    return {"explained": coder.explained(explainer), "unexplained": coder.unexplained(explainer)}
+    texts = (explained.text for explained in coder.explanations[explainer].values())
+    return {
+        "explained": coder.explained(explainer),
+        "unexplained": coder.unexplained(explainer),
+        "alike": parroted.alike(texts),
+    }
 
 
 def _of_latents(results: Results, coder: CoderResults) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from stages.figures import controls, deciles, distance, plots
 from stages.figures import overview as figures
 from stages.figures.picture import DARK, LIGHT
 from stages.results import measures, relations, similarity
+from stages.results.doubts import Doubt
 from stages.results.reading import Results
 from stages.similarity.table import MATCHED_BY, SAME
 from stages.site import scorecards
@@ -25,9 +26,13 @@ from stages.site.work import Asked
 
 
 def index(
-    results: Results, costs: Mapping[Asked, Cost], made: Mapping[str, str] | None = None, picked: Sequence[Picked] = ()
+    results: Results,
+    costs: Mapping[Asked, Cost],
+    made: Mapping[str, str] | None = None,
+    picked: Sequence[Picked] = (),
+    doubts: Sequence[Doubt] = (),
 ) -> str:
-    """Returns the overview; it opens with the latents ``picked``, ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere."""
+    """Returns the overview; it opens with the latents ``picked``, ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere, ``doubts`` what to know before the figures are believed."""
     told, by_decile = plots.told(plots.similarity_records(results)), deciles.records(results)
     return (
         _environment()
@@ -48,6 +53,7 @@ def index(
             costs=cost_rows(results, costs),
             left_out=left_out(results),
             made=made or {},
+            doubts=doubts,
         )
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from stages.outputs import write_table
 from stages.params import LATENT, Params
 from stages.results import relations
+from stages.results.doubts import doubts
 from stages.results.reading import Results
 from stages.site import assets, overview, work
 from stages.site.coder import Coder
@@ -41,7 +42,7 @@ def write(directory: Path, p: Params, results: Results) -> None:
     save(data, "manifest", manifest(p, results, {name: coder.manifest() for name, coder in coders.items()}))
     costs = dict(zip(asked, found, strict=False))
     (directory / "index.html").write_text(
-        overview.index(results, costs, made(p, results), picked(results, p.seed)), encoding="utf-8"
+        overview.index(results, costs, made(p, results), picked(results, p.seed), list(doubts(p))), encoding="utf-8"
     )
     (directory / "similar-latents.html").write_text(overview.similar_latents(results), encoding="utf-8")
 
