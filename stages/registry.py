@@ -130,3 +130,9 @@ def options(units: Mapping[str, str], kind: str, key: str, base: type[T]) -> typ
     if lacking:
         raise GlossaError(f"the class Options in {unit.__file__} should have {' and '.join(lacking)}, {ADD}")
     return found
+
+
+def reads(units: Mapping[str, str], kind: str, key: str) -> tuple[str, ...]:
+    """Returns the dotted keys of params.yaml that a unit reads beside its own entry, its module's ``READS``; see ``module_of``."""
+    found: tuple[str, ...] = getattr(import_module(module_of(units, kind, key)), "READS", ())
+    return found

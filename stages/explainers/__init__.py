@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from stages import params, registry
 from stages.corpus.tokens import Tokens
@@ -15,9 +15,6 @@ from stages.params import Params, Section
 
 class Explainer(Section, ABC):
     """What every kind offers as ``Options``: an entry of params.yaml that can explain."""
-
-    READS: ClassVar[tuple[str, ...]] = ()
-    """Dotted keys of params.yaml that it reads beside its own entry."""
 
     @abstractmethod
     def explain(self, latents: Iterable[LatentExamples], tokens: Tokens) -> Iterator[Explanation]:
@@ -34,7 +31,7 @@ class Explainer(Section, ABC):
 
 def reads(entry: dict[str, Any]) -> tuple[str, ...]:
     """Returns the dotted keys of params.yaml that an explainer reads beside its own entry."""
-    return registry.options(registry.EXPLAINERS, entry["kind"], "explainers", Explainer).READS
+    return registry.reads(registry.EXPLAINERS, entry["kind"], "explainers")
 
 
 def load(name: str, entry: dict[str, Any]) -> Explainer:

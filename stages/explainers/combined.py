@@ -12,11 +12,13 @@ from stages.explainers.asking import AskingOfTexts
 from stages.explainers.boosted import Boosting
 from stages.explainers.output import MISSING
 
+READS = ("subject", "cache", "coders")
+"""Of params.yaml, beside its own entry."""
+
 
 class Options(Boosting, AskingOfTexts):
     """The entry ``{kind: combined, model: …}``."""
 
-    READS = ("subject", "cache", "coders")
     PROMPT: ClassVar[Path] = Path(__file__).with_name("combined.md")
 
     kind: Literal["combined"]

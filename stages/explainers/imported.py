@@ -27,11 +27,13 @@ FACT = "imported"
 NOT_KNOWN = "not known"
 NONE_OF_CODER = "none were imported of this coder"
 
+READS = ("coders",)
+"""Of params.yaml, beside its own entry."""
+
 
 class Options(Explainer):
     """The entry ``{kind: imported, path: written.jsonl}``, or ``{kind: imported, format: delphi, path: theirs, coders: {resid2: layers.2}}``."""
 
-    READS = ("coders",)
     kind: Literal["imported"]
 
     format: Literal["glossa", "delphi", "json", "jsonl", "csv"] = "glossa"

@@ -16,11 +16,13 @@ from stages.explainers.boosted import Boosting
 
 MISSING = "it is not known what the latent promotes"
 
+READS = ("subject", "cache", "coders")
+"""Of params.yaml, beside its own entry."""
+
 
 class Options(Boosting, Asking):
     """The entry ``{kind: output, model: …}``."""
 
-    READS = ("subject", "cache", "coders")
     PROMPT: ClassVar[Path] = Path(__file__).with_name("output.md")
 
     kind: Literal["output"]

@@ -93,8 +93,6 @@ class Scorer(Section, ABC):
     """What every kind offers as ``Options``: an entry of params.yaml that asks for verdicts, and says what they come to."""
 
     METRIC: ClassVar[Metric]
-    READS: ClassVar[tuple[str, ...]] = ()
-    """Dotted keys of params.yaml that it reads beside its own entry."""
     latents: Annotated[int, Field(ge=1)] | None = None
     """How many latents are scored at most, a seeded sub-sample, the same for all explainers; all when None."""
     COMPUTES: ClassVar[bool] = False
@@ -122,7 +120,7 @@ class Scorer(Section, ABC):
 
 def reads(entry: dict[str, Any]) -> tuple[str, ...]:
     """Returns the dotted keys of params.yaml that a scorer reads beside its own entry."""
-    return registry.options(registry.SCORERS, entry["kind"], "scorers", Scorer).READS
+    return registry.reads(registry.SCORERS, entry["kind"], "scorers")
 
 
 def load(name: str, entry: dict[str, Any]) -> Scorer:

@@ -19,11 +19,13 @@ from stages.scorers.shown import Example
 PROMPT = Path(__file__).with_name("fuzzing.md")
 MISMARKED = "mismarked"
 
+READS = ("sampling.centre",)
+"""Of params.yaml, beside its own entry."""
+
 
 class Options(Classifier):
     """The entry ``{kind: fuzzing, model: …}``."""
 
-    READS = ("sampling.centre",)
     kind: Literal["fuzzing"]
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.3
     """A token is marked from this share of its window's maximum on."""

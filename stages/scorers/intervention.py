@@ -41,11 +41,13 @@ VERSIONS = ("clean", "intervened", "ablated")
 
 TOO_LONG = "the explanation with a passage is longer than the judge reads"
 
+READS = ("subject", "cache", "coders")
+"""Of params.yaml, beside its own entry."""
+
 
 class Options(Scorer):
     """The entry ``{kind: intervention, model: …}``."""
 
-    READS = ("subject", "cache", "coders")
     METRIC: ClassVar[Metric] = Metric("surprisal_drop", "surprisal drop in nats", chance=0.0, bounded=False)
     COMPUTES: ClassVar[bool] = True
 

@@ -35,11 +35,13 @@ SHOWN = COMPANY + 1
 NO_TRIAL = f"no decile has {COMPANY} test windows, or there is no negative drawn at random"
 NO_ANSWER = "no trial has an answer that can be read"
 
+READS = ("sampling.test.per_decile",)
+"""Of params.yaml, beside its own entry."""
+
 
 class Options(Scorer):
     """The entry ``{kind: intruder, model: …}``."""
 
-    READS = ("sampling.test.per_decile",)
     METRIC: ClassVar[Metric] = Metric("accuracy", "accuracy", chance=1 / SHOWN)
 
     kind: Literal["intruder"]

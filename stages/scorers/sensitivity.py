@@ -46,10 +46,13 @@ class Text(NamedTuple):
     peak: float | None = None
 
 
+READS = ("subject", "cache", "coders", "corpus.context_length")
+"""Of params.yaml, beside its own entry."""
+
+
 class Options(Scorer):
     """The entry ``{kind: sensitivity, model: …}``."""
 
-    READS = ("subject", "cache", "coders", "corpus.context_length")
     METRIC: ClassVar[Metric] = Metric("sensitivity", "sensitivity")
     COMPUTES: ClassVar[bool] = True
 

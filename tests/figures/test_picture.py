@@ -90,8 +90,8 @@ def test_another_process_on_another_machine_draws_the_same_bytes(tmp_path: Path)
     """It has no fonts of its own."""
     (tmp_path / "fonts.conf").write_text(f"<fontconfig><dir>{tmp_path}</dir></fontconfig>")
     code = (
-        "import json, sys; from stages.publish import figures, picture; record = json.loads(sys.argv[1]);"
-        "[sys.stdout.buffer.write(figures.overview([record], kind, picture.DARK)) for kind in ('svg', 'png')]"
+        "import json, sys; from stages.figures import overview, picture; record = json.loads(sys.argv[1]);"
+        "[sys.stdout.buffer.write(overview.overview([record], kind, picture.DARK)) for kind in ('svg', 'png')]"
     )
     environment = {
         **os.environ,

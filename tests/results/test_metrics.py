@@ -46,8 +46,8 @@ def test_every_number_has_its_place(found: reading.Results) -> None:
         "l0": 2.5,  # 160 events on 80 - 16 ordinary tokens
     }
     assert content["explanations"]["one"] == {
-        "pattern": {"explained": 1, "unexplained": {"no rule fits": 1}},
-        "llm": {"explained": 2, "unexplained": {}},
+        "pattern": {"explained": 1, "unexplained": {"no rule fits": 1}, "alike": 0},
+        "llm": {"explained": 2, "unexplained": {}, "alike": 0},
     }
     assert content["scores"]["two"]["llm"]["detection"] == {
         "score": 0.9,

@@ -18,7 +18,7 @@ from stages.serve.text import Row
 
 @pytest.fixture
 def reader(at_finished: Path) -> Reader:
-    return Reader(params.load(), runtime.load())
+    return Reader(params.load())
 
 
 def dense(reading: Reading, n_latents: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def test_a_document_reads_as_it_did_in_the_corpus(reader: Reader) -> None:
 
 def test_values_keep_the_bits_that_the_store_keeps(at_finished: Path) -> None:
     p = params.load()
-    exact = Reader(p, runtime.load()).read("one", "The quick brown fox")
+    exact = Reader(p).read("one", "The quick brown fox")
     rough = p.model_copy(update={"cache": p.cache.model_copy(update={"precision": "bf16"})})
     found = Reader(rough, runtime.load()).read("one", "The quick brown fox")
     assert (found.values == spec.round_mantissa(exact.values, 7)).all()
