@@ -11,7 +11,6 @@ from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.latents import spec
 from stages.latents.store import LatentStore
-from stages.machine import runtime
 from stages.serve.reading import Reader, Reading
 from stages.serve.text import Row
 
@@ -59,7 +58,7 @@ def test_values_keep_the_bits_that_the_store_keeps(at_finished: Path) -> None:
     p = params.load()
     exact = Reader(p).read("one", "The quick brown fox")
     rough = p.model_copy(update={"cache": p.cache.model_copy(update={"precision": "bf16"})})
-    found = Reader(rough, runtime.load()).read("one", "The quick brown fox")
+    found = Reader(rough).read("one", "The quick brown fox")
     assert (found.values == spec.round_mantissa(exact.values, 7)).all()
     assert (found.values != exact.values).any()
 
@@ -67,7 +66,7 @@ def test_values_keep_the_bits_that_the_store_keeps(at_finished: Path) -> None:
 def test_neurons_have_a_sign(at_finished: Path) -> None:
     p = params.load()
     neurons = params.parse(params.Neurons, {"kind": "neurons", "hookpoint": "layers.0.mlp", "k": 32}, "coders.top")
-    reading = Reader(p.model_copy(update={"coders": {"top": neurons}}), runtime.load()).read("top", "Is it raining?")
+    reading = Reader(p.model_copy(update={"coders": {"top": neurons}})).read("top", "Is it raining?")
     assert reading.values.min() < 0 < reading.values.max()
 
 
@@ -83,7 +82,7 @@ def test_mistakes_are_one_sentence(reader: Reader, at_finished: Path) -> None:
     p = params.load()
     wide = params.parse(params.Neurons, {"kind": "neurons", "hookpoint": "layers.0.mlp", "k": 99}, "coders.top")
     with pytest.raises(GlossaError, match="k should be at most 32"):
-        Reader(p.model_copy(update={"coders": {"top": wide}}), runtime.load()).read("top", "text")
+        Reader(p.model_copy(update={"coders": {"top": wide}})).read("top", "text")
     elsewhere = p.coders["one"].model_copy(update={"hookpoint": "layers.0.mlp.down_proj.input"})
     with pytest.raises(GlossaError, match=r"the coder one in .* reads 16 values a token, but .* gives 32; correct"):
-        Reader(p.model_copy(update={"coders": {"one": elsewhere}}), runtime.load()).read("one", "text")
+        Reader(p.model_copy(update={"coders": {"one": elsewhere}})).read("one", "text")
