@@ -10,7 +10,7 @@ from stages.errors import GlossaError, check_name
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.journal.transcript import recording
-from stages.scorers import run, summary, table
+from stages.scorers import run, shards, summary, table
 
 
 @click.command("score")
@@ -36,7 +36,7 @@ def command(coder: str, explainer: str, scorer: str) -> None:
     out = paths.scores(coder, explainer, scorer)
     meta = {"coder": coder, "explainer": explainer, "scorer": scorer, "kind": entry["kind"], "options": entry}
     with recording(out) as transcript, table.writing(out, transcript) as (writer, into):
-        facts = run.run(unit, examples, explained, context, lambda part: writer.add(*part), with_floor=not of_latents)
+        facts = run.run(unit, examples, explained, context, lambda part: writer.add(*part), not of_latents, shards.find)
         into |= {**meta, **facts}
     click.echo(f"score {coder} {explainer} {scorer}: {_said(facts)}")
 

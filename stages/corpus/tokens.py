@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -129,6 +130,35 @@ class Vocabulary:
     def text(self, ids: NDArray[np.int32] | list[int]) -> str:
         """The text of consecutive tokens."""
         return b"".join(self.pieces(ids)).decode("utf-8", errors="replace")
+
+    @cached_property
+    def _column(self) -> NDArray[np.object_]:
+        return _objects(self._within)
+
+    def texts(self, windows: NDArray[np.int32]) -> list[str]:
+        """The texts of windows [n, window] of consecutive tokens, each as ``text`` has it."""
+        if not windows.size:
+            return [""] * len(windows)
+        pieces = self._column[windows]
+        pieces[self.special[windows[:, 0]], 0] = b""
+        return [b"".join(row).decode("utf-8", "replace") for row in pieces.tolist()]
+
+    @cached_property
+    def _mapped(self) -> dict[Callable[[str], str], NDArray[np.object_]]:
+        return {}
+
+    def mapped(self, function: Callable[[str], str]) -> NDArray[np.object_]:
+        """[vocabulary] what ``function`` makes of each token's own text; a line break of a special one. It is worked out once."""
+        if function not in self._mapped:
+            pairs = zip(self.strings, self.special.tolist(), strict=True)
+            self._mapped[function] = _objects(["\n" if special else function(text) for text, special in pairs])
+        return self._mapped[function]
+
+
+def _objects(values: list[Any]) -> NDArray[np.object_]:
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
 
 
 def write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,80 @@ class Unit(NamedTuple):
 
     special: bool = False
     """Whether it stands for a special token."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What windows show, a row for each; rows are filled up behind their last unit with such as show nothing."""
+
+    texts: NDArray[np.object_]
+    """[windows, units] str; empty behind the last one."""
+    activations: NDArray[np.float64]
+    """[windows, units]."""
+    special: NDArray[np.bool_]
+    """[windows, units] which stand for special tokens."""
+    lengths: NDArray[np.int64]
+    """[windows] how many units there are."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @classmethod
+    def of(cls, tokens: NDArray[np.int32], activations: NDArray[np.float32], vocabulary: Vocabulary) -> Shown:
+        """Returns the ``units`` of windows [windows, window]."""
+        texts, special = vocabulary.mapped(_neutral)[tokens], vocabulary.special[tokens]
+        values = activations.astype(np.float64)
+        lengths = np.full(tokens.shape[0], tokens.shape[1])
+        found = cls(texts, values, special, lengths)
+        if not tokens.size:
+            return found
+        plain = vocabulary.whole[tokens].all(axis=1)
+        leading = special[:, 0] & plain
+        if leading.any():  # which show nothing
+            for column, nothing in ((texts, ""), (values, 0.0), (special, False)):
+                column[leading, :-1] = column[leading, 1:]
+                column[leading, -1] = nothing
+            lengths[leading] -= 1
+        for row in np.flatnonzero(~plain).tolist():
+            found._fill(row, units(tokens[row], activations[row], vocabulary))
+        return found
+
+    def _fill(self, row: int, shown: Sequence[Unit]) -> None:
+        self.lengths[row] = len(shown)
+        filled = [*shown, *[Unit("", 0.0)] * (self.texts.shape[1] - len(shown))]
+        self.texts[row] = [unit.text for unit in filled]
+        self.activations[row] = [unit.activation for unit in filled]
+        self.special[row] = [unit.special for unit in filled]
+
+    @property
+    def there(self) -> NDArray[np.bool_]:
+        """[windows, units] which are units, and do not fill a row up."""
+        return np.arange(self.texts.shape[1]) < self.lengths[:, None]
+
+    def chosen(self, rows: NDArray[np.int64]) -> Shown:
+        """Returns what some of the windows show."""
+        return Shown(self.texts[rows], self.activations[rows], self.special[rows], self.lengths[rows])
+
+    def marked(self, marks: NDArray[np.bool_]) -> list[str]:
+        """Returns the text of every window with each run of units whose mark [windows, units] is true between « and »."""
+        cells = np.full((len(self), self.texts.shape[1] + 1), "", object)
+        cells[:, :-1] = self.texts
+        edges = np.diff(marks.astype(np.int8), prepend=0, append=0)
+        there = np.nonzero(edges)
+        cells[there] = _SIGNS[edges[there]] + cells[there]
+        return list(map("".join, cells.tolist()))
+
+    def unmarked(self) -> list[str]:
+        """Returns the text of every window."""
+        return list(map("".join, self.texts.tolist()))
+
+
+_SIGNS = np.array(["", OPEN, CLOSE], object)
+"""Where marks begin, 1, and where they end, -1."""
+
+
+def _neutral(text: str) -> str:
+    return neutralised(text, OPEN, CLOSE)
 
 
 def units(tokens: NDArray[np.int32], activations: NDArray[np.float32], vocabulary: Vocabulary) -> list[Unit]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from stages.outputs import ROW_GROUP, read_meta, read_table
 
 SCHEMA, VERSION = "glossa/examples", 3
 ROLES = ("train", "validation", "test")
+PARTS = tuple(product(ROLES, (False, True)))
+"""Of the windows of a latent, by role and by whether they are negatives."""
 
 
 def latents_schema() -> pa.Schema:
@@ -207,8 +210,12 @@ class _Group:
         windows = windows.combine_chunks()
         self._within = np.arange(length)
         self._owners = windows["latent"].to_numpy()
-        self._roles = windows["role"].to_numpy(zero_copy_only=False)
-        self._silent = windows["kind"].is_valid().to_numpy()
+        roles = windows["role"].combine_chunks().dictionary_encode()
+        places = np.array(
+            [ROLES.index(role) if role in ROLES else len(ROLES) for role in roles.dictionary.to_pylist()], np.int64
+        )
+        self._parts = 2 * places[roles.indices.to_numpy()] + windows["kind"].is_valid().to_numpy()
+        """Of every row which of the parts of ``PARTS`` it is of; more if of none."""
         self._kinds = windows["kind"].to_numpy(zero_copy_only=False)
         self._starts = windows["start"].to_numpy()
         self._deciles = windows["decile"].to_numpy()
@@ -221,20 +228,25 @@ class _Group:
     def parts(self, latent: int, tokens: NDArray[np.int32]) -> dict[tuple[str, bool], Windows]:
         """Returns the latent's windows by role, and by whether they are negatives; ``tokens`` are those of the corpus."""
         begin, end = np.searchsorted(self._owners, [latent, latent + 1])
-        roles, silent = self._roles[begin:end], self._silent[begin:end]
-        return {
-            (role, negative): self._taken(begin + np.flatnonzero((roles == role) & (silent == negative)), tokens)
-            for role in ROLES
-            for negative in (False, True)
-        }
-
-    def _taken(self, rows: NDArray[np.int64], tokens: NDArray[np.int32]) -> Windows:
-        starts = self._starts[rows]
+        parts = self._parts[begin:end]
+        # Rows lie in this order anyway, so this is one copy of each column.
+        order = np.argsort(parts, kind="stable")
+        rows, bounds = begin + order, np.searchsorted(parts[order], range(len(PARTS) + 1)).tolist()
+        starts, deciles, kinds = self._starts[rows], self._deciles[rows], self._kinds[rows]
         activations = np.zeros((len(rows), len(self._within)), np.float32)
         active = self._active[rows]
         activations[active] = self._activations[self._place[rows[active]]]
-        places = starts[:, None] + self._within
-        return Windows(starts, self._deciles[rows], tokens[places], activations, self._kinds[rows].tolist())
+        shown = tokens[starts[:, None] + self._within]
+        return {
+            part: Windows(
+                starts[first:last],
+                deciles[first:last],
+                shown[first:last],
+                activations[first:last],
+                kinds[first:last].tolist(),
+            )
+            for part, (first, last) in zip(PARTS, pairwise(bounds), strict=True)
+        }
 
 
 class WindowsWriter:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from stages.corpus.tokens import Vocabulary
-from stages.examples.marks import Unit, marked, units
+from stages.examples.marks import Shown
 from stages.examples.table import Windows
 from stages.text.sanitise import quoted
 
@@ -23,24 +25,29 @@ def firing(windows: Windows, places: Sequence[int], vocabulary: Vocabulary, thre
 
     Tokens above ``threshold`` times their window's maximum are marked, and listed with their ``strength``.
     """
+    if not len(places):
+        return []
+    shown = Shown.of(windows.tokens[places], windows.activations[places], vocabulary)
+    least = threshold * windows.activations[places].max(axis=1, keepdims=True)
+    marks = (shown.activations > least) & shown.there
     lines = []
-    for number, place in enumerate(places, 1):
-        shown = units(windows.tokens[place], windows.activations[place], vocabulary)
-        least = float(threshold * windows.activations[place].max())
-        lines.append(f"Text {number}: {quoted(marked(shown, (unit.activation > least for unit in shown)))}")
-        named = [unit for unit in shown if unit.activation > least]
-        kept = sorted(range(len(named)), key=lambda i: (-named[i].activation, i))[:MOST_LISTED]
-        lines.append(FIRING + ", ".join(_listed(named[i], peak) for i in sorted(kept)))
+    for number, (text, mark, row) in enumerate(zip(shown.marked(marks), marks, shown.activations, strict=True), 1):
+        lines.append(f"Text {number}: {quoted(text)}")
+        named = np.flatnonzero(mark)
+        kept = np.sort(named[np.argsort(-row[named], kind="stable")[:MOST_LISTED]])
+        texts, strengths = shown.texts[number - 1, kept].tolist(), map(strength, row[kept].tolist(), repeat(peak))
+        lines.append(
+            FIRING + ", ".join(f"{_quoted(text)} {share}" for text, share in zip(texts, strengths, strict=True))
+        )
     return lines
 
 
 def silent(windows: Windows, places: Sequence[int], vocabulary: Vocabulary) -> list[str]:
     """Returns a line for each of the windows at ``places``, in which the latent does not fire."""
-    lines = []
-    for number, place in enumerate(places, 1):
-        shown = units(windows.tokens[place], windows.activations[place], vocabulary)
-        lines.append(f"Silent text {number}: {quoted(marked(shown, [False] * len(shown)))}")
-    return lines
+    if not len(places):
+        return []
+    texts = Shown.of(windows.tokens[places], windows.activations[places], vocabulary).unmarked()
+    return [f"Silent text {number}: {quoted(text)}" for number, text in enumerate(texts, 1)]
 
 
 def output(facts: dict[str, Any], vocabulary: Vocabulary) -> list[str]:
@@ -76,5 +83,4 @@ def spread(n: int, most: int | None) -> list[int]:
     return [place * n // most for place in range(most)]
 
 
-def _listed(unit: Unit, peak: float) -> str:
-    return f"{quoted(unit.text)} {strength(unit.activation, peak)}"
+_quoted = lru_cache(maxsize=1 << 16)(quoted)

@@ -44,6 +44,11 @@ def load(key: str, entry: dict[str, Any]) -> Model:
 _stand_in: ContextVar[Callable[[Model], Model] | None] = ContextVar("stand_in", default=None)
 
 
+def stand_in() -> Callable[[Model], Model] | None:
+    """Returns what makes models of models, while it does."""
+    return _stand_in.get()
+
+
 @contextmanager
 def standing_in(make: Callable[[Model], Model]) -> Iterator[None]:
     """While it lasts, ``load`` returns what ``make`` makes of a model, such as one that only notes what it is asked."""

@@ -38,8 +38,8 @@ class Runtime(Section):
     """Tokens of text that are embedded at once; by default 2,048 on a CPU and 65,536 on another device."""
 
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Processes that cache at once; by default one for every visible GPU, or one. Also those that audit, or write a large report; by
-    default one for every core, four at most."""
+    """Processes that cache at once; by default one for every visible GPU, or one. Also those that audit, write a large report, or
+    score without a language model; by default one for every core, four at most."""
 
     memory_mb: Annotated[int, Field(ge=1)] = 512
     """Megabytes that activations may take in each process before they are written to scratch, about."""

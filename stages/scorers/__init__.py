@@ -97,6 +97,8 @@ class Scorer(Section, ABC):
     """How many latents are scored at most, a seeded sub-sample, the same for all explainers; all when None."""
     COMPUTES: ClassVar[bool] = False
     """Whether it runs the subject or a model of its own, so that another machine may round otherwise."""
+    APART: ClassVar[bool] = False
+    """Whether several processes may judge some items each, as far as its model may be loaded by several."""
 
     @abstractmethod
     def judge(self, items: Collection[Item], context: Context) -> Judging:

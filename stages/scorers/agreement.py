@@ -17,8 +17,8 @@ NOTHING = "no window has a prediction"
 TRUTH_IS_FLAT = "the latent is equally strong on every token"
 PREDICTION_IS_FLAT = "the same is predicted for every token"
 METRICS = ("pearson", "r2", "absolute_deviation_explained")
-AT_ONCE = 2**22
-"""Numbers in memory at once while resampling."""
+AT_ONCE = 2**16
+"""Numbers in memory at once while resampling: they stay in the processor's cache."""
 
 
 class Curve(NamedTuple):
@@ -88,5 +88,8 @@ def _deviation(
     step = max(1, AT_ONCE // len(a))
     for begin in range(0, len(means), step):
         part = slice(begin, begin + step)
-        found[part] = (weights[part][:, window] * np.abs(a - means[part, None])).sum(axis=1)
+        apart = a - means[part, None]
+        np.abs(apart, out=apart)
+        apart *= weights[part][:, window]
+        found[part] = apart.sum(axis=1)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import groupby, tee
+from itertools import cycle, groupby, tee
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,19 +16,25 @@ from pydantic import Field
 
 from stages import llm
 from stages.llm.forms import labels, probabilities
-from stages.llm.request import Message, Request
+from stages.llm.request import Beginning, Ending, Message, Request
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.metrics import BALANCED_ACCURACY
-from stages.scorers.shown import Example, verdicts
-from stages.text.sanitise import quoted
+from stages.scorers.shown import Example, Ready, Repeated, tables
+from stages.text.sanitise import all_quoted, quoted
+
+AT_ONCE = 64
+"""Items whose tables are made together."""
 
 
 class Batch(NamedTuple):
-    """The examples of one request."""
+    """Some examples of an item, those of one request."""
 
     item: Item
     examples: list[Example]
+    """All of the item, in the order in which they are shown; the same list for every explanation of a latent."""
+    n: int
+    """How many of them this is."""
     request: Request | None
     """None for an item of which nothing can be shown."""
     is_last: bool
@@ -39,6 +45,7 @@ class Classifier(Scorer):
     """What detection and fuzzing have in common."""
 
     METRIC: ClassVar[Metric] = BALANCED_ACCURACY
+    APART: ClassVar[bool] = True
 
     model: dict[str, Any]
     examples_per_prompt: Annotated[int, Field(ge=1, le=20)] = 5
@@ -59,19 +66,22 @@ class Classifier(Scorer):
         # The model draws as many batches ahead as it needs; tee holds those until their answers come.
         batches, ahead = tee(_batches(items, examples_of, system, self.examples_per_prompt, seed))
         answers = llm.load("model", self.model).answer(batch.request for batch in ahead if batch.request)
-        examples: list[Example] = []
-        found: dict[str, list[Any]] = {name: [] for name in ("predicted", "value", "reason", "request")}
+        ready: list[Ready] = []
+        found = _columns()
         with bar("judge", total=len(items), unit="explanation") as progress:
             for batch in batches:
                 if batch.request is not None:
                     answer = next(answers)
-                    examples += batch.examples
-                    _read(batch.request, answer, len(batch.examples), facts, found)
+                    _read(batch.request, answer, batch.n, facts, found)
                     models.update([answer.model] if answer.model else [])
                 if batch.is_last:
-                    yield Judged(batch.item, verdicts(batch.item, examples, **found))
-                    examples, found = [], {name: [] for name in found}
+                    ready.append(Ready(batch.item, batch.examples, found))
+                    found = _columns()
                     progress.update()
+                if len(ready) == AT_ONCE:
+                    yield from _judged(ready)
+                    ready = []
+            yield from _judged(ready)
         told: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
         return told | ({"probabilities": dict(sorted(facts.items()))} if facts else {})
 
@@ -79,33 +89,41 @@ class Classifier(Scorer):
 def _batches(
     items: Iterable[Item], examples_of: Any, system: str, examples_per_prompt: int, seed: int
 ) -> Iterator[Batch]:
+    instructions, keys = Message("system", system), labels.KEYS[:examples_per_prompt]
     for latent, of_latent in groupby(items, key=lambda item: item.examples.latent):
         some = list(of_latent)
         generator = np.random.default_rng([seed, latent, 0xD37])
-        examples = examples_of(some[0], generator)  # the same for every explanation of the latent
-        order = generator.permutation(len(examples))
-        places = [order[start : start + examples_per_prompt] for start in range(0, len(order), examples_per_prompt)]
-        batches = [[examples[place] for place in part] for part in places]
-        texts = [
-            "\n".join(f"{key}: {quoted(example.text)}" for key, example in zip(labels.KEYS, chosen, strict=False))
-            for chosen in batches
-        ]
+        made = examples_of(some[0], generator)  # the same for every explanation of the latent
+        examples = [made[place] for place in generator.permutation(len(made)).tolist()]
+        shown = all_quoted([example.text for example in examples])
+        lines = [f"{key}: {text}" for key, text in zip(cycle(keys), shown, strict=False)]
+        starts = range(0, len(lines), examples_per_prompt)
+        texts = [lines[start : start + examples_per_prompt] for start in starts]
+        parts = [(len(text), Ending("\n".join(text))) for text in texts]
         for item in some:
-            for place, (chosen, text) in enumerate(zip(batches, texts, strict=True)):
-                user = f"Explanation: {quoted(item.text)}\n\nExamples:\n{text}"
-                messages = (Message("system", system), Message("user", user))
-                request = Request(messages, labels.schema(len(chosen)), logprobs=True)
-                yield Batch(item, chosen, request, place + 1 == len(batches))
-            if not batches:
-                yield Batch(item, [], None, is_last=True)
+            begin = Beginning((instructions,), f"Explanation: {quoted(item.text)}\n\nExamples:\n")
+            for place, (n, ending) in enumerate(parts, 1):
+                request = begin.request(ending, labels.schema(n), logprobs=True)
+                yield Batch(item, examples, n, request, place == len(parts))
+            if not parts:
+                yield Batch(item, [], 0, None, is_last=True)
 
 
-def _read(request: Request, answer: llm.Answer, n: int, facts: Counter[str], into: dict[str, list[Any]]) -> None:
+def _columns() -> dict[str, Any]:
+    """Columns of what is found of an item."""
+    return {"predicted": [], "value": [], "reason": Repeated(), "request": Repeated()}
+
+
+def _judged(ready: Sequence[Ready]) -> Iterator[Judged]:
+    return map(Judged, (one.item for one in ready), tables(ready))
+
+
+def _read(request: Request, answer: llm.Answer, n: int, facts: Counter[str], into: dict[str, Any]) -> None:
     """Adds what an answer says of ``n`` examples; counts in ``facts`` what is known of the verdicts' probabilities."""
     found = labels.read(answer.content, n)
     into["predicted"] += [None] * n if found.verdicts is None else found.verdicts
-    into["reason"] += [answer.reason or found.reason] * n
-    into["request"] += [answer.key or request.key] * n
+    into["reason"].add(answer.reason or found.reason, n)
+    into["request"].add(answer.key or request.key, n)
     if answer.probabilities is None:
         into["value"] += [None] * n
         return

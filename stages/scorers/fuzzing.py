@@ -10,7 +10,6 @@ import numpy as np
 from pydantic import Field
 
 from stages.corpus.tokens import Vocabulary
-from stages.examples.marks import marked
 from stages.scorers import Context, Item, Judging
 from stages.scorers.classifier import Classifier
 from stages.scorers.marking import like, masks_of, moved, shown
@@ -57,24 +56,25 @@ def windows(
     number, length nor place of the marks tells a label. A silent window on which no mark can be put is left out.
     """
     test, negative = item.examples.test, item.examples.negative
-    units = [shown(test, place, vocabulary) for place in range(len(test))]
+    units, silent = shown(test, vocabulary), shown(negative, vocabulary)
     masks = masks_of(units, threshold)
-    wrong: dict[int, list[bool]] = {}
+    free = (units.activations == 0) & ~units.special & units.there
+    marks, right = masks.copy(), np.ones(len(test), bool)
+    left = round(mismarked * len(test))
     for place in generator.permutation(len(test)).tolist():
-        if len(wrong) < round(mismarked * len(test)):
-            other = moved(masks[place], units[place], generator)
-            if other is not None:
-                wrong[place] = other
-    found = []
-    for place, (window, mask) in enumerate(zip(units, masks, strict=True)):
-        is_right = place not in wrong
-        text = marked(window, mask if is_right else wrong[place])
-        kind = None if is_right else MISMARKED
-        found.append(Example(text, int(test.starts[place]), "test", kind, int(test.deciles[place]), is_right))
-    for place in range(len(negative)):
-        window = shown(negative, place, vocabulary)
-        borrowed = like(masks, window, generator)
-        if borrowed is not None:
-            text = marked(window, borrowed)
-            found.append(Example(text, int(negative.starts[place]), "negative", negative.kinds[place], 0, False))
+        if not left:
+            break
+        other = moved(masks[place], free[place], generator)
+        if other is not None:
+            marks[place], right[place] = other, False
+            left -= 1
+    columns = (units.marked(marks), test.starts.tolist(), test.deciles.tolist(), right.tolist())
+    found = [
+        Example(text, start, "test", None if is_right else MISMARKED, decile, is_right)
+        for text, start, decile, is_right in zip(*columns, strict=True)
+    ]
+    there, borrowed = like(masks, silent, generator)
+    texts = silent.chosen(there).marked(borrowed)
+    for place, text in zip(there.tolist(), texts, strict=True):
+        found.append(Example(text, int(negative.starts[place]), "negative", negative.kinds[place], 0, False))
     return found

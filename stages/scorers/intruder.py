@@ -16,7 +16,6 @@ from pydantic import Field
 from stages import llm
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
-from stages.examples.marks import Unit, marked
 from stages.llm.forms import odd_one_out
 from stages.llm.forms.labels import KEYS
 from stages.llm.request import Message, Request
@@ -43,6 +42,7 @@ class Options(Scorer):
     """The entry ``{kind: intruder, model: …}``."""
 
     METRIC: ClassVar[Metric] = Metric("accuracy", "accuracy", chance=1 / SHOWN)
+    APART: ClassVar[bool] = True
 
     kind: Literal["intruder"]
     model: dict[str, Any]
@@ -124,29 +124,24 @@ class Options(Scorer):
     def _fives(self, item: Item, vocabulary: Vocabulary, generator: np.random.Generator) -> Iterator[list[Example]]:
         """Yields the examples of every trial, in the order in which they are shown."""
         test, negative = item.examples.test, item.examples.negative
+        units, others = shown(test, vocabulary), shown(negative, vocabulary)
+        masks = masks_of(units, self.threshold)
+        texts = units.marked(masks & self.marked)
         silent = [place for place, kind in enumerate(negative.kinds) if kind == "random"]
         intruders = iter(generator.permutation(silent).tolist())
         for decile in np.unique(test.deciles).tolist():
             order = generator.permutation(np.flatnonzero(test.deciles == decile)).tolist()
             for trial in range(min(self.trials, len(order) // COMPANY)):
                 chosen = order[trial * COMPANY : (trial + 1) * COMPANY]
-                units = [shown(test, place, vocabulary) for place in chosen]
-                masks = masks_of(units, self.threshold)
-                found = [
-                    Example(self._text(*window), int(test.starts[place]), "test", None, decile, True)
-                    for place, window in zip(chosen, zip(units, masks, strict=True), strict=True)
-                ]
+                found = [Example(texts[place], int(test.starts[place]), "test", None, decile, True) for place in chosen]
                 for place in intruders:
-                    window = shown(negative, place, vocabulary)
-                    mask = like(masks, window, generator)
-                    if mask is not None:
-                        start = int(negative.starts[place])
-                        found.append(Example(self._text(window, mask), start, "negative", "random", decile, False))
+                    window = others.chosen(np.array([place]))
+                    there, mask = like(masks[chosen], window, generator)
+                    if len(there):
+                        (text,), start = window.marked(mask & self.marked), int(negative.starts[place])
+                        found.append(Example(text, start, "negative", "random", decile, False))
                         yield [found[place] for place in generator.permutation(SHOWN)]
                         break
-
-    def _text(self, units: list[Unit], mask: list[bool]) -> str:
-        return marked(units, mask if self.marked else [False] * len(mask))
 
 
 class _Trial(NamedTuple):

@@ -6,7 +6,7 @@ from one formula.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,19 +63,46 @@ class Calls(NamedTuple):
         return self.yes / self.n if self.n else float("nan")
 
 
+class Figures(NamedTuple):
+    """Figures of several latents, without their reasons; what is not a number is not known."""
+
+    values: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
 def figure(values: NDArray[np.float64], reason: str) -> Figure:
     """Returns the figure of [1 + resamples] ``values``, or ``reason`` if the first is no number.
 
     The interval is that of the resamples in which the figure is defined.
     """
-    if not np.isfinite(values[0]):
-        return Figure(None, reason=reason)
-    ordered = np.sort(values[1:])  # what is no number comes last
-    n = int(np.isfinite(ordered).sum())
-    if not n:
-        return Figure(float(values[0]))
-    low, high = np.interp(np.array(LEVEL) * (n - 1), np.arange(n), ordered[:n])
-    return Figure(float(values[0]), float(low), float(high))
+    value, low, high = (known(of[0]) for of in figures(values[None]))
+    return Figure(None, reason=reason) if value is None else Figure(value, low, high)
+
+
+def known(number: float) -> float | None:
+    """Returns ``number``, None where it is none."""
+    return None if np.isnan(number) else float(number)
+
+
+def figures(values: NDArray[np.float64]) -> Figures:
+    """Returns the figures of [latents, 1 + resamples] ``values``; see ``figure``."""
+    value = np.where(np.isfinite(values[:, 0]), values[:, 0], np.nan)
+    ordered = np.sort(values[:, 1:], axis=1).astype(np.float64, copy=False)  # what is no number comes last
+    last = np.isfinite(ordered).sum(axis=1) - 1
+    rows = np.arange(len(values))
+
+    def at(level: float) -> NDArray[np.float64]:
+        """As ``np.interp`` finds it among those that are numbers."""
+        place = level * last
+        below = place.astype(np.int64)
+        lower = ordered[rows, below]
+        upper = ordered[rows, np.minimum(below + 1, np.maximum(last, 0))]
+        between = np.where(place == below, lower, (upper - lower) * (place - below) + lower)
+        return np.where((last < 0) | np.isnan(value), np.nan, between)
+
+    with np.errstate(invalid="ignore"):
+        return Figures(value, *map(at, LEVEL))
 
 
 def classified(
@@ -87,44 +114,77 @@ def classified(
     the latent fires are the share ``rate``, and the others are like the negatives of the kind ``random`` (see Oikarinen et al.,
     arXiv 2506.05774, for why balanced samples hide a lack of precision).
     """
-    true = _drawn(active, generator)
-    false = {kind: _drawn(calls, generator) for kind, calls in negatives.items()}
-    others = sum(calls.n for calls in negatives.values())
-    wrong = np.sum(list(false.values()), axis=0) if false else np.zeros(1 + RESAMPLES)
-    random = negatives.get("random", Calls(0, 0))
-    share = np.nan if rate is None else rate
+    kinds = list(negatives)
+    n = np.array([[calls.n for calls in (active, *negatives.values())]])
+    drawn = np.stack([drawn_calls(calls, generator) for calls in (active, *negatives.values())])[None]
+    place = 1 + kinds.index("random") if "random" in kinds else None
+    found = rates(n, drawn, place, np.array([np.nan if rate is None else rate]))
+    reasons = reasons_of(n, place, [rate is not None])
+    return {metric: figure(values[0], reasons[metric][0]) for metric, values in found.items()}
+
+
+def rates(
+    n: NDArray[np.int64], drawn: NDArray[np.float64], random: int | None, rate: NDArray[np.float64]
+) -> dict[str, NDArray[np.float64]]:
+    """{metric: [latents, 1 + resamples]} of how many of ``n`` [latents, sorts] examples are called active.
+
+    ``drawn`` [latents, sorts, 1 + resamples] are these numbers. The first sort are active examples, the others negatives of all
+    kinds, of which ``random`` is the place of the kind of that name; ``rate`` [latents] is not a number where it is not known.
+    """
+    active, others = n[:, :1].astype(np.float64), n[:, 1:].sum(axis=1, keepdims=True).astype(np.float64)
+    true, wrong, share = drawn[:, 0], drawn[:, 1:].sum(axis=1), rate[:, None]
+    active[active == 0] = np.nan
+    others[others == 0] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
-        sensitivity = true / active.n if active.n else np.full_like(true, np.nan)
-        specificity = 1 - wrong / others if others else np.full_like(true, np.nan)
-        called = np.where(others, true + wrong, np.nan)
+        sensitivity = true / active
+        specificity = 1 - wrong / others
+        called = true + wrong
+        called[np.isnan(others[:, 0])] = np.nan
         natural = share * sensitivity
-        naturally_wrong = (1 - share) * false["random"] / random.n if random.n else np.full_like(true, np.nan)
-        found = {
+        if random is None:
+            naturally_wrong = np.full_like(true, np.nan)
+        else:
+            naturally_wrong = (1 - share) * drawn[:, random] / np.where(n[:, random], n[:, random], np.nan)[:, None]
+        precision = true / called
+        precision[np.isnan(active[:, 0])] = np.nan
+        return {
             "balanced_accuracy": (sensitivity + specificity) / 2,
             "sensitivity": sensitivity,
             "specificity": specificity,
-            "precision": true / called if active.n else np.full_like(true, np.nan),
-            "f1": 2 * true / (called + active.n) if active.n else np.full_like(true, np.nan),
+            "precision": precision,
+            "f1": 2 * true / (called + active),
             "natural_precision": natural / (natural + naturally_wrong),
             "natural_f1": 2 * natural / (natural + naturally_wrong + share),
         }
-    one_class = NO_OTHER if active.n else NO_ACTIVE
-    unnatural = NO_ACTIVE if not active.n else NO_RANDOM if not random.n else NO_RATE if rate is None else NO_CALL
-    reasons = {
-        "specificity": NO_OTHER,
-        "precision": NO_CALL if active.n and others else one_class,
-        "natural_precision": unnatural,
-        "natural_f1": unnatural,
-    }
-    return {metric: figure(values, reasons.get(metric, one_class)) for metric, values in found.items()}
+
+
+def reasons_of(n: NDArray[np.int64], random: int | None, has_rate: Sequence[bool]) -> dict[str, list[str]]:
+    """{metric: [latents] why it would be undefined}, of what ``rates`` takes."""
+    found: dict[str, list[str]] = {}
+    for counts, rated in zip(n.tolist(), has_rate, strict=True):
+        one_class = NO_OTHER if counts[0] else NO_ACTIVE
+        is_random = random is not None and counts[random]
+        unnatural = NO_ACTIVE if not counts[0] else NO_RANDOM if not is_random else NO_CALL if rated else NO_RATE
+        reasons = {
+            "balanced_accuracy": one_class,
+            "sensitivity": one_class,
+            "specificity": NO_OTHER,
+            "precision": NO_CALL if counts[0] and sum(counts[1:]) else one_class,
+            "f1": one_class,
+            "natural_precision": unnatural,
+            "natural_f1": unnatural,
+        }
+        for metric, reason in reasons.items():
+            found.setdefault(metric, []).append(reason)
+    return found
 
 
 def share(calls: Calls, generator: np.random.Generator, reason: str) -> Figure:
     """Returns the share of what was called so, or ``reason`` if there is nothing."""
-    return figure(_drawn(calls, generator) / calls.n, reason) if calls.n else Figure(None, reason=reason)
+    return figure(drawn_calls(calls, generator) / calls.n, reason) if calls.n else Figure(None, reason=reason)
 
 
-def _drawn(calls: Calls, generator: np.random.Generator) -> NDArray[np.float64]:
+def drawn_calls(calls: Calls, generator: np.random.Generator) -> NDArray[np.float64]:
     """How many are called active, observed and in resamples."""
     drawn = generator.binomial(calls.n, calls.share, RESAMPLES) if calls.n else np.zeros(RESAMPLES)
     return np.concatenate([[calls.yes], drawn]).astype(np.float64)

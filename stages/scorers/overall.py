@@ -29,14 +29,26 @@ class Overall:
 
     def add(self, verdicts: pa.Table, scores: pa.Table, measures: pa.Table) -> None:
         """Takes rows of ``table.verdicts_schema``, ``scores_schema`` and ``measures_schema``."""
-        names = zip(measures["metric"].to_pylist(), measures["of"].to_pylist(), strict=True)
-        columns = np.array([self._places.setdefault(name, len(self._places)) for name in names], np.int64)
+        columns = self._columns(measures["metric"], measures["of"])
         values = measures["value"].to_numpy().astype(np.float64)
         self._parts.append((measures["latent"].to_numpy().astype(np.int64), columns, values))
         latents = scores.filter(scores["score"].is_null())
         examples = verdicts.filter(pc.and_(verdicts["predicted"].is_null(), verdicts["value"].is_null()))
         for counter, found in zip(self._without, (latents, examples), strict=True):
             counter.update(found["reason"].to_pylist())
+
+    def _columns(self, metrics: pa.ChunkedArray, of: pa.ChunkedArray) -> NDArray[np.int64]:
+        """[rows] the column of every measure; those that were not there yet get the next ones, in the order in which they come."""
+        parts = [column.combine_chunks().dictionary_encode() for column in (metrics, of)]
+        (metric, what), (named, whats) = zip(
+            *((p.indices.to_numpy(), p.dictionary.to_pylist()) for p in parts), strict=True
+        )
+        pairs, first, which = np.unique(metric * len(whats) + what, return_index=True, return_inverse=True)
+        places = np.empty(len(pairs), np.int64)
+        for place in np.argsort(first).tolist():
+            number, other = divmod(int(pairs[place]), len(whats))
+            places[place] = self._places.setdefault((named[number], whats[other]), len(self._places))
+        return places[which]
 
     def means(self, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
         """Returns {metric: {of: {value, low, high, n_latents}}}.

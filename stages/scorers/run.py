@@ -5,20 +5,19 @@ Latents go through it in groups, so that memory does not grow with their number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages.examples.hashing import shuffled
 from stages.examples.table import Examples
 from stages.scorers import Context, Item, Judged, Scored, Scorer, summary
 from stages.scorers.metrics import Figure
 from stages.scorers.overall import Overall
-from stages.scorers.table import ALL, OWN, SHUFFLED, measures_schema, scores_schema, verdicts_schema
+from stages.scorers.table import ALL, OWN, SHUFFLED, measures_schema, of, scores_schema, verdicts_schema
 
 AT_ONCE = 128
 """Items whose verdicts are summarised together."""
@@ -35,7 +34,7 @@ class Part(NamedTuple):
 
     def of(self, control: str) -> Part:
         """Returns what was found with ``own`` or ``shuffled`` explanations."""
-        return Part(*(table.filter(pc.equal(table["explanation"], control)) for table in self))
+        return Part(*(of(table, control) for table in self))
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,10 @@ class Items(Collection[Item]):
         return isinstance(item, Item) and item.examples.latent in self.latents
 
 
+Finding = Callable[[Scorer, Items, Context], Generator[Part, None, dict[str, Any]]]
+"""How the parts are found."""
+
+
 def run(
     scorer: Scorer,
     examples: Examples,
@@ -87,14 +90,15 @@ def run(
     context: Context,
     take: Callable[[Part], object],
     with_floor: bool = True,
+    find: Finding | None = None,
 ) -> dict[str, Any]:
     """Scores explained latents (``Items.choose``), and gives what is found to ``take``, group by group in the order of latents.
 
-    Returns the figures for the meta.
+    ``find`` is ``parts_of``, or does the same elsewhere. Returns the figures for the meta.
     """
     items = Items.choose(scorer, examples, texts, context, with_floor)
     overall = {control: Overall() for control in ((OWN, SHUFFLED) if with_floor else (OWN,))}
-    parts = _parts(scorer, items, context)
+    parts = (find or parts_of)(scorer, items, context)
     facts: dict[str, Any] = {}
     while not facts:
         try:
@@ -118,7 +122,7 @@ def run(
 def scored(scorer: Scorer, items: Collection[Item], context: Context) -> Scored:
     """Judges all items, and returns all tables at once."""
     found: list[Part] = []
-    parts = _parts(scorer, items, context)
+    parts = parts_of(scorer, items, context)
     while True:
         try:
             found.append(next(parts))
@@ -136,27 +140,36 @@ def whole(parts: Collection[Part]) -> Part:
     return Part(*(table.sort_by("explanation").combine_chunks() for table in joined))
 
 
-def _parts(scorer: Scorer, items: Collection[Item], context: Context) -> Generator[Part, None, dict[str, Any]]:
-    """Yields what is found of some latents at once; an item without a verdict has a row with the reason."""
-    judging, facts = scorer.judge(items, context), {}
-
-    def judged() -> Iterator[Judged]:
-        facts.update((yield from judging))
-
-    found = judged()
+def parts_of(scorer: Scorer, items: Collection[Item], context: Context) -> Generator[Part, None, dict[str, Any]]:
+    """Yields what is found of some latents at once, and returns what else belongs into the meta."""
+    found, facts = found_of(scorer, items, context)
     while some := list(islice(found, AT_ONCE)):
-        yield _summarised(scorer, some, context)
+        yield summarised(scorer, some, context)
     return facts
 
 
-def _summarised(scorer: Scorer, judged: list[Judged], context: Context) -> Part:
+def found_of(scorer: Scorer, items: Collection[Item], context: Context) -> tuple[Iterator[Judged], dict[str, Any]]:
+    """Returns what is judged of every item, and what else belongs into the meta, which is there when all were taken."""
+    facts: dict[str, Any] = {}
+
+    def judged() -> Iterator[Judged]:
+        facts.update((yield from scorer.judge(items, context)))
+
+    return judged(), facts
+
+
+def summarised(scorer: Scorer, judged: list[Judged], context: Context) -> Part:
+    """Returns what some items come to; one without a verdict has a row with the reason."""
+    judged.sort(key=lambda one: one.item.key)
     found = scorer.summarise([one for one in judged if len(one.verdicts)], context)
-    scores, measures = found.scores.to_pylist(), found.measures.to_pylist()
+    scores: list[Mapping[str, Any]] = []
+    measures: list[Mapping[str, Any]] = []
     for one in judged:
         measures += one.measures
         if not len(one.verdicts):
             nothing = Figure(None, reason=one.reason or NOTHING_SHOWN)
             scores.append(summary.score_row(*one.item.key, nothing, 0, 0))
             measures.append(summary.measure_row(*one.item.key, scorer.METRIC.name, ALL, nothing, 0))
-    judged.sort(key=lambda one: one.item.key)
-    return Part(pa.concat_tables([one.verdicts for one in judged]), *summary.from_rows(scores, measures))
+    if scores or measures:
+        found = summary.from_rows([*found.scores.to_pylist(), *scores], [*found.measures.to_pylist(), *measures])
+    return Part(pa.concat_tables([one.verdicts for one in judged]).combine_chunks(), *found)

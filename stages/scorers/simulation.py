@@ -8,6 +8,7 @@ character (``corpus.units``) are asked about and count once, with the largest of
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby, tee
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -56,6 +57,12 @@ class Shown(NamedTuple):
         """What each unit shows."""
         return [unit.text for unit in self.units]
 
+    @property
+    def lines(self) -> str:
+        """What a model is shown of it."""
+        pairs = zip(strengths.keys(len(self.units)), map(_quoted, self.texts), strict=True)
+        return "\n".join(f"{key}: {text}" for key, text in pairs)
+
 
 class Simulated(NamedTuple):
     """What is predicted of a window's units, from 0 to 10, or why nothing is."""
@@ -70,6 +77,7 @@ class Options(Scorer):
     """The entry ``{kind: simulation, model: …}``."""
 
     METRIC: ClassVar[Metric] = Metric("pearson", "Pearson correlation", chance=0.0)
+    APART: ClassVar[bool] = True
 
     kind: Literal["simulation"]
     model: dict[str, Any]
@@ -101,7 +109,7 @@ class Options(Scorer):
             GlossaError: the model can't be used.
         """
         model = llm.load("model", self.model)
-        shown = (one for item in items for one in self.windows(item, context))
+        shown = self._windows_of(items, context)
         simulate = _at_once if self.mode == "all_at_once" else _one_by_one
         models: set[str] = set()
         with bar("simulate", total=len(items), unit="explanation") as progress:
@@ -123,6 +131,15 @@ class Options(Scorer):
             scores.append(summary.score_row(*item.key, figures["pearson"], n, len(found) - n))
             measures += [summary.measure_row(*item.key, metric, ALL, figures[metric], n) for metric in METRICS]
         return summary.from_rows(scores, measures)
+
+    def _windows_of(self, items: Iterable[Item], context: Context) -> Iterator[Shown]:
+        """Yields the windows of items; the explanations of a latent share them."""
+        for _, group in groupby(items, key=lambda item: item.examples.latent):
+            first, *others = group
+            windows = self.windows(first, context)
+            yield from windows
+            for item in others:
+                yield from (one._replace(item=item) for one in windows)
 
     def windows(self, item: Item, context: Context) -> list[Shown]:
         """Returns the windows of a latent that are simulated; they do not depend on the explanation."""
@@ -191,25 +208,26 @@ def _curves(item: Item, found: pa.Table, vocabulary: Vocabulary) -> Iterator[Cur
 
 def _one_by_one(model: llm.Model, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:
     """Asks for every window; one without text is not asked about."""
-    system = PROMPT.read_text("utf-8")
+    instructions = Message("system", PROMPT.read_text("utf-8"))
     # The model draws as many windows ahead as it needs; tee holds those until their answers come.
-    shown, ahead = tee(shown)
-    answers = model.answer(_request(one, system) for one in ahead if one.units)
-    for one in shown:
-        if not one.units:
+    pairs, ahead = tee((one, _request(one, instructions) if one.units else None) for one in shown)
+    answers = model.answer(request for _, request in ahead if request is not None)
+    for one, request in pairs:
+        if request is None:
             yield one, Simulated(None, NO_TEXT)
             continue
         answer = next(answers)
         found = strengths.read(answer.content, len(one.units))
-        key = answer.key or _request(one, system).key
+        key = answer.key or request.key
         yield one, Simulated(found.values, answer.reason or found.reason, key, answer.model)
 
 
-def _request(one: Shown, system: str) -> Request:
-    n = len(one.units)
-    lines = [f"{key}: {quoted(text)}" for key, text in zip(strengths.keys(n), one.texts, strict=True)]
-    user = f"Explanation: {quoted(one.item.text)}\n\nTokens:\n" + "\n".join(lines)
-    return Request((Message("system", system), Message("user", user)), strengths.schema(n))
+def _request(one: Shown, instructions: Message) -> Request:
+    user = f"Explanation: {quoted(one.item.text)}\n\nTokens:\n{one.lines}"
+    return Request((instructions, Message("user", user)), strengths.schema(len(one.units)))
+
+
+_quoted = lru_cache(maxsize=1 << 16)(quoted)
 
 
 def _at_once(model: Any, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:

@@ -90,22 +90,41 @@ class Writer:
         self._aside.mkdir()
         schemas = {"verdicts": verdicts_schema(), "scores": scores_schema(), "measures": measures_schema()}
         self._files = {name: TableWriter(directory / f"{name}.parquet", schema) for name, schema in schemas.items()}
-        self._others = {name: TableWriter(self._aside / f"{name}.parquet", schema) for name, schema in schemas.items()}
+        self._others = {name: Aside(self._aside / f"{name}.arrow", schema) for name, schema in schemas.items()}
 
     def add(self, verdicts: pa.Table, scores: pa.Table, measures: pa.Table) -> None:
         """Takes what was found of further latents."""
         for name, table in (("verdicts", verdicts), ("scores", scores), ("measures", measures)):
-            own = pc.equal(table["explanation"], OWN)
-            self._files[name].add(table.filter(own))
-            self._others[name].add(table.filter(pc.invert(own)))
+            self._files[name].add(of(table, OWN))
+            self._others[name].add(of(table, SHUFFLED))
 
     def close(self) -> None:
         """Finishes the tables."""
         for name, other in self._others.items():
-            other.close()
-            self._files[name].add_file(self._aside / f"{name}.parquet")
+            for rows in other.taken():
+                self._files[name].add(rows)
             self._files[name].close()
         shutil.rmtree(self._aside)
+
+
+class Aside:
+    """Rows of a table that wait on the disk until what comes before them is written; cheaply, as nobody else reads the file."""
+
+    def __init__(self, path: Path, schema: pa.Schema):
+        """Begins the file."""
+        self._path = str(path)
+        self._file = pa.ipc.new_stream(self._path, schema, options=pa.ipc.IpcWriteOptions(compression="lz4"))
+
+    def add(self, rows: pa.Table) -> None:
+        """Takes further rows."""
+        self._file.write_table(rows)
+
+    def taken(self) -> Iterator[pa.Table]:
+        """Yields all rows, in parts; no more are taken."""
+        self._file.close()
+        with pa.OSFile(self._path) as file, pa.ipc.open_stream(file) as stored:
+            for rows in stored:
+                yield pa.Table.from_batches([rows])
 
 
 @contextmanager
@@ -137,6 +156,16 @@ def read_verdicts(directory: Path) -> pa.Table:
     """Returns the verdicts."""
     read_meta(directory, SCHEMA, VERSION)
     return read_table(directory / "verdicts.parquet")
+
+
+def of(rows: pa.Table, control: str) -> pa.Table:
+    """Returns the rows with one sort of explanations; where they lie together, as they do in order, without looking at others."""
+    wanted = pc.equal(rows["explanation"], control)
+    start, n = pc.index(wanted, True).as_py(), pc.sum(wanted).as_py() or 0
+    if not n:
+        return rows.slice(0, 0)
+    together = pc.all(wanted.slice(start, n)).as_py()
+    return rows.slice(start, n) if together else rows.filter(wanted)
 
 
 def by_item(verdicts: pa.Table) -> Iterator[tuple[tuple[str, int], pa.Table]]:

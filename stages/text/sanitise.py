@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 EXPLANATION = 500
@@ -37,10 +38,16 @@ SPECIAL = re.compile(
 )
 """The first character of what tokenizers read as control tokens, even inside of a message: by its shape, whatever its name."""
 
+BEGINNINGS = "<>[]|\u25c1"
+"""What those begin with."""
+
 UNSEEN = re.compile(
     # C0 without \t and \n (JSON escapes those anyway), DEL, C1, what has no width, line separators, bidi marks, tags, lone surrogates
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
+_spelt = json.JSONEncoder(ensure_ascii=False).encode
+"""As ``json.dumps`` spells a text, which makes an encoder for every text."""
+
 TERMINAL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_])|\x9b[0-?]*[ -/]*[@-~]")
 """An ANSI sequence, such as the one that turns text red."""
 
@@ -51,8 +58,30 @@ def quoted(text: str) -> str:
     The first character of a control token is spelt ``\u003c`` or the like, which a model reads and a tokenizer does
     not take for the token; so are characters that can't be seen. ``json.loads`` gives the text back.
     """
-    spelt = json.dumps(text, ensure_ascii=False)
-    return UNSEEN.sub(_escaped, SPECIAL.sub(_escaped, spelt))
+    spelt = _spelt(text)
+    if not _is_harmless(spelt):
+        spelt = UNSEEN.sub(_escaped, SPECIAL.sub(_escaped, spelt))
+    return spelt
+
+
+def all_quoted(texts: Sequence[str]) -> list[str]:
+    """Returns every text ``quoted``; together they take half as long as one by one."""
+    together = SEAM.join(texts)
+    if texts and together.count(SEAM) == len(texts) - 1 and _is_harmless(spelt := _spelt(together)):
+        return [f'"{text}"' for text in spelt[1:-1].split(SEAM)]
+    return list(map(quoted, texts))
+
+
+SEAM = "\u00a6"
+"""Between texts that are spelt together; it is spelt as itself."""
+
+
+def _is_harmless(spelt: str) -> bool:
+    """Whether a look tells that nothing in a JSON string has to be escaped further; if not, there may be something."""
+    if any(character in spelt for character in BEGINNINGS):
+        return False
+    # What can't be seen is not printable; not all that is not printable, such as wide spaces, has to be escaped.
+    return "\x7f" not in spelt if spelt.isascii() else spelt.isprintable()
 
 
 @lru_cache(maxsize=1 << 16)

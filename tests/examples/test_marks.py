@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.corpus.tokens import Vocabulary
-from stages.examples.marks import CLOSE, OPEN, Unit, marked, units
+from stages.examples.marks import CLOSE, OPEN, Shown, Unit, marked, units
 
 
 def shown(pieces: list[bytes], activations: list[float], special: tuple[int, ...] = ()) -> list[Unit]:
@@ -72,3 +72,27 @@ def test_marks_come_in_pairs_and_without_them_the_text_is_whole(whole: str, data
     assert bare == whole.replace(OPEN, "\u2039").replace(CLOSE, "\u203a")
     assert [c for c in found if c in OPEN + CLOSE] == [OPEN, CLOSE] * found.count(OPEN)
     assert (OPEN in found) == any(activations)
+
+
+PIECES = [b"a", b" b", "\u00abc\u00bb".encode(), b"<eos>", *(bytes([byte]) for byte in "€".encode()), b" d\xe2"]
+PIECE = st.integers(0, len(PIECES) - 1)
+
+
+@given(st.lists(st.tuples(*[PIECE] * 5), max_size=4), st.integers(0, 5))
+def test_windows_show_the_same_whether_one_by_one_or_together(rows: list[tuple[int, ...]], seed: int) -> None:
+    vocabulary = Vocabulary(PIECES, np.ones(len(PIECES), np.int64), np.array(PIECES) == b"<eos>")
+    tokens = np.array(rows, np.int32).reshape(-1, 5)
+    generator = np.random.default_rng(seed)
+    activations = generator.choice([0, 0.1, 3], tokens.shape).astype(np.float32)
+    activations[vocabulary.special[tokens]] = 0
+    marks = generator.random(tokens.shape) < 0.5
+    found = Shown.of(tokens, activations, vocabulary)
+    marks &= found.there
+    due = [units(row, values, vocabulary) for row, values in zip(tokens, activations, strict=True)]
+    columns = zip(found.texts, found.activations, found.special, strict=True)
+    for own, n, (texts, values, special) in zip(due, found.lengths.tolist(), columns, strict=True):
+        assert [Unit(*unit) for unit in zip(texts[:n], values[:n], special[:n], strict=True)] == own
+        assert not any(texts[n:])
+    assert found.marked(marks) == [marked(own, mask[: len(own)]) for own, mask in zip(due, marks, strict=True)]
+    assert found.unmarked() == [marked(own, [False] * len(own)) for own in due]
+    assert vocabulary.texts(tokens) == [vocabulary.text(row) for row in tokens]

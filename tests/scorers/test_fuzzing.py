@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import params, scorers
-from stages.examples.marks import CLOSE, OPEN, Unit, marked
+from stages.examples.marks import CLOSE, OPEN, Shown, Unit
 from stages.examples.table import LatentExamples, Windows
 from stages.scorers import Context, Item
 from stages.scorers.fuzzing import MISMARKED, windows
-from stages.scorers.marking import like, masks_of, moved
+from stages.scorers.marking import TRIES, like, masks_of, moved
 from stages.scorers.shown import Example
 from stages.scorers.table import OWN
 from tests.scorers import planted
@@ -54,32 +54,93 @@ units = st.lists(st.tuples(st.sampled_from([0.0, 0.0, 1.0, 5.0]), st.booleans())
 )
 
 
+def filled(windows: list[list[Unit]]) -> Shown:
+    """Windows of different lengths, filled up."""
+    width = max(map(len, windows))
+    rows = [[*window, *[Unit("", 0.0)] * (width - len(window))] for window in windows]
+    columns = [np.array([[unit[part] for unit in row] for row in rows], kind) for part, kind in enumerate(TYPES)]
+    return Shown(*columns, np.array(list(map(len, windows))))
+
+
+TYPES = (object, float, bool)
+
+
+def free(window: list[Unit]) -> np.ndarray:
+    return np.array([unit.activation == 0 and not unit.special for unit in window])
+
+
 @given(units, st.integers(0, 10))
 def test_moved_marks_are_of_the_same_lengths_and_never_where_the_latent_fires(window: list[Unit], seed: int) -> None:
-    (mask,) = masks_of([window], 0.3)
-    other = moved(mask, window, rng(seed))
+    (mask,) = masks_of(filled([window]), 0.3)
+    other = moved(mask, free(window), rng(seed))
     if other is not None:
-        assert runs(other) == runs(mask) != []
+        assert runs(other.tolist()) == runs(mask.tolist()) != []
         assert not any(mark and (unit.activation > 0 or unit.special) for mark, unit in zip(other, window, strict=True))
 
 
-@given(st.lists(units, min_size=1, max_size=5), units, st.integers(0, 10))
-def test_borrowed_marks_are_those_of_a_test_window(found: list[list[Unit]], window: list[Unit], seed: int) -> None:
-    masks = masks_of(found, 0.3)
-    borrowed = like(masks, window, rng(seed))
-    if borrowed is None:
-        assert not any(m and not unit.special for mask in masks for m, unit in zip(mask, window, strict=False))
-        return
-    places = {place for place, mark in enumerate(borrowed) if mark}
-    assert places
-    assert not any(window[place].special for place in places)
-    assert any(places <= {place for place, mark in enumerate(mask) if mark} for mask in masks)
+@given(units, st.integers(0, 10))
+def test_marks_are_moved_to_any_place_that_they_fit_with_the_same_chance(window: list[Unit], seed: int) -> None:
+    """As one would write it down, place by place."""
+
+    def placed(generator: np.random.Generator) -> list[bool] | None:
+        found = [False] * len(window)
+        for length in sorted(runs(mask.tolist()), reverse=True):
+            starts = [
+                start
+                for start in range(len(window) - length + 1)
+                if all(room[start : start + length]) and not any(found[max(0, start - 1) : start + length + 1])
+            ]
+            if not starts:
+                return None
+            start = starts[generator.integers(len(starts))]
+            found[start : start + length] = [True] * length
+        return found
+
+    (mask,), room = masks_of(filled([window]), 0.3), free(window).tolist()
+    found, generator = moved(mask, free(window), rng(seed)), rng(seed)
+    due = next((one for _ in range(TRIES) if (one := placed(generator)) is not None), None) if mask.any() else None
+    assert (None if found is None else found.tolist()) == due
+
+
+@given(st.lists(units, min_size=1, max_size=5), st.lists(units, min_size=1, max_size=5), st.integers(0, 10))
+def test_borrowed_marks_are_those_of_a_test_window(
+    found: list[list[Unit]], windows: list[list[Unit]], seed: int
+) -> None:
+    masks = masks_of(filled(found), 0.3)
+    there, borrowed = like(masks, filled(windows), rng(seed))
+    for place, window in enumerate(windows):
+        room = [not unit.special for unit in window]
+        fitting = [[mark and ok for mark, ok in zip(mask, room, strict=False)] for mask in masks.tolist()]
+        if place not in there:
+            assert not any(map(any, fitting))
+            continue
+        (row,) = borrowed[there == place].tolist()
+        marks = {at for at, mark in enumerate(row) if mark}
+        assert marks
+        assert max(marks) < len(window)
+        assert not any(window[at].special for at in marks)
+        whole = [mask for mask, part in zip(masks.tolist(), fitting, strict=True) if sum(mask) == sum(part) > 0]
+        like_one = [set(np.flatnonzero(mask)) for mask in (whole or masks.tolist())]
+        assert any(marks == mask if whole else marks <= mask for mask in like_one)
+
+
+@given(st.lists(units, min_size=1, max_size=5), st.lists(units, min_size=1, max_size=5), st.integers(0, 10))
+def test_marks_are_borrowed_window_by_window(found: list[list[Unit]], windows: list[list[Unit]], seed: int) -> None:
+    masks, together, apart = masks_of(filled(found), 0.3), rng(seed), rng(seed)
+    there, borrowed = like(masks, filled(windows), together)
+    alone = [like(masks, filled([window]), apart) for window in windows]
+    assert there.tolist() == [place for place, (fits, _) in enumerate(alone) if len(fits)]
+    for row, place in zip(borrowed.tolist(), there.tolist(), strict=True):
+        (own,) = alone[place][1].tolist()
+        assert row[: len(own)] == own
+        assert not any(row[len(own) :])
+    assert together.integers(2**40) == apart.integers(2**40)
 
 
 def test_a_window_without_room_stays_marked_rightly() -> None:
-    assert moved([True] * 4, [Unit("x", 1.0)] * 4, rng()) is None
-    assert moved([False] * 4, [Unit("x", 0.0)] * 4, rng()) is None
-    assert moved([True, True, False, False], [Unit("x", a) for a in (1.0, 1.0, 0.0, 1.0)], rng()) is None
+    assert moved(np.ones(4, bool), np.zeros(4, bool), rng()) is None
+    assert moved(np.zeros(4, bool), np.ones(4, bool), rng()) is None
+    assert moved(np.array([True, True, False, False]), np.array([False, False, True, False]), rng()) is None
 
 
 def irregular(number: int) -> LatentExamples:
@@ -160,8 +221,8 @@ def test_special_tokens_are_neither_shown_nor_marked() -> None:
 
 
 def test_a_mark_never_breaks_a_character() -> None:
-    whole = [Unit("é", 2.0), Unit("!", 0.0)]
-    assert marked(whole, masks_of([whole], 0.3)[0]) == f"{OPEN}é{CLOSE}!"
+    whole = filled([[Unit("é", 2.0), Unit("!", 0.0)]])
+    assert whole.marked(masks_of(whole, 0.3)) == [f"{OPEN}é{CLOSE}!"]
 
 
 @pytest.mark.parametrize(("centre", "share"), [(None, 0.2), (3, 0.0)])

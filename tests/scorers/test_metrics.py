@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 
 from stages.scorers import metrics
-from stages.scorers.metrics import Calls, classified, mean
+from stages.scorers.metrics import LEVEL, Calls, classified, mean
 
 
 def rng() -> np.random.Generator:
@@ -108,3 +108,22 @@ def test_mean_interval_is_that_of_the_normal_approximation() -> None:
     assert found.low == pytest.approx(values.mean() - 1.96 * 0.1 / 20, abs=0.002)
     assert found.high == pytest.approx(values.mean() + 1.96 * 0.1 / 20, abs=0.002)
     assert mean(np.array([]), rng()).reason == "no latent has a score"
+
+
+numbers = st.floats(-10, 10) | st.just(float("nan"))
+
+
+@given(st.lists(st.lists(numbers, min_size=6, max_size=6), min_size=1, max_size=4))
+def test_figures_of_several_latents_are_those_of_each(rows: list[list[float]]) -> None:
+    values = np.array(rows)
+    found = metrics.figures(values)
+    for place, row in enumerate(values):
+        own = metrics.figure(row, "none")
+        assert own[:3] == tuple(metrics.known(part[place]) for part in found)
+        ordered = np.sort(row[1:][np.isfinite(row[1:])])
+        if np.isfinite(row[0]) and len(ordered):
+            due = np.interp(np.array(LEVEL) * (len(ordered) - 1), np.arange(len(ordered)), ordered)
+            assert (own.low, own.high) == tuple(due.tolist())
+        else:
+            assert (own.low, own.high) == (None, None)
+        assert own.reason == (None if np.isfinite(row[0]) else "none")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 KEYS = string.ascii_lowercase
@@ -17,6 +18,7 @@ class Labels(NamedTuple):
     reason: str | None = None
 
 
+@cache
 def schema(n: int) -> dict[str, Any]:
     """The JSON schema of ``n`` verdicts, in the part of JSON Schema that every server knows."""
     keys = list(KEYS[:n])
@@ -28,8 +30,12 @@ def schema(n: int) -> dict[str, Any]:
     }
 
 
+@lru_cache(maxsize=4096)
 def read(content: str | None, n: int) -> Labels:
-    """Reads ``n`` verdicts from an answer; anything but exactly those keys with true or false is refused."""
+    """Reads ``n`` verdicts from an answer; anything but exactly those keys with true or false is refused.
+
+    There are few answers and many questions, so what was read is remembered; nobody changes it.
+    """
     if content is None:
         return Labels(None, "no answer")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import string
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 HIGHEST = 10
@@ -17,11 +18,13 @@ class Strengths(NamedTuple):
     reason: str | None = None
 
 
+@cache
 def keys(n: int) -> list[str]:
     """Returns the names of ``n`` tokens: a … z, aa, ab and so on; letters, as digits can be taken for strengths."""
     return [_name(place) for place in range(n)]
 
 
+@lru_cache(maxsize=256)
 def schema(n: int) -> dict[str, Any]:
     """The JSON schema of the strengths of ``n`` tokens, in the part of JSON Schema that every server knows."""
     strength = {"type": "integer", "enum": list(range(HIGHEST + 1))}
@@ -49,9 +52,10 @@ def read(content: str | None, n: int) -> Strengths:
         return Strengths(None, "the answer is no JSON")
     if not isinstance(value, dict) or list(value) != keys(n):
         return Strengths(None, "the answer has other keys than the tokens")
-    if not all(type(strength) is int and 0 <= strength <= HIGHEST for strength in value.values()):
+    values = list(value.values())
+    if set(map(type, values)) - {int} or (values and not 0 <= min(values) <= max(values) <= HIGHEST):
         return Strengths(None, f"the answer has values other than whole numbers from 0 to {HIGHEST}")
-    return Strengths(list(value.values()))
+    return Strengths(values)
 
 
 def _name(place: int) -> str:

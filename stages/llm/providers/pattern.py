@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal
+from typing import ClassVar, Literal
 
 from stages.corpus.lexis import PLACES, QUOTED, SHAPES, UNIT, read_back
 from stages.llm import Provider
@@ -68,6 +68,9 @@ COMMON = frozenset(
 
 class Options(Provider):
     """The entry ``{provider: pattern}``."""
+
+    APART: ClassVar[bool] = True
+    """Whether several processes may answer at once."""
 
     provider: Literal["pattern"]
 
