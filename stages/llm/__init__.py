@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from stages import params, registry
 from stages.llm.request import Answer, Request
@@ -22,6 +22,9 @@ class Model(Protocol):
 
 class Provider(Section, ABC):
     """What every provider offers as ``Options``: an entry of params.yaml that can answer, as a ``Model`` does."""
+
+    APART: ClassVar[bool] = False
+    """Whether several processes may load it at once, as it holds nothing and asks nobody."""
 
     @abstractmethod
     def answer(self, requests: Iterable[Request]) -> Iterator[Answer]:

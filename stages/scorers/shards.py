@@ -98,8 +98,9 @@ def processes(scorer: Scorer, items: Items) -> int:
 def _is_apart(scorer: Scorer) -> bool:
     """Whether the model may be loaded by several processes at once."""
     provider = getattr(scorer, "model", {}).get("provider", "")
-    return llm.stand_in() is not None or getattr(
-        registry.load(registry.PROVIDERS, provider, "model.provider").Options, "APART", False
+    return (
+        llm.stand_in() is not None
+        or registry.options(registry.PROVIDERS, provider, "model.provider", llm.Provider).APART
     )
 
 
