@@ -29,7 +29,7 @@ sample) put "data/examples/$2" ;;
 explain) put "data/explanations/$2/$3" ;;
 score) put "data/scores/$2/$3/$4" ;;
 compare) put data/similarity ;;
-report) for name in plots report dataset; do put results/$name; done; echo '{}' > results/metrics.json ;;
+report) for name in plots report dataset metrics; do put results/$name; done; echo '{}' > results/metrics.json ;;
 *) exit 1 ;;
 esac
 """

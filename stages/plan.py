@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stages import registry
 from stages.params import LATENT, Compare, Params, Sampling, Subject
+from stages.params.models import other_than
 
 
 def scorers_of_latents(p: Params) -> list[str]:
@@ -22,6 +23,16 @@ def wanted(p: Params) -> Iterator[tuple[str, str, str]]:
     for coder in p.coders:
         yield from product([coder], [LATENT], of_latents)
         yield from product([coder], p.explainers, others)
+
+
+def foreign_judges(p: Params) -> dict[str, list[str]]:
+    """Returns, by what a model is called, the scorers that go by its probabilities though it is another than the subject."""
+    found: dict[str, list[str]] = {}
+    for name, entry in p.scorers.items():
+        judge = entry.get("model") if entry["kind"] in registry.SCORERS_BY_PROBABILITY else None
+        if isinstance(judge, dict) and (other := other_than(p.subject, judge)) is not None:
+            found.setdefault(other, []).append(name)
+    return found
 
 
 def negatives(sampling: Sampling, kind: str) -> tuple[int, int, int]:

@@ -80,6 +80,9 @@ SCORERS_OF_LATENTS = {
 
 SCORERS = {**SCORERS_OF_EXPLANATIONS, **SCORERS_OF_LATENTS}
 
+SCORERS_BY_PROBABILITY = ("intervention", "pmi", "surprisal")
+"""Those of which a language model in this process is the judge, by how likely it finds given texts."""
+
 EXPORTS = {
     "csv": "stages.exports.csv_table",
     "delphi": "stages.exports.delphi",

@@ -1,4 +1,4 @@
-"""Stage ``report``: everything the earlier stages found -> results/metrics.json, results/plots, results/report, results/dataset."""
+"""Stage ``report``: everything the earlier stages found -> results/metrics, results/plots, results/report, results/dataset."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from stages import params, paths
 from stages.dataset import folder
 from stages.figures import plots
 from stages.outputs import dumps, new_directory, write_text
-from stages.results import metrics, reading
+from stages.results import metrics, reading, scoreboard
 from stages.site import write as site
 from stages.wiring import made
 
 READS = ("seed", "corpus", "subject", "sampling", "report", "coders", "explainers", "scorers")
 """Of params.yaml."""
+
+ROWS = 40
+"""Of the table of scores, that end the output of a run."""
 
 
 @click.command("report")
@@ -22,6 +25,9 @@ def command() -> None:
     p = params.only(params.load(), *READS)
     found = reading.read(p)
     write_text(paths.METRICS, dumps(metrics.metrics(found)))
+    with new_directory(paths.METRICS_OF_CODERS) as partial:
+        for coder, figures in metrics.of_coders(found).items():
+            write_text(partial / f"{coder}.json", dumps(figures))
     with new_directory(paths.PLOTS) as partial:
         plots.write(partial, found)
     with new_directory(paths.REPORT) as partial:
@@ -31,6 +37,8 @@ def command() -> None:
     click.echo(f"report: {_summary(found)}; open {paths.REPORT / 'index.html'}")
     if warning := made.warning():
         click.echo(f"report: {warning}")
+    for line in scoreboard.lines(scoreboard.rows(p), ROWS):
+        click.echo(line)
 
 
 def _summary(found: reading.Results) -> str:

@@ -1,4 +1,4 @@
-"""A server on this machine that serves folders as the Hugging Face Hub does, as far as its client library asks."""
+"""A server on this machine that serves folders, and takes data sets, as the Hugging Face Hub does, as far as its client library asks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+from tests import hub_uploads
+
 LARGE = (".safetensors", ".npz", ".pt", ".bin")
 """Files that the Hub keeps in large file storage, named by their sha256."""
 
@@ -30,6 +32,9 @@ class Repository:
     gated: bool = False
     token: str | None = None
     """If it is private."""
+    tags: dict[str, str] = field(default_factory=dict)
+    messages: list[str] = field(default_factory=list)
+    """Of the commits that were uploaded."""
 
     def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         digest = hashlib.sha1(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()
@@ -38,7 +43,7 @@ class Repository:
         return digest
 
     def find(self, revision: str) -> str | None:
-        found = self.branches.get(revision, revision)
+        found = self.branches.get(revision) or self.tags.get(revision, revision)
         return found if found in self.commits else None
 
 
@@ -55,6 +60,10 @@ class Hub:
     """Changes a byte of every large file."""
     status: int | None = None
     """Answers this to everything."""
+    writer: str | None = None
+    """The token of whoever may write; nobody else may."""
+    stored: dict[str, bytes] = field(default_factory=dict)
+    """Large files that were uploaded, by their sha256."""
 
     def add(self, name: str, *folders: Path, inside: str = "") -> Repository:
         """A repository with the files of ``folders``, each below its own name, or all of one at its root."""
@@ -79,7 +88,8 @@ def is_large(name: str) -> bool:
 
 
 class Refusal(Exception):  # noqa: N818
-    def __init__(self, status: int, code: str = "", message: str = "") -> None:
+    def __init__(self, status: int, code: str = "", message: str = "", says: Any = None) -> None:
+        self.says = says or {}
         self.status, self.headers = status, {"X-Error-Code": code, "X-Error-Message": message}
 
 
@@ -127,6 +137,35 @@ class Handler(BaseHTTPRequestHandler):
         if file:
             return self.file(file[1], file[2], file[3])
         raise Refusal(404)
+
+    def do_POST(self) -> None:
+        self._taken(hub_uploads.post)
+
+    def do_PUT(self) -> None:
+        self._taken(hub_uploads.put)
+
+    def _taken(self, take: Any) -> None:
+        try:
+            content = self._content()
+            if self.hub.status is not None:
+                raise Refusal(self.hub.status)
+            status, headers, body = 200, {"Content-Type": "application/json"}, json.dumps(take(self, content)).encode()
+        except Refusal as refusal:
+            status, headers, body = refusal.status, refusal.headers, json.dumps(refusal.says).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _content(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline(), 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        return b"".join(parts)
 
     def repository(self, name: str) -> Repository:
         repository = self.hub.repositories.get(name)
@@ -193,6 +232,7 @@ def serving(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[Hub]:
         if loaded := sys.modules.get("transformers.utils.hub"):
             monkeypatch.setattr(loaded, "_hf_api", None)  # it would ask the hub of an earlier test, again and again
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(cache / "token"))
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)

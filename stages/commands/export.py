@@ -18,7 +18,10 @@ from stages.outputs import new_directory
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--coder", "coders", multiple=True, help="Only this coder; may be given several times.")
 @click.option("--explainer", "explainers", multiple=True, help="Only this explainer; may be given several times.")
-def command(kind: str, folder: Path, coders: tuple[str, ...], explainers: tuple[str, ...]) -> None:
+@click.option("--model-id", help="What the subject is called there [neuronpedia; default: the last part of its name].")
+def command(
+    kind: str, folder: Path, coders: tuple[str, ...], explainers: tuple[str, ...], model_id: str | None
+) -> None:
     """Write results in FORMAT into FOLDER, which must be new or empty.
 
     \b
@@ -40,7 +43,7 @@ def command(kind: str, folder: Path, coders: tuple[str, ...], explainers: tuple[
         "explainers": _chosen("explainer", p.explainers, explainers),
     }
     with new_directory(folder) as partial:
-        told = exports.load(kind).write(p.model_copy(update=chosen), partial)
+        told = exports.write(kind, p.model_copy(update=chosen), partial, model_id=model_id)
     click.echo(f"export {kind}: {folder}, {told}")
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from stages import params, paths
+from stages import params, paths, plan
 from stages.errors import GlossaError
-from stages.machine.counted import counted
+from stages.machine.counted import counted, listed
 from stages.outputs import write_text
 from stages.wiring import aliases, coder, copies, fingerprints, leftovers, locks, made, root, running
 
@@ -64,6 +64,10 @@ def command(check: bool) -> None:
             "wire: dvc.lock was of the layout before pipelines/, by which DVC can't tell what is up to date. Activations that a finished "
             f"dvc repro left in data/latents are taken over, without running, by: dvc commit --force {stages}\n"
             "wire: all else has another form now; dvc repro makes it anew, with the answers of language models that are in the journal"
+        )
+    for model, scorers in plan.foreign_judges(p).items():
+        click.echo(
+            f"wire: {model}, and not the subject {p.subject.model}, judges for {listed(scorers)}; provider: subject is the subject"
         )
     if warning := made.warning():
         click.echo(f"wire: {warning}")

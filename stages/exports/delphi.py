@@ -1,8 +1,10 @@
 """``delphi``: the results folder of EleutherAI/delphi, one for every coder and explainer.
 
 ``explanations/<module>_latent<i>.txt`` is a JSON string, ``scores/<scorer>/<module>_latent<i>.txt`` a list of JSON objects,
-one for every judged example, as delphi/log/result_analysis.py reads them. Its quantiles count from 0, the strongest. Tokens that
-only together spell a character (``corpus.units``) are one of ``str_tokens``, with the largest of their activations.
+one for every judged example, and ``log/hookpoint_firing_counts.pt`` says how often latents fire, as ``load_data`` of
+delphi/log/result_analysis.py (0.1.3) reads them. It reads all scores as those of a classifier, and ends at the form in which delphi
+itself writes those of embeddings; so they have the similarity for a probability, and no prediction. Its quantiles count from 0, the
+strongest. Tokens that only together spell a character (``corpus.units``) are one of ``str_tokens``, with the largest of their activations.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
+import torch
 from numpy.typing import NDArray
 
 from stages import paths
@@ -22,6 +25,8 @@ from stages.corpus.tokens import Tokens
 from stages.corpus.units import largest, units
 from stages.examples.table import Examples, LatentExamples
 from stages.explainers.table import texts
+from stages.latents.store import LatentStore
+from stages.machine.counted import listed
 from stages.outputs import dumps
 from stages.params import Params
 from stages.scorers import table as scores_table
@@ -29,15 +34,18 @@ from stages.scorers import table as scores_table
 CLASSIFIERS = {"detection": "detection", "fuzzing": "fuzz"}
 """What delphi calls our kinds that say yes or no."""
 EMBEDDING = "embedding"
+COUNTS = "hookpoint_firing_counts.pt"
 
 
 def write(p: Params, folder: Path) -> str:
-    """Writes ``<coder>-<explainer>/`` with explanations, scores and run_config.json; see ``exports.Export``."""
+    """Writes ``<coder>-<explainer>/`` with explanations, scores, firing counts and run_config.json; see ``exports.Export``."""
     tokens = Tokens.open()
     explained = scored = 0
+    uncounted = [coder for coder in p.coders if not paths.latents(coder).is_dir()]
     for coder in p.coders:
         examples = Examples.open(paths.examples(coder))
         module = examples.meta["hookpoint"].replace("/", "--")
+        counts = None if coder in uncounted else LatentStore.open(paths.latents(coder)).statistic("count")
         for explainer in p.explainers:
             place = folder / f"{coder}-{explainer}"
             explanations = place / "explanations"
@@ -53,7 +61,11 @@ def write(p: Params, folder: Path) -> str:
                     scored += 1
             config = {"model": p.subject.model, "hookpoints": [module], "name": place.name, "seed": p.seed}
             (place / "run_config.json").write_text(dumps(config), encoding="utf-8")
-    return f"{explained} explanations, {scored} files of scores"
+            if counts is not None:
+                (place / "log").mkdir()
+                torch.save({module: torch.from_numpy(counts.astype(np.int64))}, place / "log" / COUNTS)
+    without = f", no firing counts of {listed(uncounted)}, whose activations are not here" if uncounted else ""
+    return f"{explained} explanations, {scored} files of scores{without}"
 
 
 def file_name(module: str, latent: int) -> str:
@@ -76,11 +88,10 @@ def _items(
     verdicts = scores_table.read_verdicts(paths.scores(*names))
     verdicts = verdicts.filter(pc.equal(verdicts["explanation"], scores_table.OWN))
     judged = {latent: rows.to_pylist() for (_, latent), rows in scores_table.by_item(verdicts)}
-    item = _embedded if p.scorers[names[2]]["kind"] == EMBEDDING else _classified
     for example in examples.of(list(judged)):
         windows = _windows(example)
         found = [
-            item(row, *windows[row["window"]], tokens) for row in judged[example.latent] if row["window"] in windows
+            _judged(row, *windows[row["window"]], tokens) for row in judged[example.latent] if row["window"] in windows
         ]
         yield example.latent, found
 
@@ -94,27 +105,17 @@ def _windows(example: LatentExamples) -> dict[int, tuple[list[int], NDArray[np.f
     }
 
 
-def _distance(row: dict[str, Any]) -> int:
-    return row["decile"] - 1  # of a silent window 0, and so -1, as delphi has it
-
-
-def _classified(
-    row: dict[str, Any], ids: list[int], activations: NDArray[np.float32], tokens: Tokens
-) -> dict[str, Any]:
+def _judged(row: dict[str, Any], ids: list[int], activations: NDArray[np.float32], tokens: Tokens) -> dict[str, Any]:
     predicted, shown = row["predicted"], units(ids, tokens.vocabulary)
     return {
         "str_tokens": [unit.text for unit in shown],
         "activations": largest(shown, activations).tolist(),
-        "distance": _distance(row),
+        "distance": row["decile"] - 1,  # of a silent window 0, and so -1, as delphi has it
         "activating": row["active"],
         "prediction": predicted,
         "probability": row["value"],
         "correct": None if predicted is None else predicted == row["active"],
     }
-
-
-def _embedded(row: dict[str, Any], ids: list[int], activations: NDArray[np.float32], tokens: Tokens) -> dict[str, Any]:
-    return {"text": tokens.vocabulary.text(ids), "distance": _distance(row), "similarity": row["value"]}
 
 
 def _dump(path: Path, value: Any) -> None:

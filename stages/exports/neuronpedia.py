@@ -20,6 +20,8 @@ from stages.corpus.alone import alone
 from stages.corpus.tokens import Tokens, Vocabulary
 from stages.corpus.units import largest, units
 from stages.examples.table import Examples, LatentExamples
+from stages.exports.weights import Weights, Written
+from stages.machine.counted import listed
 from stages.params import Coder, Params
 from stages.results import reading
 from stages.results.reading import CoderResults
@@ -56,27 +58,39 @@ class Snippet(NamedTuple):
     """The smallest and the largest maximum of the decile's sampled windows."""
 
 
-def write(p: Params, folder: Path) -> str:
-    """Writes one folder for every coder; see ``exports.Export``."""
+def write(p: Params, folder: Path, model_id: str | None = None) -> str:
+    """Writes one folder for every coder; see ``exports.Export``.
+
+    ``model_id`` is what the subject is called on the site. Where its weights, or those of a coder, are not here, latents go without what
+    these tell, and the reason is said.
+    """
     tokens = Tokens.open()
     n_features = n_explanations = 0
+    without: dict[str, list[str]] = {}
     for name in p.coders:
         coder = reading.read_coder(p, name)
-        source = Source.of(p, coder)
+        source = Source.of(p, coder, model_id)
+        weights = Weights.of(p, name, tokens.vocabulary)
+        if isinstance(weights, str):
+            without.setdefault(weights, []).append(name)
         place = folder / source.model / source.id
         for part in ("features", "activations", "explanations"):
             (place / part).mkdir(parents=True)
         for file, record in _release(p, coder, source, tokens):
             (place / f"{file}.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
         for number, batch in enumerate(batches(coder.examples(), BATCH)):
-            features = [_feature(example, coder, source, tokens.vocabulary) for example in batch]
+            written = {} if isinstance(weights, str) else weights.of_latents([example.latent for example in batch])
+            features = [
+                _feature(example, coder, source, tokens.vocabulary, written.get(example.latent)) for example in batch
+            ]
             shown = [record for example in batch for record in _activations(example, source, tokens, p)]
             texts = [record for example in batch for record in _explanations(p, example.latent, coder, source)]
             for part, records in (("features", features), ("activations", shown), ("explanations", texts)):
                 _write(place / part / f"batch-{number}.jsonl.gz", records)
             n_features += len(features)
             n_explanations += len(texts)
-    return f"{n_features} latents, {n_explanations} explanations"
+    reasons = "".join(f"; no vectors of {listed(names)}: {reason}" for reason, names in without.items())
+    return f"{n_features} latents, {n_explanations} explanations{reasons}"
 
 
 class Source(NamedTuple):
@@ -88,11 +102,12 @@ class Source(NamedTuple):
     set: str
 
     @classmethod
-    def of(cls, p: Params, coder: CoderResults) -> Source:
-        """The model is called after the last part of its name, the set after the coder."""
+    def of(cls, p: Params, coder: CoderResults, model_id: str | None = None) -> Source:
+        """The model is called ``model_id`` or, without, after the last part of its name; the set after the coder."""
         layer = re.search(r"\d+", coder.hookpoint)
         name = coder.name.replace("_", "-")
-        return cls(_identifier(p.subject.model.rsplit("/", 1)[-1]), f"{layer[0] if layer else 0}-{name}", name)
+        model = model_id or _identifier(p.subject.model.rsplit("/", 1)[-1])
+        return cls(model, f"{layer[0] if layer else 0}-{name}", name)
 
 
 def batches(examples: Examples, n: int) -> Iterator[list[LatentExamples]]:
@@ -138,7 +153,9 @@ def logits(facts: dict[str, Any], side: str, vocabulary: Vocabulary) -> tuple[li
     return names, facts[f"{side}_values"] or []
 
 
-def _feature(example: LatentExamples, coder: CoderResults, source: Source, vocabulary: Vocabulary) -> dict[str, Any]:
+def _feature(
+    example: LatentExamples, coder: CoderResults, source: Source, vocabulary: Vocabulary, written: Written | None
+) -> dict[str, Any]:
     facts = example.facts
     promoted, suppressed = (logits(facts, side, vocabulary) for side in ("top", "bottom"))
     # Of a signed coder the bars begin below 0, at a minimum that the sample does not tell.
@@ -151,8 +168,8 @@ def _feature(example: LatentExamples, coder: CoderResults, source: Source, vocab
         "sourceSetName": source.set,
         "creatorId": CREATOR,
         "maxActApprox": facts["max"],
-        "hasVector": False,
-        "vector": [],
+        "hasVector": written is not None,
+        "vector": written.vector if written else [],
         "hookName": coder.hookpoint,
         "neg_str": suppressed[0],
         "neg_values": suppressed[1],
@@ -161,8 +178,8 @@ def _feature(example: LatentExamples, coder: CoderResults, source: Source, vocab
         "frac_nonzero": facts["density"],
         "freq_hist_data_bar_heights": heights,
         "freq_hist_data_bar_values": [width * (place + 0.5) for place in range(len(heights))],
-        "logits_hist_data_bar_heights": [],
-        "logits_hist_data_bar_values": [],
+        "logits_hist_data_bar_heights": written.heights if written else [],
+        "logits_hist_data_bar_values": written.centres if written else [],
     }
 
 

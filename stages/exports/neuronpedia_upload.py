@@ -22,13 +22,13 @@ LONGEST = 512
 LOGITS = 20
 
 
-def write(p: Params, folder: Path) -> str:
-    """Writes ``<source>/batch-<n>.json``; see ``exports.Export``."""
+def write(p: Params, folder: Path, model_id: str | None = None) -> str:
+    """Writes ``<source>/batch-<n>.json``; see ``exports.Export``. ``model_id`` is what the subject is called on the site."""
     tokens = Tokens.open()
     n, cut = 0, 0
     for name in p.coders:
         coder = reading.read_coder(p, name)
-        source = Source.of(p, coder)
+        source = Source.of(p, coder, model_id)
         place = folder / source.id
         place.mkdir()
         for number, batch in enumerate(batches(coder.examples(), BATCH)):

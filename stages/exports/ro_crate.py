@@ -39,8 +39,8 @@ ENCODINGS = {
     ".yaml": "application/yaml",
 }
 
-COPIED = ("data/explanations/", "data/scores/", paths.SIMILARITY.as_posix(), paths.METRICS.as_posix())
-"""How the paths of outputs begin that are in the crate."""
+COPIED = ("data/explanations/", "data/scores/", paths.SIMILARITY.as_posix(), paths.METRICS_OF_CODERS.as_posix())
+"""How the paths of outputs begin that are in the crate; the last also that of results/metrics.json."""
 
 RIGHTS = (
     "No licence is stated for these data. Transcripts and examples may quote the corpus, whose text belongs to its authors; "
@@ -59,7 +59,9 @@ def write(p: Params, folder: Path) -> str:
         from rocrate.model.contextentity import ContextEntity
         from rocrate.rocrate import ROCrate
     except ImportError:
-        raise GlossaError("the export ro-crate needs the package rocrate; run pip install 'glossa[export]'") from None
+        raise GlossaError(
+            "the export ro-crate needs the package rocrate; run pip install -c constraints.txt -e '.[export]'"
+        ) from None
 
     project, locks = Project(p, 0), [LOCK, *map(of_coder, p.coders)]
     _, when = project.lock, _when(locks)  # says first what is missing or damaged

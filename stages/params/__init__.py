@@ -18,6 +18,7 @@ from stages.params.base import Section, parse, read_yaml
 from stages.params.coders import AnyCoder, Coder, Neurons, RandomCoder
 from stages.params.compare import Compare, Other
 from stages.params.corpus import Corpus, HubDataset, InstalledDocs, LocalText, Texts, TokenIds
+from stages.params.models import described
 from stages.params.report import Report
 from stages.params.sampling import Choice, Sampling, Test, Train, Validation
 from stages.params.subject import Cache, Subject
@@ -136,16 +137,28 @@ def load(path: Path = paths.PARAMS) -> Params:
 
 def _with_models(params: Params, path: Path) -> Params:
     """``params`` with the description of a model in place of its name, wherever an entry names one."""
+    models = {name: described(entry, params.subject, f"models.{name}", path) for name, entry in params.models.items()}
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for section in ("explainers", "scorers"):
         found[section] = {}
         for name, entry in getattr(params, section).items():
-            named = {key: entry[key] for key in MODELS if isinstance(entry.get(key), str)}
-            for key, model in named.items():
-                if model not in params.models:
-                    raise GlossaError(
-                        f"{path}: {section}.{name}.{key} names the model {model}, which models does not describe; "
-                        f"{nearest(model, params.models) if params.models else 'add it there'}"
-                    )
-            found[section][name] = entry | {key: params.models[model] for key, model in named.items()}
-    return params.model_copy(update=found)
+            given = {key: entry[key] for key in MODELS if isinstance(entry.get(key), str | dict)}
+            found[section][name] = entry | {
+                key: _model(model, models, params.subject, f"{section}.{name}.{key}", path)
+                for key, model in given.items()
+            }
+    return params.model_copy(update={"models": models, **found})
+
+
+def _model(
+    given: str | dict[str, Any], models: dict[str, dict[str, Any]], subject: Subject, key: str, path: Path
+) -> dict[str, Any]:
+    """The description of a model that an entry gives under ``key``, itself or by its name."""
+    if isinstance(given, dict):
+        return described(given, subject, key, path)
+    if given not in models:
+        raise GlossaError(
+            f"{path}: {key} names the model {given}, which models does not describe; "
+            f"{nearest(given, models) if models else 'add it there'}"
+        )
+    return models[given]

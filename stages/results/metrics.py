@@ -1,4 +1,4 @@
-"""results/metrics.json, the figures that are compared from commit to commit, and all figures beside them."""
+"""The figures that DVC compares (results/metrics/<coder>.json), the main ones (results/metrics.json), and all beside them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DECIMALS = 4
 
 
 def metrics(results: Results) -> dict[str, Any]:
-    """Returns the few figures that `dvc metrics diff` and `dvc exp show` compare, each under a name that reads by itself.
+    """Returns the main figures, with floors and counts, each under a name that reads by itself.
 
     Sections: coders; explained (how many, by coder and explainer); scores (by coder, explainer or ``latent``, and scorer; means over
     latents); similarity (by explainer and two coders).
@@ -43,6 +43,23 @@ def metrics(results: Results) -> dict[str, Any]:
             for explainer, pairs in every["similarity"].items()
         },
     }
+
+
+def of_coders(results: Results) -> dict[str, dict[str, Any]]:
+    """Returns, by coder, the few figures that ``dvc metrics show`` has in a row: kept latents, and scores by scorer and explainer."""
+    return rounded(
+        {
+            coder.name: {
+                "kept": coder.meta["kept"],
+                **{
+                    scorer: {explainer: scored[scorer].overall("score") for explainer, scored in coder.scores.items()}
+                    for scorer in results.scorers
+                },
+                **{scorer: scores.overall("score") for scorer, scores in coder.of_latents.items()},
+            }
+            for coder in results.coders.values()
+        }
+    )
 
 
 def _only(facts: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from stages.figures import controls, deciles, distance, plots
 from stages.figures import overview as figures
 from stages.figures.picture import DARK, LIGHT
+from stages.machine.counted import listed
 from stages.results import measures, relations, similarity
 from stages.results.doubts import Doubt
 from stages.results.reading import Results
@@ -22,7 +23,9 @@ from stages.site import scorecards
 from stages.site.cost import Cost
 from stages.site.manifest import subject_of
 from stages.site.picked import Picked
+from stages.site.provenance import place
 from stages.site.work import Asked
+from stages.text.display import sentence
 
 
 def index(
@@ -30,9 +33,15 @@ def index(
     costs: Mapping[Asked, Cost],
     made: Mapping[str, str] | None = None,
     picked: Sequence[Picked] = (),
+    judges: Mapping[str, Sequence[str]] | None = None,
     doubts: Sequence[Doubt] = (),
 ) -> str:
-    """Returns the overview; it opens with the latents ``picked``, ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere, ``doubts`` what to know before the figures are believed."""
+    """Returns the overview, which opens with the latents ``picked``.
+
+    ``costs`` is what every stage asked of language models, ``made`` how explanations were made elsewhere, ``judges``, by what they
+    are called, those other than the subject that judge by probabilities, for the scorers that they judge for, and ``doubts`` what to know before
+    the figures are believed.
+    """
     told, by_decile = plots.told(plots.similarity_records(results)), deciles.records(results)
     return (
         _environment()
@@ -51,6 +60,7 @@ def index(
             deciles=_both_themes(deciles.draw, by_decile) if by_decile else None,
             matched_by=_matched_by(results),
             costs=cost_rows(results, costs),
+            judges={sentence(place(judge)): listed(scorers) for judge, scorers in (judges or {}).items()},
             left_out=left_out(results),
             made=made or {},
             doubts=doubts,
@@ -78,10 +88,10 @@ def similar_latents(results: Results) -> str:
 
 
 def cost_rows(results: Results, costs: Mapping[Asked, Cost]) -> list[tuple[str, dict[str, Cost], Cost]]:
-    """Returns, for every stage that asked a language model, what it is called, its cost by coder and that of all coders."""
+    """Returns, for every stage in which a language model had a part, what it is called, its cost by coder and that of all coders."""
     found: dict[str, dict[str, Cost]] = {}
     for asked, cost in costs.items():
-        if cost.calls:
+        if cost.calls or cost.read:
             is_plain = asked.scorer is None or len(results.explainers) == 1 or asked.explainer not in results.explainers
             stage = (
                 asked.scorer

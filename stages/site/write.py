@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages import plan
 from stages.outputs import write_table
 from stages.params import LATENT, Params
 from stages.results import relations
@@ -42,7 +43,10 @@ def write(directory: Path, p: Params, results: Results) -> None:
     save(data, "manifest", manifest(p, results, {name: coder.manifest() for name, coder in coders.items()}))
     costs = dict(zip(asked, found, strict=False))
     (directory / "index.html").write_text(
-        overview.index(results, costs, made(p, results), picked(results, p.seed), list(doubts(p))), encoding="utf-8"
+        overview.index(
+            results, costs, made(p, results), picked(results, p.seed), plan.foreign_judges(p), list(doubts(p))
+        ),
+        encoding="utf-8",
     )
     (directory / "similar-latents.html").write_text(overview.similar_latents(results), encoding="utf-8")
 

@@ -55,6 +55,18 @@ def test_a_wired_project_stays_as_it_is(clone: Clone) -> None:
     assert clone.glossa("wire", "--check").exit_code == 0
 
 
+def test_it_says_where_another_model_than_the_subject_judges_by_probabilities(clone: Clone) -> None:
+    other, itself = {"provider": "transformers", "model": "a/judge"}, {"provider": "subject"}
+    kinds = {"surprisal": other, "intervention": other, "pmi": itself, "detection": other}
+    clone.params["scorers"] = {kind: {"kind": kind, "model": model} for kind, model in kinds.items()}
+    clone.write_params()
+    said = "wire: a/judge, and not the subject demo/subject, judges for surprisal and intervention; provider: subject is the subject"
+    assert said in clone.wire().splitlines()
+    clone.params["scorers"] = {kind: {"kind": kind, "model": itself} for kind in kinds}
+    clone.write_params()
+    assert "judges for" not in clone.wire()
+
+
 def test_ready_token_ids_and_the_size_of_the_vocabulary_are_what_rows_are_made_of(clone: Clone) -> None:
     clone.params["corpus"] = {"source": "tokens", "path": "data/ids", "context_length": 128, "tokens": 1000}
     clone.write_params()

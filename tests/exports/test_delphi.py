@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from click.testing import CliRunner
 
-from stages import params
+from stages import params, paths
+from stages.cli import main
 from stages.corpus.tokens import Tokens
 from stages.exports import delphi
 from stages.exports.delphi import scorer_names
+from stages.latents.store import LatentStore
 from tests.results.furnished import E1, E2, HOSTILE, A
 
 CLASSIFIED = {
@@ -63,10 +68,33 @@ def test_scores_are_read_as_delphi_reads_them(export: Callable[..., Path]) -> No
     assert (two["distance"], two["activating"], two["prediction"], two["correct"]) == (-1, False, None, None)
 
 
+def test_firing_counts_are_those_of_the_store(
+    finished_workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    shutil.copytree(finished_workplace, place)
+    monkeypatch.chdir(place)
+    assert CliRunner().invoke(main, ["explain", "one", "pattern"]).exit_code == 0
+    said = CliRunner().invoke(main, ["export", "delphi", "out", "--coder", "one"])
+    assert said.exit_code == 0, said.output
+    counts = torch.load("out/one-pattern/log/hookpoint_firing_counts.pt", weights_only=True)
+    assert {name: found.tolist() for name, found in counts.items()} == {
+        "layers.0": LatentStore.open(paths.latents("one")).statistic("count").tolist()
+    }
+
+
+def test_a_similarity_is_a_probability_without_a_prediction(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shared)
+    row = {"predicted": None, "active": True, "value": 0.4, "decile": 3}
+    item = delphi._judged(row, [A, E1, E2, 0], np.zeros(4, np.float32), Tokens.open())
+    assert list(item) == list(CLASSIFIED)
+    assert (item["probability"], item["prediction"], item["correct"], item["distance"]) == (0.4, None, None, 2)
+
+
 def test_characters_of_several_tokens_are_one_token(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shared)
     row = {"predicted": True, "active": True, "value": None, "decile": 1}
-    item = delphi._classified(row, [A, E1, E2, 0], np.array([0, 1, 5, 0], np.float32), Tokens.open())
+    item = delphi._judged(row, [A, E1, E2, 0], np.array([0, 1, 5, 0], np.float32), Tokens.open())
     assert (item["str_tokens"], item["activations"]) == ([" a", "\u00e9", "<end>"], [0.0, 5.0, 0.0])
 
 

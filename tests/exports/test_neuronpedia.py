@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages import params, paths
+from stages.cli import main
 from stages.explainers.table import Explanation, rows
 from stages.exports.neuronpedia import logits
 from stages.outputs import write_table
@@ -122,6 +126,43 @@ def test_weaker_windows_stand_under_their_decile(export: Export, monkeypatch: py
     bins = [(row["binMin"], row["binMax"], row["binContains"]) for row in found]
     # The third decile holds a train window of 2 and a test window of 0.25.
     assert bins == [(-1, -1, -1)] * 4 + [(0.25, 2.0, 0.1)] * 2
+
+
+def test_a_feature_has_its_vector_and_the_histogram_of_its_logits(
+    finished_workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "place"
+    shutil.copytree(finished_workplace, place)
+    monkeypatch.chdir(place)
+    assert CliRunner().invoke(main, ["explain", "one", "pattern"]).exit_code == 0
+    said = CliRunner().invoke(main, ["export", "neuronpedia", "out", "--coder", "one", "--model-id", "tiny-llama"])
+    assert said.exit_code == 0, said.output
+    assert "no vectors" not in said.output
+    found = records(Path("out/tiny-llama/0-one"), "features")
+    assert len(found) > 10
+    for feature in found:
+        assert feature["modelId"] == "tiny-llama"
+        assert (feature["hasVector"], len(feature["vector"])) == (True, 16)
+        assert np.linalg.norm(feature["vector"]) == pytest.approx(1, rel=1e-5)
+        heights, centres = (feature[f"logits_hist_data_bar_{name}"] for name in ("heights", "values"))
+        assert len(heights) == len(centres) == 50
+        assert all(centres[0] < value < centres[-1] + 1 for value in feature["pos_values"])
+    (model,) = records(Path("out/tiny-llama/0-one"), "model")
+    assert (model["id"], model["displayName"]) == ("tiny-llama", "subject")
+
+
+def test_what_a_model_is_called_there_is_said_for_formats_that_name_one(shared: Path, export: Export) -> None:
+    assert (
+        (export("neuronpedia-upload", "--model-id", "gpt2-small") / "0-one/batch-0.json")
+        .read_text()
+        .startswith('{"modelId": "gpt2-small"')
+    )
+    said = CliRunner().invoke(main, ["export", "csv", "out", "--model-id", "gpt2-small"])
+    assert said.exit_code == 1
+    assert (
+        said.output
+        == "Error: --model-id is an option of neuronpedia and neuronpedia-upload, not of csv; leave it out\n"
+    )
 
 
 def test_scores_stand_in_the_notes_and_names_that_are_not_registered_too(export: Export) -> None:

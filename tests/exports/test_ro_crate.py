@@ -109,5 +109,7 @@ def test_without_the_library_one_sentence_says_what_to_install(
     for name in [name for name in sys.modules if name.split(".")[0] == "rocrate"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rocrate", None)
-    with pytest.raises(GlossaError, match=r"needs the package rocrate; run pip install 'glossa\[export\]'"):
+    with pytest.raises(
+        GlossaError, match=r"needs the package rocrate; run pip install -c constraints.txt -e '\.\[export\]'"
+    ):
         ro_crate.write(params.load(), tmp_path)

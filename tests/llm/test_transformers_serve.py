@@ -22,7 +22,7 @@ from tests.llm.asking import question, runtime_yaml
 from tests.llm.real_servers import contents, free_port, furnish, glossa, running
 
 for package in ("accelerate", "fastapi", "uvicorn"):
-    pytest.importorskip(package, reason="transformers serve needs it; install glossa[test]")
+    pytest.importorskip(package, reason="transformers serve needs it; pip install -e '.[test]'")
 
 
 @pytest.fixture(scope="module")

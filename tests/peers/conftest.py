@@ -8,6 +8,6 @@ from importlib import import_module
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
-    for _peer in ("sae_lens", "sparsify", "dictionary_learning", "transformer_lens"):
+    for _peer in ("delphi.log.result_analysis", "sae_lens", "sparsify", "dictionary_learning", "transformer_lens"):
         with suppress(ImportError):
             import_module(_peer)

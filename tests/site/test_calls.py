@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import GlossaError
@@ -108,6 +110,29 @@ def test_without_a_transcript_nothing_was_asked(tmp_path: Path) -> None:
 def test_costs_by_hand(folder: Path) -> None:
     assert cost(folder) == Cost(calls=4, prompt=100, answer=7, uncounted=3)
     assert cost(folder) + Cost(1, 1, 1, 1) == Cost(5, 101, 8, 4)
+
+
+def test_calls_that_a_model_in_this_process_answered_are_told_apart(folder: Path) -> None:
+    path = folder / "transcript.parquet"
+    table = pq.read_table(path)
+    endpoints = ["transformers:abc", *table["endpoint"].to_pylist()[1:]]
+    pq.write_table(table.set_column(table.column_names.index("endpoint"), "endpoint", pa.array(endpoints)), path)
+    found = cost(folder)
+    assert (found.calls, found.here, found.in_this_process) == (4, 1, "1 call")
+
+
+def test_texts_whose_probability_a_model_told_are_counted(tmp_path: Path) -> None:
+    values = pa.table({"latent": [1, 1, 2], "value": pa.array([0.5, None, -1.0])})
+    pq.write_table(values, tmp_path / "verdicts.parquet")
+    (tmp_path / "meta.json").write_text('{"model": "transformers:abc"}')
+    assert cost(tmp_path) == Cost(read=2)
+    assert cost(tmp_path).in_this_process == "2 texts"
+    (tmp_path / "meta.json").write_text('{"embedder": {"name": "m"}}')
+    assert cost(tmp_path) == Cost(), "an embedder is no language model"
+    (tmp_path / "meta.json").write_text('{"model": "transformers:abc"}')
+    (tmp_path / "verdicts.parquet").write_bytes(b"PAR1")
+    with pytest.raises(GlossaError, match=r"expected a table in .*verdicts\.parquet, but it can't be read"):
+        cost(tmp_path)
 
 
 def test_a_damaged_transcript_is_one_sentence(folder: Path) -> None:

@@ -155,7 +155,26 @@ def test_costs_are_told_by_stage_and_coder(found: Results) -> None:
     ]
     text = Page(overview.index(found, costs)).text
     assert "llm 5 3,000 50 1 one 2 1,000 20 0 two 3 2,000 30 1" in text
-    assert "no explainer and no scorer called one" in Page(overview.index(found, {})).text
+    assert "In this process" not in text
+    assert "no explainer and no scorer goes by one" in Page(overview.index(found, {})).text
+
+
+def test_models_in_this_process_count_as_language_models(found: Results) -> None:
+    costs = {
+        Asked("one", "llm", "pmi"): Cost(read=96),
+        Asked("two", "llm", "pmi"): Cost(read=1_000),
+        Asked("one", "llm", "detection"): Cost(20, 300, 40, here=20),
+    }
+    text = Page(overview.index(found, costs)).text
+    assert "no explainer and no scorer" not in text
+    assert "pmi of llm - - - - 1,096 texts one - - - - 96 texts" in text
+    assert "detection of llm 20 300 40 0 20 calls" in text
+
+
+def test_judges_other_than_the_subject_are_named(found: Results) -> None:
+    text = Page(overview.index(found, {}, judges={"/models/a<b": ["surprisal", "pmi"]})).text
+    assert "surprisal and pmi: judged by a<b, not by demo/subject." in text
+    assert "judged by" not in Page(overview.index(found, {})).text
 
 
 def test_names_from_outside_are_escaped(found: Results) -> None:
