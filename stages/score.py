@@ -10,7 +10,7 @@ from stages.errors import GlossaError, check_name
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.journal.transcript import recording
-from stages.scorers import run, shards, summary, table
+from stages.scorers import run, shards, summary, table, trusted
 
 
 @click.command("score")
@@ -38,7 +38,7 @@ def command(coder: str, explainer: str, scorer: str) -> None:
     with recording(out) as transcript, table.writing(out, transcript) as (writer, into):
         facts = run.run(unit, examples, explained, context, lambda part: writer.add(*part), not of_latents, shards.find)
         into |= {**meta, **facts}
-    click.echo(f"score {coder} {explainer} {scorer}: {_said(facts)}")
+    click.echo(f"score {coder} {explainer} {scorer}: {'; '.join([_said(facts), *trusted.doubts(facts)])}")
 
 
 def _said(facts: dict) -> str:

@@ -20,6 +20,7 @@ from stages.examples.table import LatentExamples
 from stages.explainers import Explainer, parroted, prompt, shown
 from stages.explainers.form import Form, refused
 from stages.explainers.table import Explanation
+from stages.llm.heard import heard
 from stages.llm.request import Answer, Message, Request
 
 
@@ -118,7 +119,7 @@ def ask(
     """
     # The model draws as many requests ahead as it needs; tee holds those until their answers come.
     asked, ahead = tee(questions)
-    answers = model.answer(question.request for question in ahead if question.request)
+    answers = heard(model.answer(question.request for question in ahead if question.request))
     found: list[Explanation] = []
     again: dict[int, Request] = {}
     for question in asked:

@@ -10,13 +10,12 @@ from stages.llm import Model
 from stages.llm.call import Call
 from stages.llm.journal import canonical
 from stages.llm.providers.transformers import Options as Local
+from stages.llm.request import NOT_ASKED as UNANSWERED
 from stages.llm.request import Answer, Request
 from stages.llm.server import faults, turns
 from stages.llm.server.exchange import Question, exchange
 from stages.llm.server.options import Server
 from stages.llm.server.turns import Known, Shape
-
-UNANSWERED = "not answered yet"
 
 TEXT = "a placeholder for what a model will say, of about the length that explanations have, which is a sentence or two, number"
 """What is assumed to be said where nothing has been: 120 characters and a number that tells it from others."""

@@ -15,6 +15,10 @@ SAMPLES = 1000
 """Samples that may be asked of one request; numbers above are for asking again after an answer that can't be used."""
 
 
+NOT_ASKED = "not answered yet"
+"""The reason of an answer that nobody was asked for."""
+
+
 class Message(NamedTuple):
     """One turn of a chat."""
 
@@ -86,6 +90,9 @@ class Answer(NamedTuple):
 
     model: str | None = None
     """The model that the server says has answered."""
+
+    mass: float | None = None
+    """How probable the values that the schema allows are together at the first of its places, where log-probabilities tell."""
 
 
 class Ending:

@@ -19,7 +19,7 @@ from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
 from stages.results import reading
 from stages.results.metrics import metrics
-from stages.scorers import Context, Item, Judged
+from stages.scorers import Context, Item, Judged, trusted
 from stages.scorers import table as scores_table
 from stages.scorers.overall import Overall
 from stages.scorers.run import Part
@@ -41,7 +41,7 @@ def checks(project: Project) -> Iterator[Check]:
             stored, meta = scores_table.read(result.folder)
             measures, verdicts = scores_table.read_measures(result.folder), scores_table.read_verdicts(result.folder)
             _headline(result, stored, measures, meta["metric"], scores)
-            _from_verdicts(project, result, stored, measures, verdicts, scores)
+            _from_verdicts(project, result, stored, measures, verdicts, trusted.void(meta), scores)
             _means(project, result, stored, measures, verdicts, meta, means)
     yield scores
     yield means
@@ -86,9 +86,17 @@ def anew(project: Project, result: Result, verdicts: pa.Table) -> Summary:
 
 
 def _from_verdicts(
-    project: Project, result: Result, scores: pa.Table, measures: pa.Table, verdicts: pa.Table, check: Check
+    project: Project,
+    result: Result,
+    scores: pa.Table,
+    measures: pa.Table,
+    verdicts: pa.Table,
+    void: str | None,
+    check: Check,
 ) -> None:
     found = anew(project, result, verdicts)
+    if void:
+        found = Summary(trusted.voided(found.scores, "score", void), trusted.voided(found.measures, "value", void))
     judged = set(zip(*(verdicts[name].to_pylist() for name in KEYS[:2]), strict=True))
     for row in scores.filter(scores["score"].is_valid()).select(KEYS[:2]).to_pylist():
         if tuple(row.values()) not in judged:

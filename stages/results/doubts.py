@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from stages import params, paths
+from stages import params, paths, plan
 from stages.explainers import parroted
 from stages.explainers import table as explanations_table
 from stages.outputs import read_meta
+from stages.scorers import table as scores_table
+from stages.scorers import trusted
 
 
 class Doubt(NamedTuple):
@@ -33,3 +35,8 @@ def doubts(p: params.Params) -> Iterator[Doubt]:
                 meta = read_meta(folder, explanations_table.SCHEMA, explanations_table.VERSION)
                 of = f"of {meta['latents']} explanations "
                 yield from (Doubt(coder, explainer, f"{of}{said}") for said in parroted.doubts(meta))
+    for coder, explainer, scorer in plan.wanted(p):
+        folder = paths.scores(coder, explainer, scorer)
+        if folder.is_dir():
+            meta = read_meta(folder, scores_table.SCHEMA, scores_table.VERSION)
+            yield from (Doubt(coder, f"{explainer}, {scorer}", said) for said in trusted.doubts(meta))

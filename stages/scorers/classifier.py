@@ -16,11 +16,13 @@ from pydantic import Field
 
 from stages import llm
 from stages.llm.forms import labels, probabilities
+from stages.llm.heard import heard
 from stages.llm.request import Beginning, Ending, Message, Request
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.metrics import BALANCED_ACCURACY
 from stages.scorers.shown import Example, Ready, Repeated, tables
+from stages.scorers.trusted import Tally
 from stages.text.sanitise import all_quoted, quoted
 
 AT_ONCE = 64
@@ -62,17 +64,18 @@ class Classifier(Scorer):
         An answer that can't be read leaves its examples unscored, with the reason.
         """
         facts: Counter[str] = Counter()
+        tally = Tally()
         models: set[str] = set()
         # The model draws as many batches ahead as it needs; tee holds those until their answers come.
         batches, ahead = tee(_batches(items, examples_of, system, self.examples_per_prompt, seed))
-        answers = llm.load("model", self.model).answer(batch.request for batch in ahead if batch.request)
+        answers = heard(llm.load("model", self.model).answer(batch.request for batch in ahead if batch.request))
         ready: list[Ready] = []
         found = _columns()
         with bar("judge", total=len(items), unit="explanation") as progress:
             for batch in batches:
                 if batch.request is not None:
                     answer = next(answers)
-                    _read(batch.request, answer, batch.n, facts, found)
+                    _read(batch.request, answer, batch.n, facts, tally, found)
                     models.update([answer.model] if answer.model else [])
                 if batch.is_last:
                     ready.append(Ready(batch.item, batch.examples, found))
@@ -83,7 +86,7 @@ class Classifier(Scorer):
                     ready = []
             yield from _judged(ready)
         told: dict[str, Any] = {"models_answered": sorted(models)} if models else {}
-        return told | ({"probabilities": dict(sorted(facts.items()))} if facts else {})
+        return told | tally.facts() | ({"probabilities": dict(sorted(facts.items()))} if facts else {})
 
 
 def _batches(
@@ -118,9 +121,15 @@ def _judged(ready: Sequence[Ready]) -> Iterator[Judged]:
     return map(Judged, (one.item for one in ready), tables(ready))
 
 
-def _read(request: Request, answer: llm.Answer, n: int, facts: Counter[str], into: dict[str, Any]) -> None:
+def _read(
+    request: Request, answer: llm.Answer, n: int, facts: Counter[str], tally: Tally, into: dict[str, Any]
+) -> None:
     """Adds what an answer says of ``n`` examples; counts in ``facts`` what is known of the verdicts' probabilities."""
     found = labels.read(answer.content, n)
+    tally.answered(found.verdicts is not None)
+    tally.mass(answer.mass)
+    for key, verdict in zip(labels.KEYS, found.verdicts or (), strict=False):
+        tally.verdict(key, verdict)
     into["predicted"] += [None] * n if found.verdicts is None else found.verdicts
     into["reason"].add(answer.reason or found.reason, n)
     into["request"].add(answer.key or request.key, n)

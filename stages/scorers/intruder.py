@@ -18,6 +18,7 @@ from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
 from stages.llm.forms import odd_one_out
 from stages.llm.forms.labels import KEYS
+from stages.llm.heard import heard
 from stages.llm.request import Message, Request
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
@@ -25,6 +26,7 @@ from stages.scorers.marking import like, masks_of, shown
 from stages.scorers.metrics import Calls, Figure
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
+from stages.scorers.trusted import Tally
 from stages.text.sanitise import quoted
 
 PROMPT = Path(__file__).with_name("intruder.md")
@@ -69,8 +71,9 @@ class Options(Scorer):
             )
         model = llm.load("model", self.model)
         models: set[str] = set()
+        tally = Tally()
         trials, ahead = tee(self._trials(items, context))
-        answers = model.answer(trial.request for trial in ahead if trial.request is not None)
+        answers = heard(model.answer(trial.request for trial in ahead if trial.request is not None))
         with bar("judge", unit="trial") as progress:
             for _, own in groupby(trials, key=lambda trial: trial.item.key):
                 examples: list[Example] = []
@@ -82,6 +85,10 @@ class Options(Scorer):
                     answer = next(answers)
                     found = odd_one_out.read(answer.content, SHOWN)
                     places = range(len(trial.examples))
+                    tally.answered(found.place is not None)
+                    tally.mass(answer.mass)
+                    for place in places if found.place is not None else ():
+                        tally.verdict(KEYS[place], found.place == place)
                     columns["predicted"] += [None if found.place is None else found.place != place for place in places]
                     columns["reason"] += [answer.reason or found.reason] * len(places)
                     columns["request"] += [answer.key or trial.request.key] * len(places)
@@ -89,7 +96,7 @@ class Options(Scorer):
                     models.update([answer.model] if answer.model else [])
                     progress.update()
                 yield Judged(item, verdicts(item, examples, **columns), None if examples else NO_TRIAL)
-        return {"models_answered": sorted(models)} if models else {}
+        return ({"models_answered": sorted(models)} if models else {}) | tally.facts()
 
     def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:
         """The score is the share of trials in which the intruder is found."""

@@ -24,11 +24,13 @@ class Overall:
         """By metric and what it is of, its column."""
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         """Of measures the latents, columns and values."""
+        self._latents = 0
         self._without = (Counter[str | None](), Counter[str | None]())
         """Latents without a score and examples without a verdict, by reason."""
 
     def add(self, verdicts: pa.Table, scores: pa.Table, measures: pa.Table) -> None:
         """Takes rows of ``table.verdicts_schema``, ``scores_schema`` and ``measures_schema``."""
+        self._latents += len(scores)
         columns = self._columns(measures["metric"], measures["of"])
         values = measures["value"].to_numpy().astype(np.float64)
         self._parts.append((measures["latent"].to_numpy().astype(np.int64), columns, values))
@@ -36,6 +38,12 @@ class Overall:
         examples = verdicts.filter(pc.and_(verdicts["predicted"].is_null(), verdicts["value"].is_null()))
         for counter, found in zip(self._without, (latents, examples), strict=True):
             counter.update(found["reason"].to_pylist())
+
+    def void(self, reason: str) -> None:
+        """Forgets all values, as there is no score for this ``reason``."""
+        self._parts = [(latents, columns, np.full_like(values, np.nan)) for latents, columns, values in self._parts]
+        self._without[0].clear()
+        self._without[0].update({reason: self._latents} if self._latents else {})
 
     def _columns(self, metrics: pa.ChunkedArray, of: pa.ChunkedArray) -> NDArray[np.int64]:
         """[rows] the column of every measure; those that were not there yet get the next ones, in the order in which they come."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from stages.examples.hashing import shuffled
 from stages.examples.table import Examples
-from stages.scorers import Context, Item, Judged, Scored, Scorer, summary
+from stages.scorers import Context, Item, Judged, Scored, Scorer, summary, trusted
 from stages.scorers.metrics import Figure
 from stages.scorers.overall import Overall
 from stages.scorers.table import ALL, OWN, SHUFFLED, measures_schema, of, scores_schema, verdicts_schema
@@ -104,6 +104,9 @@ def run(
         try:
             part = next(parts)
         except StopIteration as end:
+            if reason := trusted.void(end.value):
+                for found in overall.values():
+                    found.void(reason)
             facts = {
                 **scorer.METRIC.facts(),
                 "overall": {control: found.means(context.seed) for control, found in overall.items()},

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from stages import llm
 from stages.llm.forms.labels import KEYS
+from stages.llm.heard import heard
 from stages.llm.request import Answer, Message, Request
 from stages.machine import runtime
 from stages.machine.progress import bar
@@ -109,7 +110,7 @@ class Options(Scorer):
     def _answers(self, items: Collection[Item]) -> Iterator[Answer]:
         """What the model writes from every explanation."""
         model = llm.load("model", self.model)
-        answers = model.answer(self._request(item) for item in items)
+        answers = heard(model.answer(self._request(item) for item in items))
         return iter(bar("write", total=len(items), unit="explanation", iterable=answers))
 
     def _request(self, item: Item) -> Request:

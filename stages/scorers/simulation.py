@@ -26,6 +26,7 @@ from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
 from stages.examples.table import Windows
 from stages.llm.forms import strengths
+from stages.llm.heard import heard
 from stages.llm.request import Message, Request
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
@@ -211,7 +212,7 @@ def _one_by_one(model: llm.Model, shown: Iterable[Shown]) -> Iterator[tuple[Show
     instructions = Message("system", PROMPT.read_text("utf-8"))
     # The model draws as many windows ahead as it needs; tee holds those until their answers come.
     pairs, ahead = tee((one, _request(one, instructions) if one.units else None) for one in shown)
-    answers = model.answer(request for _, request in ahead if request is not None)
+    answers = heard(model.answer(request for _, request in ahead if request is not None))
     for one, request in pairs:
         if request is None:
             yield one, Simulated(None, NO_TEXT)

@@ -10,9 +10,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from stages.llm.journal.transcript import Recorder
-from stages.outputs import TableWriter, new_directory, read_meta, read_table, write_meta
+from stages.outputs import ROW_GROUP, TableWriter, new_directory, read_meta, read_table, write_meta
+from stages.scorers import trusted
 
 SCHEMA, VERSION = "glossa/scores", 3
 
@@ -86,7 +88,7 @@ class Writer:
 
     def __init__(self, directory: Path):
         """Begins three tables in ``directory``."""
-        self._aside = directory / "aside"
+        self._directory, self._aside = directory, directory / "aside"
         self._aside.mkdir()
         schemas = {"verdicts": verdicts_schema(), "scores": scores_schema(), "measures": measures_schema()}
         self._files = {name: TableWriter(directory / f"{name}.parquet", schema) for name, schema in schemas.items()}
@@ -98,13 +100,24 @@ class Writer:
             self._files[name].add(of(table, OWN))
             self._others[name].add(of(table, SHUFFLED))
 
-    def close(self) -> None:
-        """Finishes the tables."""
+    def close(self, void: str | None = None) -> None:
+        """Finishes the tables; ``void`` is why there is no score whatever the verdicts are."""
         for name, other in self._others.items():
             for rows in other.taken():
                 self._files[name].add(rows)
             self._files[name].close()
+        if void is not None:
+            self._void("scores", "score", void)
+            self._void("measures", "value", void)
         shutil.rmtree(self._aside)
+
+    def _void(self, name: str, column: str, reason: str) -> None:
+        path = self._directory / f"{name}.parquet"
+        before = path.rename(self._aside / path.name)
+        again = TableWriter(path, pq.read_schema(before))
+        for batch in pq.ParquetFile(before).iter_batches(ROW_GROUP):
+            again.add(trusted.voided(pa.Table.from_batches([batch]), column, reason))
+        again.close()
 
 
 class Aside:
@@ -134,7 +147,7 @@ def writing(directory: Path, transcript: Recorder | None = None) -> Iterator[tup
     with new_directory(directory) as partial:
         writer = Writer(partial)
         yield writer, meta
-        writer.close()
+        writer.close(trusted.void(meta))
         write_meta(partial, SCHEMA, VERSION, meta)
         if transcript is not None:
             transcript.save(partial)

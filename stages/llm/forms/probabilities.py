@@ -48,6 +48,22 @@ def read(content: str, span: tuple[int, int], tokens: list[Any]) -> dict[str, Pr
         return {}
 
 
+def mass(content: str, span: tuple[int, int], tokens: list[Any]) -> float | None:
+    """Returns how probable true and false were together, at most, in the place of the first label; see ``read``. None if that can't be told."""
+    try:
+        answer = content[slice(*span)].encode()
+        first, spelt = PAIR.search(answer), [_spelt(token) for token in tokens]
+        begin = b"".join(spelt).rfind(answer)
+        if first is None or begin < 0:
+            return None
+        ends, place = list(accumulate(map(len, spelt))), begin + first.start(2)
+        number = bisect_right(ends, place)
+        (false, true), left = _masses(tokens[number], place - ends[number] + len(spelt[number]))
+        return false + true + (0.0 if false and true else left) if false + true else None
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):  # not of the form that it should have
+        return None
+
+
 def value(probability: Probability | None) -> float | None:
     """Returns the bound nearer to one half if the bounds are close together, else None."""
     if probability is None or probability.high - probability.low > KNOWN:
@@ -77,6 +93,16 @@ def _probability(token: dict[str, Any]) -> float:
 
 def _bounds(taken: dict[str, Any], offset: int) -> Probability | None:
     """Bounds of P(true) at the token in which the label begins after ``offset`` bytes of something else."""
+    (false, true), left = _masses(taken, offset)
+    if not false + true:
+        return None
+    low = true / (true + false + (0.0 if false else left))
+    high = (true + (0.0 if true else left)) / (true + false + (0.0 if true else left))
+    return Probability(min(low, 1.0), min(high, 1.0))
+
+
+def _masses(taken: dict[str, Any], offset: int) -> tuple[list[float], float]:
+    """The probabilities of false and true there, as far as they were reported, and what the reported tokens leave."""
     before = _spelt(taken)[:offset].strip()
     reported = {_spelt(token): _probability(token) for token in taken.get("top_logprobs") or ()}
     reported.setdefault(_spelt(taken), _probability(taken))
@@ -85,13 +111,7 @@ def _bounds(taken: dict[str, Any], offset: int) -> Probability | None:
         label = _label(spelt, before)
         if label is not None:
             mass[label] += probability
-    left = max(0.0, 1.0 - sum(reported.values()))
-    false, true = mass
-    if not false + true:
-        return None
-    low = true / (true + false + (0.0 if false else left))
-    high = (true + (0.0 if true else left)) / (true + false + (0.0 if true else left))
-    return Probability(min(low, 1.0), min(high, 1.0))
+    return mass, max(0.0, 1.0 - sum(reported.values()))
 
 
 def _label(spelt: bytes, before: bytes) -> int | None:

@@ -99,6 +99,8 @@ def _answer(call: Call, reply: Reply, found: answers.Read, request: Request, wan
     if request.schema is None:
         return Answer(found.value, key=call.key, model=reply.model)
     sure: dict[str, Probability] | None = None
+    mass = None
     if wanted and reply.content and found.span:
-        sure = probabilities.read(reply.content, found.span, reply.tokens or [])
-    return Answer(json.dumps(found.value, ensure_ascii=False), None, sure, call.key, reply.model)
+        said = (reply.content, found.span, reply.tokens or [])
+        sure, mass = probabilities.read(*said), probabilities.mass(*said)
+    return Answer(json.dumps(found.value, ensure_ascii=False), None, sure, call.key, reply.model, mass)
