@@ -148,6 +148,17 @@ def _say_doubts(own: Target, subject: Subject, tokens: Tokens) -> None:
         click.echo(f"cache {own.name}: {said}; glossa coder check {own.name} tries other readings", err=True)
 
 
+def _writes(own: Target, subject: Subject) -> dict[str, Any]:
+    """The places to which latents of a coder write that has several."""
+    from stages.subject.hookpoints import name_of
+
+    try:
+        names = [name_of(subject, write.hookpoint) for write in own.coder.writes]
+    except GlossaError:  # the files name places that this subject lacks; activations do not depend on them
+        return {}
+    return {"writes": names} if names else {}
+
+
 def _attributes(own: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]:
     """What the activations were made from, and what was stored of them."""
     from stages.latents import capture, spec
@@ -159,6 +170,7 @@ def _attributes(own: Target, subject: Subject, tokens: Tokens) -> dict[str, Any]
         "coder": {**own.coder.identity, "path": own.coder.source},
         "subject": subject.identity,
         "hookpoint": own.hookpoint,
+        **_writes(own, subject),
         "dtype": capture.dtype_of(own.coder),
         "tokens_sha256": tokens.sha256,
         "rows": tokens.rows,

@@ -31,6 +31,7 @@ READERS = {
     "circuit_tracer": "stages.coders.readers.circuit_tracer",
     "qwen_scope": "stages.coders.readers.qwen_scope",
     "hypothesaes": "stages.coders.readers.hypothesaes",
+    "hub_mixin": "stages.coders.readers.hub_mixin",
     "plain": "stages.coders.readers.plain",
 }
 """Formats in which sparse coders are saved."""

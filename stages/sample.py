@@ -34,6 +34,7 @@ def command(coder: str) -> None:
             "coder": store.meta["coder"],
             "subject": store.meta["subject"],
             "hookpoint": store.meta["hookpoint"],
+            **{key: store.meta[key] for key in ("writes",) if key in store.meta},
             "n_latents": store.shape[0],
             "n_events": store.meta["n_events"],
             "dead": int((store.statistic("count") == 0).sum()),

@@ -17,7 +17,7 @@ SLOW = re.compile(
 )
 """What stands in a file whose tests start processes, load a model or clone the repository."""
 LONG = (
-    "coders/readers/test_malformed.py", "coders/readers/test_saelens.py", "coders/test_beginnings.py", "coders/test_check.py",
+    "coders/readers/test_malformed.py", "coders/readers/test_saelens.py", "coders/test_beginnings.py", "coders/test_check",
     "coders/test_directions.py", "coders/test_readings.py", "examples/test_sample.py", "latents/test_merge.py", "latents/test_vector.py",
     "llm/test_access.py", "llm/test_any_bytes.py", "llm/test_budget.py", "llm/test_faults.py", "llm/test_openai.py", "llm/test_probe.py",
     "llm/test_transcript.py", "machine/test_shelf.py", "publish/", "scorers/test_degenerate.py", "subject/", "test_vector.py",

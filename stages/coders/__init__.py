@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages import hub, registry
-from stages.coders import folding, neurons, random
+from stages.coders import folding, neurons, random, saelens_registry
 from stages.coders.readers import Options
 from stages.coders.readers.files import shown
 from stages.coders.sparse_coder import SparseCoder
@@ -17,9 +17,12 @@ from stages.params import AnyCoder, Neurons, RandomCoder
 from stages.subject.hookpoints import width
 from stages.subject.load import Subject
 
+TEMPORAL = ("conf.yaml", "latest_ckpt.safetensors")
+"""The files of temporal SAEs."""
+
 
 def load(path: str, options: Options | None = None, form: str | None = None, key: str = "format") -> SparseCoder:
-    """Reads the coder at ``path``, a folder, a file or ``hub://owner/repository/folder@revision``.
+    """Reads the coder at ``path``, a folder, a file, ``hub://owner/repository/folder@revision`` or ``saelens://release/sae_id``.
 
     Its format is ``form``, which ``key`` of params.yaml names, or is detected.
 
@@ -29,6 +32,11 @@ def load(path: str, options: Options | None = None, form: str | None = None, key
     """
     if form is not None:
         registry.module_of(registry.READERS, form, key)  # before anything is fetched
+    options = options or Options()
+    listed = saelens_registry.find(path) if path.startswith(saelens_registry.SCHEME) else None
+    cited = path
+    if listed is not None:
+        options, path = listed.options(options), listed.address
     fetched = hub.fetch(path) if path.startswith(hub.SCHEME) else None
     place = fetched.path if fetched else Path(path)
     if not place.exists():
@@ -37,13 +45,14 @@ def load(path: str, options: Options | None = None, form: str | None = None, key
         )
     if form is None or not _reader(form).detect(place):
         form = _detected(path, place, fetched, form, key)
-    options = options or Options()
     options.refuse_others(getattr(_reader(form), "TAKES", ()), path)
     coder = _reader(form).read(place, options)
     if fetched is None:
         return coder
     origin = {"repository": fetched.repository, "commit": fetched.commit}  # the hash is of the content alone
-    return replace(coder, source=path, identity={**coder.identity, **origin})
+    if listed is not None:
+        origin |= {"release": listed.release, "sae_id": listed.sae_id}
+    return replace(coder, source=cited, identity={**coder.identity, **origin})
 
 
 def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | None, key: str) -> str:
@@ -56,6 +65,10 @@ def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | N
     if not fitting and place.is_file() and (around := formats(place.parent)):
         raise GlossaError(
             f"{path} is one file of a coder that is a folder, in the format {' and '.join(around)}; name the folder, {_folder_of(path)}"
+        )
+    if not fitting and all((place / name).is_file() for name in TEMPORAL):
+        raise GlossaError(
+            f"{path} is a temporal SAE, which makes a token's latents depend on the tokens before it, as no sparse coder here does; use another"
         )
     if not fitting:
         found = ", ".join(sorted(file.name for file in place.iterdir())) if place.is_dir() else "a file of another kind"
@@ -117,7 +130,7 @@ def from_params(name: str, entry: AnyCoder, seed: int, subject: Subject | None =
         if isinstance(entry, Neurons):
             return neurons.load(subject, entry.hookpoint, entry.k)
         return random.load(width(subject, entry.hookpoint), entry.hookpoint, entry.latents, entry.k, (seed, entry.seed))
-    said = ("norm_factor", "centre", "normalise", "activation", "k", "pre_bias", "reconstructs")
+    said = ("norm_factor", "centre", "normalise", "activation", "k", "pre_bias", "reconstructs", "hookpoint")
     options = Options(**{key: getattr(entry, key) for key in said})
     coder = load(entry.path, options, entry.format, f"coders.{name}.format")
     hookpoint = entry.hookpoint or coder.hookpoint

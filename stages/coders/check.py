@@ -19,7 +19,7 @@ from stages.coders import readings
 from stages.coders.readings import Reading
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
-from stages.subject.hookpoints import activations, replaced, resolve
+from stages.subject.hookpoints import activations, replaced, resolve, split
 from stages.subject.load import Subject
 
 BATCH_TOKENS = 8192
@@ -245,9 +245,15 @@ def _undefined(subject: Subject, own: Reading) -> dict[str, str]:
     if coder.identity.get("format") in CONTROLS:
         found["variants"] = "it is a control, which can't be misread"
     if coder.W_dec is None:
-        why = "its latents write to many layers, and their decoders are not read"
+        why = "its latents write to many layers, to which those of other layers write as well"
+        if len(split(own.reads)) > 1:
+            why = "a latent may fire at some of the places that it writes to, by a threshold for each"
         return {**found, "fvu": why, "variants": why, "loss": why, "decoder rows": why}
-    if resolve(subject, own.reconstructs).part == "normalized":
+    if len(split(own.reconstructs)) > 1:
+        found["loss"] = (
+            "it reconstructs several places, each of which follows from the ones before, so nothing can stand in for all"
+        )
+    elif resolve(subject, own.reconstructs).part == "normalized":
         found["loss"] = f"no module gives or takes {own.reconstructs}, so nothing can stand in for it"
     return found
 

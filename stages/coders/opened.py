@@ -28,5 +28,5 @@ def coder(p: Params, name: str, on: Subject, *, decodes: bool = True) -> SparseC
     """
     found = coders.from_params(name, p.coders[name], p.seed, on)
     if not decodes:
-        found = replace(found, W_dec=None, W_skip=None)
+        found = replace(found, W_dec=None, W_skip=None, writes=())
     return found.to(on.device, getattr(torch, p.cache.dtype))

@@ -14,7 +14,7 @@ from stages.coders.activations import Activation, JumpRelu, Relu, TopK
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 from stages.subject import sites
-from stages.subject.hookpoints import Site, activations, resolve
+from stages.subject.hookpoints import Site, activations, name_of, resolve, split
 from stages.subject.load import Subject
 
 BLOCK = re.compile(r"((?:.*\.)?(?:layers|h|blocks)\.)(\d+)(\..*)?")
@@ -53,6 +53,9 @@ def meant(subject: Subject, coder: SparseCoder) -> Reading:
         GlossaError: the subject has no such place, or one of another width.
     """
     assert coder.hookpoint is not None
+    if len(split(coder.hookpoint)) > 1:  # a crosscoder
+        several = name_of(subject, coder.hookpoint)
+        return _checked(subject, Reading("", coder, several, several))
     site = resolve(subject, coder.hookpoint)
     # The files of sparsify name no target, but an SAE of its reads what a module puts out, a transcoder what it takes in.
     from_sparsify = coder.identity.get("format") == "sparsify"
@@ -62,10 +65,15 @@ def meant(subject: Subject, coder: SparseCoder) -> Reading:
         reconstructs = site.path
     else:
         reconstructs = site.name
-    row = torch.zeros(1, 1, dtype=torch.long)
-    wanted = {site.name: (coder.d_in, "reads")}
-    if coder.W_dec is not None and reconstructs != site.name:
-        wanted[reconstructs] = (coder.W_dec.shape[1], "gives")
+    return _checked(subject, Reading("", coder, site.name, reconstructs))
+
+
+def _checked(subject: Subject, own: Reading) -> Reading:
+    """The same; raises GlossaError if the widths of its places are others."""
+    coder, row = own.coder, torch.zeros(1, 1, dtype=torch.long)
+    wanted = {own.reads: (coder.d_in, "reads")}
+    if coder.W_dec is not None and own.reconstructs != own.reads:
+        wanted[own.reconstructs] = (coder.W_dec.shape[1], "gives")
     for name, (width, does) in wanted.items():
         found = _width(subject, name, row)
         if found is None:
@@ -78,7 +86,7 @@ def meant(subject: Subject, coder: SparseCoder) -> Reading:
                 f"the coder in {coder.source} {does} {width} values a token, but {name} of the subject {subject.name} has "
                 f"{found}; is it the right coder, or another hookpoint?"
             )
-    return Reading("", coder, site.name, reconstructs)
+    return own
 
 
 def mistaken(subject: Subject, own: Reading, row: Tensor) -> Iterator[Reading]:
@@ -152,6 +160,8 @@ def _other_activations(coder: SparseCoder, disagrees: str) -> Iterator[tuple[str
 
 def _other_hookpoints(subject: Subject, own: Reading) -> Iterator[tuple[str, str, str]]:
     """A description, what is read and what is reconstructed; whether they exist and fit is not known."""
+    if len(split(own.reads)) > 1:
+        return
     site = resolve(subject, own.reads)
     is_transcoder = own.reads != own.reconstructs
     for name, step in (("previous", -1), ("next", 1)):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import Activation, Events, GroupMax, TopK, compact, join
+from stages.coders.writes import Write
 
 CELLS = 2**26
 """Pre-activations held at once by default: 256 MB in float32."""
@@ -25,7 +26,8 @@ class SparseCoder:
     """A sparse autoencoder, transcoder or set of neurons: ``activation((norm(x) - b_pre) W_encᵀ + b_enc)``.
 
     Shapes: W_enc [latents, d_in], b_enc [latents], W_dec [latents, d_out], b_dec [d_out], b_pre [d_in], W_skip
-    [d_out, d_in]. Without W_enc the latents are the inputs themselves (neurons); without W_dec nothing can be decoded.
+    [d_out, d_in]. Without W_enc the latents are the inputs themselves (neurons); without W_dec nothing can be decoded. A crosscoder
+    reads several places side by side, so its d_in is the sum of their widths.
 
     ``input_norm`` acts on every input before all else: ``centre`` subtracts its mean; ``constant_norm`` scales it to the
     norm √d_in; ``layer_norm`` subtracts its mean and divides by its standard deviation (unbiased) plus 1e-5. What it takes
@@ -52,6 +54,8 @@ class SparseCoder:
     """Mean number of active latents a token, if its files say so."""
     prepend_bos: bool | None = None
     """Whether rows began with a BOS in its training, if its files say so."""
+    writes: tuple[Write, ...] = ()
+    """What its latents write to each of several places, of a crosscoder or of a layer of a cross-layer transcoder; else none."""
     values_folded: bool = False
     """Whether it was trained on attention heads whose constant part TransformerLens had moved away; see ``folding``."""
 

@@ -44,6 +44,7 @@ def command(coder: str, latent: int, n_windows: int | None) -> None:
         *_facts(found, example),
         *_explanations(p, found, latent),
         *_output_tokens(example.facts, tokens.vocabulary),
+        *_places(found, example.facts, tokens.vocabulary),
         *_windows(windows, example.facts["max"], shade),
     ):
         click.echo(line if width is None else wrapped(line, width), color=in_colour)
@@ -133,6 +134,17 @@ def _output_tokens(facts: dict[str, Any], vocabulary: Vocabulary) -> Iterator[st
     for name, key in (("promoted", "top_tokens"), ("suppressed", "bottom_tokens")):
         texts = " ".join(_quoted(token, vocabulary) for token in facts[key])
         yield f"  {click.style(f'{name:<12}', dim=True)} {texts}"
+
+
+def _places(found: results.CoderResults, facts: dict[str, Any], vocabulary: Vocabulary) -> Iterator[str]:
+    """What it promotes at each of the places that it writes to, where there are several."""
+    if not facts.get("place_tokens"):
+        return
+    yield ""
+    yield click.style("Written at", bold=True)
+    for name, norm, tokens in zip(found.meta["writes"], facts["place_norms"], facts["place_tokens"], strict=True):
+        texts = " ".join(_quoted(token, vocabulary) for token in tokens)
+        yield f"  {click.style(f'{name}, norm {norm:.3g}', dim=True)}  {texts}"
 
 
 def _quoted(token: int, vocabulary: Vocabulary) -> str:

@@ -10,7 +10,7 @@ from stages import params, plan
 from stages.examples import by_kind
 from stages.examples.counted import Counted
 from stages.examples.split import DECILES
-from stages.examples.table import ROLES, latents_schema
+from stages.examples.table import PLACES, ROLES, latents_schema
 from stages.latents.store import LatentStore
 
 REASONS = (
@@ -94,7 +94,11 @@ class Facts:
             "n_negatives": by_kind.column(self.negatives, len(self.latents)),
             **{name: self._outputs(store.output(name)) for name in OUTPUT},
         }
-        schema = latents_schema()
+        places = {name: store.output(name) for name, _ in PLACES}
+        for name, values in places.items():
+            if values is not None:
+                columns[name] = values[self.latents].tolist()
+        schema = latents_schema(places=None not in places.values())
         return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema)
 
     def _outputs(self, values: NDArray | None) -> object:

@@ -27,8 +27,19 @@ PARTS = tuple(product(ROLES, (False, True)))
 """Of the windows of a latent, by role and by whether they are negatives."""
 
 
-def latents_schema() -> pa.Schema:
-    """One row for every latent that was chosen, kept or dropped."""
+PLACES = (
+    (
+        "place_tokens",
+        pa.list_(pa.list_(pa.int32())),
+    ),  # output tokens that it promotes most at each place that it writes to
+    ("place_values", pa.list_(pa.list_(pa.float32()))),
+    ("place_norms", pa.list_(pa.float32())),  # of what it writes there per unit of activation
+)
+"""Columns of coders whose latents write to several places, which ``writes`` of meta.json names."""
+
+
+def latents_schema(places: bool = False) -> pa.Schema:
+    """One row for every latent that was chosen, kept or dropped; ``places`` if latents write to several."""
     return pa.schema(
         [
             ("latent", pa.int32()),
@@ -47,6 +58,7 @@ def latents_schema() -> pa.Schema:
             ("top_values", pa.list_(pa.float32())),  # … by how much, in logits per unit of activation
             ("bottom_tokens", pa.list_(pa.int32())),
             ("bottom_values", pa.list_(pa.float32())),
+            *(PLACES if places else ()),
         ]
     )
 

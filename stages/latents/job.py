@@ -24,7 +24,7 @@ from stages.latents.capture import Capture, Target, check_fits, target
 from stages.machine.scratch import Scratch
 from stages.params import Params
 from stages.subject import load
-from stages.subject.hookpoints import resolve
+from stages.subject.hookpoints import name_of
 from stages.subject.load import Subject
 from stages.wiring.coder import address
 
@@ -72,7 +72,7 @@ def open_target(p: Params, name: str, subject: Subject, tokens: Tokens, scratch:
     _check_beginning(p, name, coder, tokens)
     coder = coder.to(coder.device, getattr(torch, p.cache.dtype))
     assert coder.hookpoint is not None  # from_params sees to it
-    hookpoint = resolve(subject, coder.hookpoint).name
+    hookpoint = name_of(subject, coder.hookpoint)
     return target(name, coder, hookpoint, spec.kept_bits(p.cache.precision), subject, tokens, scratch)
 
 
@@ -116,7 +116,7 @@ def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Sc
 
 def bare(found: Target) -> Target:
     """The target without what only decoding needs, which is half of it."""
-    return replace(found, coder=replace(found.coder, W_dec=None, W_skip=None))
+    return replace(found, coder=replace(found.coder, W_dec=None, W_skip=None, writes=()))
 
 
 def _up_to_date(names: Sequence[str]) -> set[str]:

@@ -16,7 +16,7 @@ class Coder(Section):
     """A sparse coder that somebody saved."""
 
     path: str
-    """A folder or a file, or ``hub://owner/repository/folder@revision``."""
+    """A folder or a file, ``hub://owner/repository/folder@revision``, or ``saelens://release/sae_id``."""
     format: str | None = None
     """In which it is saved, by the names of docs/coders.md; found out unless it is said. The code that reads other formats can't
     change a coder whose format is said, so its activations need not be made anew when that does."""

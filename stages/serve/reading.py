@@ -18,7 +18,7 @@ from stages.latents.capture import CELLS, CELLS_ELSEWHERE
 from stages.machine.memory import is_out_of_memory
 from stages.params import Params
 from stages.serve.text import Row, Tokenizer
-from stages.subject.hookpoints import activations, resolve
+from stages.subject.hookpoints import activations, name_of
 from stages.subject.load import Subject
 
 
@@ -66,7 +66,7 @@ class Reader:
             subject = self._subject(name)
             coder = opened.coder(self._p, name, subject, decodes=False)
             assert coder.hookpoint is not None  # from_params sees to it
-            self._opened[name] = Opened(coder, resolve(subject, coder.hookpoint).name, subject)
+            self._opened[name] = Opened(coder, name_of(subject, coder.hookpoint), subject)
         return self._opened[name]
 
     def read(self, name: str, text: str) -> Reading:

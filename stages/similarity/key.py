@@ -23,7 +23,7 @@ from stages.latents.store import LatentStore
 from stages.outputs import file_sha256, fingerprint
 from stages.similarity import reading
 from stages.similarity.sources import Explained, Known
-from stages.wiring import reach
+from stages.wiring import inputs, reach
 
 STARTS = (
     "stages.similarity.outcome:of",
@@ -108,7 +108,7 @@ def _store(coder: str, tokens: Tokens) -> list[Any]:
 
 def _beside(path: str) -> dict[str, str]:
     """{file: its sha256} of what may tell more of a coder than its weights; of one on the Hub its commit says as much."""
-    if path.startswith(hub.SCHEME):
+    if not inputs.is_local(path):
         return {}
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     folders = [folder, folder.parent] if folder.name == hub.CHECKPOINTS else [folder]

@@ -15,7 +15,7 @@ from stages.coders import directions as coder_directions
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 from stages.similarity.blocks import unit
-from stages.subject.hookpoints import resolve
+from stages.subject.hookpoints import name_of, resolve, split
 from stages.subject.load import Subject
 from stages.subject.sites import PARTS
 
@@ -47,7 +47,7 @@ def directions(coder: SparseCoder, subject: Subject | None) -> Directions:
     """Returns the directions of ``coder``; ``subject`` may be None if ``needs_subject`` says no."""
     assert coder.hookpoint is not None
     if coder.W_dec is None:
-        decoder, writes = None, "it has no decoder"
+        decoder, writes = None, "it writes to several places" if coder.writes else "it has no decoder"
     elif subject is None:
         decoder, writes = coder.W_dec, RESIDUAL
     else:
@@ -70,7 +70,7 @@ def _written(coder: SparseCoder, subject: Subject) -> tuple[Tensor | None, str]:
         return found, RESIDUAL
     place = coder.reconstructs or coder.hookpoint or ""
     try:
-        return coder.W_dec, resolve(subject, place).name
+        return coder.W_dec, name_of(subject, place)
     except GlossaError:
         return None, f"its files name {place} as what it reconstructs, which the subject does not have"
 
@@ -78,6 +78,8 @@ def _written(coder: SparseCoder, subject: Subject) -> tuple[Tensor | None, str]:
 def _space(subject: Subject, hookpoint: str) -> str:
     from transformers.pytorch_utils import Conv1D
 
+    if len(split(hookpoint)) > 1:  # of a crosscoder: a space of its own, however many residual streams it consists of
+        return name_of(subject, hookpoint)
     site = resolve(subject, hookpoint)
     inside = site.part == "input" and isinstance(site.module, nn.Linear | Conv1D)
     return site.name if inside else RESIDUAL

@@ -65,7 +65,7 @@ def chosen(windows: Windows, strongest: int) -> NDArray[np.int64]:
     """Returns which windows are shown, in their order: of every latent the strongest, then some of every decile."""
     order = np.lexsort((windows.starts, -windows.activations.max(axis=1, initial=0), windows.latents))
     latents, deciles = windows.latents[order].astype(np.int64), windows.deciles[order].astype(np.int64)
-    is_top = _places(latents) < strongest
+    is_top = _ranks(latents) < strongest
     rest = np.flatnonzero(~is_top)
     rest = rest[np.argsort(latents[rest] << 8 | deciles[rest], kind="stable")]
     group = latents[rest] << 8 | deciles[rest]
@@ -78,7 +78,7 @@ def chosen(windows: Windows, strongest: int) -> NDArray[np.int64]:
     return order[found[np.argsort(latents[found], kind="stable")]]
 
 
-def _places(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def _ranks(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """The place of each within its group; those of a group stand together."""
     _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
     return np.arange(len(groups)) - first[inverse]
@@ -93,6 +93,19 @@ def _facts(row: dict[str, Any], spelling: Spelling) -> dict[str, Any]:
         "histogram": row["histogram"],
         "promoted": _tokens(row["top_tokens"], row["top_values"], spelling),
         "suppressed": _tokens(row["bottom_tokens"], row["bottom_values"], spelling),
+        **_places(row, spelling),
+    }
+
+
+def _places(row: dict[str, Any], spelling: Spelling) -> dict[str, Any]:
+    """Of every place that it writes to, where there are several, how much it writes and what that promotes."""
+    if not row.get("place_tokens"):
+        return {}
+    columns = (row["place_norms"], row["place_tokens"], row["place_values"])
+    return {
+        "places": [
+            [shortened(norm), _tokens(tokens, values, spelling)] for norm, tokens, values in zip(*columns, strict=True)
+        ]
     }
 
 

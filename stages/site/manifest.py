@@ -103,6 +103,7 @@ def _coder(p: Params, results: Results, coder: CoderResults, shards: dict[str, A
         "dropped": [[sentence(reason), n] for reason, n in sorted(meta["dropped"].items())],
         "l0": shortened(results.l0(coder)),
         "matched_by": next((MATCHED_BY[pair["matched_by"]] for pair in pairs), None),
+        **({"writes": [visible(place) for place in meta["writes"]]} if "writes" in meta else {}),
         **shards,
         "provenance": provenance.of_coder(p, results, coder),
     }

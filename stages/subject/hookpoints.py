@@ -4,6 +4,8 @@ A hookpoint is a module path relative to the base model, as sparsify names them 
 suffix: ``.output`` (the default), ``.input``, or ``.normalized``, which is what a norm computes before its gain and bias. A path
 may start with what lies around the base model (``model.``, ``transformer.``, ``gpt_neox.``, ``language_model.``). A name of
 TransformerLens (``blocks.2.hook_resid_post``) is looked up in ``sites``.
+
+Crosscoders read several places at once: ``layers.7 + layers.13`` gives what both give, side by side.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from stages.subject import norms, sites
 from stages.subject.load import Subject
 
 AROUND = ("model.", "transformer.", "gpt_neox.", "language_model.")
+PLUS = " + "
+"""Between the places of a hookpoint that is several."""
 
 
 class _Reached(Exception):  # noqa: N818 - control flow, not an error
@@ -47,12 +51,44 @@ class Site:
         return self.path if self.part == "output" else f"{self.path}.{self.part}"
 
 
-def resolve(subject: Subject, hookpoint: str) -> Site:
-    """Returns where ``hookpoint`` is.
+def split(hookpoint: str) -> list[str]:
+    """Returns the places that a hookpoint names, in their order.
 
     Raises:
-        GlossaError: the subject has no such place; the message says why, or lists the nearest.
+        GlossaError: it names one twice, or one without a name.
     """
+    parts = [part.strip() for part in hookpoint.split(PLUS.strip())]
+    if len(parts) > 1 and (not all(parts) or len(set(parts)) < len(parts)):
+        raise GlossaError(
+            f"expected places of a model with a + between them, each once, found {hookpoint!r}; correct the hookpoint"
+        )
+    return parts
+
+
+def resolve_all(subject: Subject, hookpoint: str) -> list[Site]:
+    """Returns where the places of ``hookpoint`` are.
+
+    Raises:
+        GlossaError: the subject lacks one, or two names are of the same.
+    """
+    found = [resolve(subject, part) for part in split(hookpoint)]
+    split(PLUS.join(site.name for site in found))
+    return found
+
+
+def name_of(subject: Subject, hookpoint: str) -> str:
+    """Returns the name of a hookpoint that is the same whatever its places are called; raises GlossaError as ``resolve_all``."""
+    return PLUS.join(site.name for site in resolve_all(subject, hookpoint))
+
+
+def resolve(subject: Subject, hookpoint: str) -> Site:
+    """Returns where ``hookpoint`` is, which is one place.
+
+    Raises:
+        GlossaError: the subject has no such place, and the message says why, or lists the nearest; or it is several.
+    """
+    if len(split(hookpoint)) > 1:
+        raise GlossaError(f"expected one place of the subject {subject.name}, found several ({hookpoint}); name one")
     places = subject.places
     if hookpoint in places:
         place = places[hookpoint]
@@ -79,13 +115,13 @@ def activations(subject: Subject, hookpoints: Sequence[str], ids: Tensor) -> dic
     """Runs ``ids`` [rows, length] through the subject as far as the last hookpoint.
 
     Returns what every hookpoint gives, [rows, length, width]: of an output that is a tuple the first element, of inputs the
-    first.
+    first, of several places all side by side.
 
     Raises:
         GlossaError: there is no such hookpoint, or the forward pass never calls its module, such as a list of layers.
     """
-    resolved = {hookpoint: resolve(subject, hookpoint) for hookpoint in hookpoints}
-    wanted = {site.name: site for site in resolved.values()}
+    resolved = {hookpoint: resolve_all(subject, hookpoint) for hookpoint in hookpoints}
+    wanted = {site.name: site for own in resolved.values() for site in own}
     read: dict[str, Tensor] = {}
 
     def note(site: Site, value: Tensor) -> None:
@@ -102,12 +138,24 @@ def activations(subject: Subject, hookpoints: Sequence[str], ids: Tensor) -> dic
     finally:
         for handle in handles:
             handle.remove()
-    for hookpoint, site in resolved.items():
-        if site.name not in read:
+    for hookpoint, own in resolved.items():
+        if any(site.name not in read for site in own):
             raise GlossaError(
                 f"the forward pass of the subject {subject.name} never reads {hookpoint}; hook a module inside it"
             )
-    return {hookpoint: read[site.name] for hookpoint, site in resolved.items()}
+    return {hookpoint: _beside([read[site.name] for site in own], hookpoint) for hookpoint, own in resolved.items()}
+
+
+def _beside(values: list[Tensor], hookpoint: str) -> Tensor:
+    """What several places give, side by side."""
+    if len(values) == 1:
+        return values[0]
+    shapes = {tuple(value.shape[:-1]) for value in values}
+    if len(shapes) > 1 or values[0].ndim != 3:
+        raise GlossaError(
+            f"expected a vector at every token of each of {hookpoint}, found others; correct the hookpoint"
+        )
+    return torch.cat([value.to(values[0].device) for value in values], -1)
 
 
 def width(subject: Subject, hookpoint: str) -> int:
@@ -120,7 +168,7 @@ def width(subject: Subject, hookpoint: str) -> int:
     def tried() -> int:
         return activations(subject, [hookpoint], torch.zeros(1, 1, dtype=torch.long))[hookpoint].shape[-1]
 
-    return subject.known(f"width of {resolve(subject, hookpoint).name}", tried)
+    return subject.known(f"width of {name_of(subject, hookpoint)}", tried)
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class Edit:
     change: Change
     """(numbers of the prompts [rows], what ``reads`` gives at tokens [rows, n, width], what ``writes`` gives there) -> what
     stands in for the latter, of the same shape."""
+    also: tuple[Edit, ...] = ()
+    """Changes of other places that are made in the same forward pass."""
 
 
 class Steering:
@@ -167,8 +169,16 @@ def _changed(subject: Subject, edit: Edit | None, places: list[int]) -> Iterator
     if edit is None:
         yield
         return
+    with ExitStack() as stack:
+        for one in (edit, *edit.also):
+            stack.enter_context(_changed_at(subject, one, torch.tensor(places)))
+        yield
+
+
+@contextmanager
+def _changed_at(subject: Subject, edit: Edit, rows: Tensor) -> Iterator[None]:
+    """The same for one place."""
     apart = resolve(subject, edit.reads).name != resolve(subject, edit.writes).name
-    rows = torch.tensor(places)
     read: list[Tensor] = []
 
     def change(hidden: Tensor) -> Tensor:

@@ -84,9 +84,9 @@ def test_a_format_that_is_said_is_read_by_its_reader_alone(coder_folder: Path) -
 
 @pytest.mark.parametrize("name", folders.MAKERS)
 def test_every_format_may_be_said(tmp_path: Path, name: str) -> None:
-    path, form = folders.MAKERS[name](tmp_path / "coder").path, name.split()[0]
-    said = coders.load(str(path), form=form)
-    assert said.identity == coders.load(str(path)).identity
+    made, form = folders.MAKERS[name](tmp_path / "coder"), name.split()[0]
+    said = coders.load(str(made.path), made.options, form)
+    assert said.identity == coders.load(str(made.path), made.options).identity
     assert said.identity["format"] == form
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from stages.coders import neurons, random
 from stages.coders.activations import Events, Relu, TopK
-from stages.coders.edits import NO_DECODER, Editor, editor
+from stages.coders.edits import NO_DECODER, SEVERAL, Editor, editor
 from stages.coders.sparse_coder import InputNorm, SparseCoder
+from stages.coders.writes import Write
 from stages.subject.load import Subject
 from tests.conftest import WIDTH
 
@@ -91,7 +94,7 @@ def test_a_transcoder_changes_what_it_writes_by_what_it_reads(subject: Subject) 
         input_norm="layer_norm", reconstructs="layers.0.mlp", hookpoint="layers.0.mlp.input", W_skip=torch.eye(WIDTH)
     )
     edits = made(subject, own)
-    assert (edits.reads, edits.writes) == ("layers.0.mlp.input", "layers.0.mlp")
+    assert (edits.reads, edits.places[0][0]) == ("layers.0.mlp.input", "layers.0.mlp")
     x, h = torch.randn(1, 1, WIDTH), torch.randn(1, 1, WIDTH)
     found = edits.add(torch.tensor([7]), torch.tensor([3.0])).change(torch.tensor([0]), x, h)
     expected = by_definition(own, x[0], h[0], 7, "add", 3.0)
@@ -100,7 +103,7 @@ def test_a_transcoder_changes_what_it_writes_by_what_it_reads(subject: Subject) 
 
 def test_neurons_write_their_column_of_the_projection(subject: Subject) -> None:
     edits = made(subject, neurons.load(subject, "layers.1.mlp", 4))
-    assert (edits.reads, edits.writes) == ("layers.1.mlp.down_proj.input", "layers.1.mlp.down_proj")
+    assert (edits.reads, edits.places[0][0]) == ("layers.1.mlp.down_proj.input", "layers.1.mlp.down_proj")
     projection: Any = subject.modules["layers.1.mlp.down_proj"]
     column = projection.weight[:, 5]
     x, h = torch.randn(1, 1, 2 * WIDTH), torch.zeros(1, 1, WIDTH)
@@ -123,6 +126,52 @@ def test_half_precision_stays_what_it_is(subject: Subject) -> None:
     found = edits.add(torch.tensor([5]), torch.tensor([2.0])).change(torch.tensor([0]), h, h)
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx((h + 2 * own.W_dec[5]).numpy(), abs=0.05)
+
+
+def several(folder: Path, *places: str, **more: Any) -> tuple[SparseCoder, Tensor]:
+    """A coder that writes to several places, and what it writes there, [places, latents, width]."""
+    written = torch.randn(len(places), LATENTS, WIDTH, generator=torch.Generator().manual_seed(7))
+    save_file({"W": written}, folder / "w.safetensors")
+    writes = tuple(Write(place, folder / "w.safetensors", "W", at, axis=0) for at, place in enumerate(places))
+    return coder(**{"W_dec": None, "hookpoint": "layers.0.mlp.input", "writes": writes, **more}), written
+
+
+def test_a_layer_of_a_cross_layer_transcoder_changes_all_that_it_writes_to(subject: Subject, tmp_path: Path) -> None:
+    own, written = several(tmp_path, "layers.0.mlp", "blocks.1.hook_mlp_out")
+    edits = made(subject, own)
+    x, h = torch.randn(2, 1, WIDTH), torch.randn(2, 1, WIDTH)
+    latents = torch.tensor([5, int(own.encode(x[1]).latents[0])])
+    fires = torch.stack(
+        [
+            own.encode(one).values[own.encode(one).latents == latent].sum()
+            for one, latent in zip(x, latents, strict=True)
+        ]
+    )
+    rows = torch.tensor([1, 0])
+    for edit, amounts in (
+        (edits.add(latents, torch.tensor([3.0, 9.0])), torch.tensor([3.0, 9.0])),
+        (edits.ablate(latents), -fires),
+    ):
+        both = (edit, *edit.also)
+        assert [(one.reads, one.writes) for one in both] == [("layers.0.mlp.input", f"layers.{n}.mlp") for n in (0, 1)]
+        for at, one in enumerate(both):
+            expected = h[rows] + (amounts[:, None] * written[at][latents])[rows][:, None]
+            assert torch.allclose(one.change(rows, x[rows], h[rows]), expected, atol=1e-4)
+
+
+def test_what_describes_one_stream_several_times_is_not_edited(subject: Subject, tmp_path: Path) -> None:
+    stream, _ = several(tmp_path, "layers.0", "layers.1", hookpoint="layers.0")
+    found = editor(subject, stream)
+    assert isinstance(found, str)
+    assert found.startswith(
+        "its latents write to the residual stream at 2 places, each of which contains what was written before"
+    )
+    assert isinstance(
+        editor(subject, several(tmp_path, "layers.0.mlp", "layers.1", hookpoint="layers.0.input")[0]), Editor
+    )
+    both, _ = several(tmp_path, "layers.0.mlp", "layers.1.mlp", hookpoint="layers.0.mlp + layers.1.mlp")
+    wide = replace(both, W_enc=torch.randn(LATENTS, 2 * WIDTH), b_pre=torch.zeros(2 * WIDTH))
+    assert editor(subject, wide) == SEVERAL
 
 
 def test_what_cannot_be_edited_has_a_reason(subject: Subject) -> None:

@@ -10,9 +10,11 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from stages import coders
 from stages.coders.sparse_coder import SparseCoder
+from stages.coders.writes import Write
 from stages.corpus.tokens import Tokens
 from stages.latents import output as room
 from stages.latents.output import output
@@ -57,6 +59,40 @@ def test_nothing_is_promoted_where_it_is_undefined(coder: SparseCoder, subject: 
     elsewhere = replace(coder, reconstructs="blocks.7.hook_elsewhere")
     assert output(elsewhere, subject, tokens) == {}
     assert is_known(elsewhere, subject, tokens), "that there is none is kept, too"
+
+
+def several(coder: SparseCoder, folder: Path, *places: str) -> tuple[SparseCoder, torch.Tensor]:
+    """A coder that writes to several places, and what it writes there, [places, latents, width]."""
+    assert coder.W_dec is not None
+    written = torch.randn(len(places), *coder.W_dec.shape, generator=torch.Generator().manual_seed(0))
+    save_file({"W": written}, folder / "w.safetensors")
+    writes = tuple(Write(place, folder / "w.safetensors", "W", at, axis=0) for at, place in enumerate(places))
+    return replace(coder, W_dec=None, writes=writes, identity={"sha256": str(places)}), written
+
+
+@pytest.mark.parametrize(
+    ("places", "adds"), [(("layers.0.mlp", "layers.1.mlp"), True), (("layers.0", "layers.1"), False)]
+)
+def test_of_several_places_each_is_worked_out_and_all_together(
+    coder: SparseCoder, subject: Subject, tokens: Tokens, tmp_path: Path, places: tuple[str, str], adds: bool
+) -> None:
+    own, written = several(coder, tmp_path, *places)
+    special = torch.from_numpy(tokens.vocabulary.special)
+    found = output(own, subject, tokens)
+    whole = promoted(subject, written.sum(0) if adds else written[1], special)
+    assert whole is not None
+    for name, part in whole._asdict().items():
+        np.testing.assert_allclose(found[name], part.numpy(), rtol=1e-5)
+    for at in (0, 1):
+        lens = promoted(subject, written[at], special, n=5)
+        assert lens is not None
+        np.testing.assert_array_equal(found["place_tokens"][:, at], lens.top_tokens.numpy())
+        np.testing.assert_allclose(found["place_values"][:, at], lens.top_values.numpy(), rtol=1e-5)
+        np.testing.assert_allclose(found["place_norms"][:, at], written[at].norm(dim=1).numpy(), rtol=1e-5)
+    assert is_known(own, subject, tokens)
+    assert not is_known(several(coder, tmp_path, *reversed(places))[0], subject, tokens)
+    elsewhere, _ = several(coder, tmp_path, places[0], "blocks.7.hook_mlp_out")
+    assert output(elsewhere, subject, tokens) == {}
 
 
 def other_decoder(coder: SparseCoder) -> SparseCoder:

@@ -6,7 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.site.latents import PER_DECILE, chosen
+from stages.results.reading import Results
+from stages.site.latents import PER_DECILE, _places, chosen
+from stages.site.spelling import Spelling
 from stages.site.windows import Windows
 from tests.site.reading import load
 
@@ -53,6 +55,14 @@ def test_a_shard_by_hand(report: Path) -> None:
     ], "a scorer without an entry has not been asked about it"
     assert second["scores"] == {"intruder": "no decile has 4"}
     assert data["dropped"] == [[5, "never fires"]]
+
+
+def test_what_is_written_to_several_places(here: Results) -> None:
+    row = {"place_norms": [0.25, 2.0], "place_tokens": [[1], [2, 1]], "place_values": [[0.5], [1.5, 0.75]]}
+    spelling = Spelling(here.tokens.vocabulary)
+    names = [spelling.name(token) for token in (1, 2)]
+    assert _places(row, spelling) == {"places": [[0.25, [[names[0], 0.5]]], [2.0, [[names[1], 1.5], [names[0], 0.75]]]]}
+    assert _places({"place_tokens": None}, spelling) == _places({}, spelling) == {}
 
 
 def made(latents: list[int], seed: int) -> Windows:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from stages.errors import GlossaError
-from stages.subject.hookpoints import activations, replaced, resolve
+from stages.subject.hookpoints import activations, name_of, replaced, resolve, split, width
 from stages.subject.load import Subject
 
 IDS = torch.arange(24).reshape(2, 12)
@@ -52,6 +52,40 @@ def test_outputs_equal_those_of_a_full_forward_pass(subject: Subject, hookpoint:
     assert read.keys() == {hookpoint}
     assert read[hookpoint].shape[:2] == IDS.shape
     assert torch.equal(read[hookpoint], full(subject, hookpoint))
+
+
+def test_several_places_stand_side_by_side(subject: Subject) -> None:
+    both = "model.layers.1.output + blocks.0.hook_mlp_out"
+    read = activations(subject, [both, "layers.1"], IDS)
+    assert torch.equal(read[both], torch.cat([full(subject, "layers.1"), full(subject, "layers.0.mlp")], -1))
+    assert torch.equal(read["layers.1"], full(subject, "layers.1"))
+    assert name_of(subject, both) == "layers.1 + layers.0.mlp"
+    assert width(subject, both) == 2 * full(subject, "layers.1").shape[-1]
+    assert split("layers.1+layers.0") == ["layers.1", "layers.0"]
+
+
+@pytest.mark.parametrize(
+    ("hookpoint", "expected"),
+    [
+        (
+            "layers.0 + layers.0",
+            "expected places of a model with a + between them, each once, found 'layers.0 + layers.0'",
+        ),
+        ("layers.0 + blocks.0.hook_resid_post", "each once, found 'layers.0 + layers.0'"),
+        ("layers.0 +", "expected places of a model with a + between them"),
+        ("layers.0 + layers.9", "has no hookpoint layers.9"),
+    ],
+)
+def test_several_places_that_are_not(subject: Subject, hookpoint: str, expected: str) -> None:
+    with pytest.raises(GlossaError, match=re.escape(expected)):
+        activations(subject, [hookpoint], IDS)
+
+
+def test_where_one_place_is_wanted_several_are_a_mistake(subject: Subject) -> None:
+    with pytest.raises(
+        GlossaError, match=r"expected one place of the subject .*, found several \(layers.0 \+ layers.1\); name one"
+    ):
+        resolve(subject, "layers.0 + layers.1")
 
 
 def test_of_a_tuple_the_first_element_is_read(subject: Subject) -> None:

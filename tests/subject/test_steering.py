@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -40,18 +43,20 @@ def naive(subject: Subject, number: int, edit: Edit | None, steps: int) -> tuple
     ids, first = list(PROMPTS[number]), len(PROMPTS[number]) - 1
     predicted: list[Tensor] = []
     for step in range(max(1, steps)):
-        read: list[Tensor] = []
 
-        def change(hidden: Tensor, read: list[Tensor] = read) -> Tensor:
-            assert edit is not None
-            changed = edit.change(torch.tensor([number]), read[0][:, first:], hidden[:, first:])
+        def change(one: Edit, read: list[Tensor], hidden: Tensor) -> Tensor:
+            changed = one.change(torch.tensor([number]), read[0][:, first:], hidden[:, first:])
             return torch.cat([hidden[:, :first], changed], 1)
 
         with torch.inference_mode():
             if edit is None:
                 logits = subject.model(torch.tensor([ids]), use_cache=False).logits
             else:
-                with heard(subject, edit.reads, read.append), replaced(subject, edit.writes, change):
+                with ExitStack() as stack:
+                    for one in (edit, *edit.also):
+                        read: list[Tensor] = []
+                        stack.enter_context(heard(subject, one.reads, read.append))
+                        stack.enter_context(replaced(subject, one.writes, partial(change, one, read)))
                     logits = subject.model(torch.tensor([ids]), use_cache=False).logits
         predicted.append(logits[0, -1].float().log_softmax(-1))
         if steps:
@@ -80,6 +85,17 @@ def test_a_transcoder_is_read_before_it_is_written() -> None:
     written = Steering(subject).write(PROMPTS, DRAWS, edit=edit)
     assert written == [naive(subject, number, edit, DRAWS.shape[1])[0] for number in range(len(PROMPTS))]
     assert written != Steering(subject).write(PROMPTS, DRAWS)
+
+
+def test_several_places_change_by_what_is_read_at_one() -> None:
+    subject = made("llama")
+    first, second = edit_at("layers.0.mlp.input", "layers.0.mlp"), edit_at("layers.0.mlp.input", "layers.1.mlp")
+    edit = replace(first, also=(second,))
+    written = Steering(subject).write(PROMPTS, DRAWS, edit=edit)
+    assert written == [naive(subject, number, edit, DRAWS.shape[1])[0] for number in range(len(PROMPTS))]
+    predicted = [Steering(subject).predict(PROMPTS, one) for one in (edit, first, second)]
+    assert not torch.allclose(predicted[0], predicted[1])
+    assert not torch.allclose(predicted[0], predicted[2])
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 20])

@@ -28,6 +28,8 @@ class Options:
 
     norm_factor: float | None = None
     """The constant by which inputs were multiplied in training, where the files only say that there was one."""
+    listed_norm_factor: float | None = None
+    """The same as a registry lists it, which means nothing where the files want none."""
     centre: bool | None = None
     """The subject's activations were mean-centred over their width, or were not."""
     normalise: InputNorm | None = None
@@ -38,6 +40,8 @@ class Options:
     """Whether the decoder's bias is subtracted from the input. These three say how files are meant that leave it open."""
     reconstructs: str | None = None
     """The hookpoint whose values it reconstructs, where the files don't say so."""
+    hookpoint: str | None = None
+    """Where it reads; of a file of many layers also which of them is meant."""
 
     def __post_init__(self) -> None:
         if self.norm_factor is not None and not (math.isfinite(self.norm_factor) and self.norm_factor > 0):

@@ -1,7 +1,7 @@
 """Transcoders in the files of circuit-tracer: ``config.yaml`` and, for every layer, ``layer_{i}.safetensors``.
 
-Of a cross-layer transcoder (``W_enc_{i}.safetensors``) only the encoder of a layer is read: its latents can be explained, but
-they write to many layers, so it has no decoder here. The Qwen 3 transcoders may have a ``wandb-config.yaml`` instead.
+Of a cross-layer transcoder (``W_enc_{i}.safetensors``) a layer is read: its encoder and, where ``W_dec_{i}.safetensors`` lies beside it,
+what it writes to each layer from its own on. The Qwen 3 transcoders may have a ``wandb-config.yaml`` instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from torch import Tensor
 from stages.coders.activations import JumpRelu, Relu, TopK
 from stages.coders.readers import Options, files
 from stages.coders.sparse_coder import SparseCoder
+from stages.coders.writes import Write, shape_of
 from stages.errors import GlossaError
+from stages.outputs import file_sha256
 
 CONFIG = "config.yaml"
 WANDB = ("wandb-config.yaml", "wanb-config.yaml")  # the second is what some repositories call it
@@ -59,6 +61,7 @@ def read(path: Path, options: Options) -> SparseCoder:
     n, d_in = W_enc.shape
     activation = _activation(config, tensors, threshold, n, weights)
     k = activation.k if isinstance(activation, TopK) else None
+    writes = _writes(weights, int(layer), config, (n, d_in)) if cross_layer else ()
     facts = {
         "format": "circuit_tracer",
         "activation": type(activation).__name__.lower(),
@@ -66,6 +69,7 @@ def read(path: Path, options: Options) -> SparseCoder:
         "signed": activation.signed,
         "cross_layer": cross_layer,
         "input_norm": input_norm,
+        **({"decoders_sha256": file_sha256(writes[0].file)} if writes else {}),
     }
     site, target = files.text(config, "feature_input_hook"), files.text(config, "feature_output_hook")
     return SparseCoder(
@@ -82,7 +86,22 @@ def read(path: Path, options: Options) -> SparseCoder:
         hookpoint=f"blocks.{int(layer)}.{site}" if site else None,
         reconstructs=f"blocks.{int(layer)}.{target}" if target else None,
         published_l0=k,
+        writes=writes,
     )
+
+
+def _writes(weights: Path, layer: int, config: Mapping[str, Any], shape: tuple[int, int]) -> tuple[Write, ...]:
+    """What the latents of a layer write to it and to those behind it: ``W_dec_{layer}`` as [latents, layers, d_model]."""
+    name, target = f"W_dec_{layer}", files.text(config, "feature_output_hook")
+    file = weights.with_name(f"{name}.safetensors")
+    if target is None or not file.is_file():
+        return ()
+    found = shape_of(file, name)
+    if found is None or len(found) != 3 or (found[0], found[2]) != shape:
+        raise GlossaError(
+            f"expected a tensor {name} of shape [{shape[0]}, layers, {shape[1]}] in {file}, found {list(found or ())}; fetch it again"
+        )
+    return tuple(Write(f"blocks.{layer + at}.{target}", file, name, at, axis=1) for at in range(found[1]))
 
 
 def _layers(folder: Path) -> list[Path]:

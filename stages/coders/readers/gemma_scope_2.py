@@ -1,7 +1,7 @@
 """Gemma Scope 2's coders of Gemma 3: ``config.json`` and ``params.safetensors``.
 
-Of a cross-layer transcoder, ``params_layer_{N}.safetensors`` for every layer, the encoder of one is read: its latents can be explained, but they
-write to many layers, so it has no decoder here.
+Of a cross-layer transcoder or a crosscoder, ``params_layer_{N}.safetensors`` for every layer, one layer is read: the latents that read
+it, and what they write to each of the layers.
 
 Where there is no config.json, what a coder reads is told by its folders, such as ``resid_post/layer_17_width_16k_l0_big``.
 """
@@ -18,11 +18,15 @@ import torch
 from stages.coders.activations import JumpRelu
 from stages.coders.readers import Options, files
 from stages.coders.sparse_coder import SparseCoder
+from stages.coders.writes import Write
 from stages.errors import GlossaError
 
 CONFIG = "config.json"
 WEIGHTS = "params.safetensors"
 LAYER = re.compile(r"params_layer_(\d{1,4})\.safetensors")
+KINDS = ("crosscoder", "clt")
+"""Of coders of several layers; also what the folders around them are called."""
+CROSSCODER = re.compile(r"layer_(\d{1,4}(?:_\d{1,4})+)_width_")
 SKIP = "affine_skip_connection"
 ARCHITECTURE = "jump_relu"
 PUBLISHED = re.compile(r"(?:.*/)?(resid_post|attn_out|mlp_out|transcoder)(?:_all)?/layer_(\d+)_width_[^/]+")
@@ -44,22 +48,19 @@ def detect(path: Path) -> bool:
 
 
 def read(path: Path, options: Options) -> SparseCoder:
-    """Reads the coder in float32; see ``_of_one_layer`` and ``_of_a_cross_layer``.
+    """Reads the coder in float32; see ``_of_one_layer`` and ``_of_several_layers``.
 
     Raises:
-        GlossaError: a file, a key or a shape is not what the format says, or the coder reads several layers.
+        GlossaError: a file, a key or a shape is not what the format says, or it is of several layers.
     """
     if path.is_dir() and (path / WEIGHTS).is_file():
         return _of_one_layer(path, options)
     layers = [path] if path.is_file() else _layers(path)
-    config = files.read_json(layers[0].with_name(CONFIG)) if layers[0].with_name(CONFIG).is_file() else {}
+    where = layers[0].with_name(CONFIG)
+    config = files.read_json(where) if where.is_file() else {}
     place = layers[0].absolute().as_posix()
-    kind = files.text(config, "type") or next((name for name in ("crosscoder", "clt") if f"/{name}/" in place), None)
-    if kind == "crosscoder":
-        raise GlossaError(
-            f"the coder in {path} is a crosscoder, whose latents read several layers at once, which can't be hooked; use one of one layer"
-        )
-    if kind != "clt":
+    kind = files.text(config, "type") or next((name for name in KINDS if f"/{name}/" in place), None)
+    if kind not in KINDS:
         raise GlossaError(
             f"the coder in {path} is of several layers ({layers[0].name}), but neither type in a {CONFIG} beside it nor a folder around it "
             "says clt or crosscoder; fetch its config too"
@@ -67,7 +68,7 @@ def read(path: Path, options: Options) -> SparseCoder:
     if len(layers) > 1:
         names = files.shown(", ".join(file.name for file in layers))
         raise GlossaError(f"expected the encoder of one layer, found {len(layers)} in {path}; point at one of {names}")
-    return _of_a_cross_layer(layers[0], config, options)
+    return _of_several_layers(layers[0], config, kind, options)
 
 
 def _layers(folder: Path) -> list[Path]:
@@ -75,41 +76,73 @@ def _layers(folder: Path) -> list[Path]:
     return sorted(found, key=lambda file: (len(file.name), file.name))
 
 
-def _of_a_cross_layer(weights: Path, config: Mapping[str, Any], options: Options) -> SparseCoder:
-    """The encoder of one layer of a cross-layer transcoder, as SAELens reads it.
+def _of_several_layers(weights: Path, config: Mapping[str, Any], kind: str, options: Options) -> SparseCoder:
+    """The latents that read one layer, of a cross-layer transcoder or a weakly causal crosscoder: ``relu`` where ``h > threshold``.
 
-    Its config says ``hf_hook_point_in`` with ``{}`` for the layer.
+    In both every layer has an encoder of its own, and w_dec lies as [latents, layers, width]. Those of a cross-layer transcoder write
+    to their own layer and all later ones, as circuit-tracer has it; those of a crosscoder to all of its layers, which the name of its
+    folder lists. What is at a layer is written by the latents of several, so nothing is decoded. ``l0`` of the config is of all layers.
     """
     match = LAYER.fullmatch(weights.name)
     assert match is not None  # as every file found here
+    own = int(match[1])
     options.refuse_norm_factor(weights)
     input_norm = options.input_norm("none", weights)
     tensors = files.read_safetensors(weights)
     files.only(tensors, ("w_enc", "w_dec", "b_enc", "b_dec", "threshold", SKIP), weights)
     W_enc = files.matrix(tensors, "w_enc", weights).T.contiguous()  # noqa: N806
     n, d_in = W_enc.shape
-    written = files.take(tensors, "w_dec", None, weights)
-    if written.ndim != 3 or len(written) != n:
+    shape = tuple(files.take(tensors, "w_dec", None, weights).shape)
+    if len(shape) != 3 or shape[0] != n or own >= shape[1]:
         raise GlossaError(
-            f"expected w_dec of shape [{n}, layers, width] in {weights}, found {list(written.shape)}; are all its files of one coder?"
+            f"expected w_dec of shape [{n}, layers, width] in {weights}, found {list(shape)}; are all its files of one coder?"
         )
     if SKIP in tensors:
-        files.take(tensors, SKIP, (d_in, written.shape[2]), weights)
-    site = files.text(config, "hf_hook_point_in") or SITES["transcoder"]
-    facts = {"format": "gemma_scope_2", "cross_layer": True, "input_norm": input_norm}
+        files.take(tensors, SKIP, (d_in, shape[2]), weights)
+    numbers = list(range(shape[1])) if kind == "clt" else _numbers(weights, config, shape[1])
+    site_in, site_out = _templates(config, kind)
+    writes = tuple(
+        Write(site_out.replace("{}", str(numbers[at])), weights, "w_dec", at, axis=1)
+        for at in range(own if kind == "clt" else 0, shape[1])
+    )
+    facts = {"format": "gemma_scope_2", "of_several_layers": kind, "input_norm": input_norm}
     return SparseCoder(
         W_enc=W_enc,
         b_enc=files.take(tensors, "b_enc", (n,), weights),
         W_dec=None,
-        b_dec=files.take(tensors, "b_dec", (written.shape[2],), weights),
+        b_dec=files.take(tensors, "b_dec", (shape[2],), weights),
         b_pre=torch.zeros(d_in),
         activation=JumpRelu(files.take(tensors, "threshold", (n,), weights)),
         source=str(weights),
         identity=files.identity(facts, weights),
         input_norm=input_norm,
-        hookpoint=site.replace("{}", str(int(match[1]))),
-        published_l0=files.real(config, "l0", weights.with_name(CONFIG)) if config.get("l0") is not None else None,
+        hookpoint=site_in.replace("{}", str(numbers[own])),
+        writes=writes,
     )
+
+
+def _templates(config: Mapping[str, Any], kind: str) -> tuple[str, str]:
+    """Where latents read and write, with ``{}`` for the layer."""
+    site = "transcoder" if kind == "clt" else "resid_post"
+    usual = (SITES[site], (SITES | TARGETS)[site])
+    said = (files.text(config, "hf_hook_point_in"), files.text(config, "hf_hook_point_out"))
+    # Some configs list the layers inside the braces.
+    found = [re.sub(r"\{[\d,]*\}", "{}", text or "") for text in said]
+    return tuple(text if "{}" in text else other for text, other in zip(found, usual, strict=True))  # type: ignore[return-value]
+
+
+def _numbers(weights: Path, config: Mapping[str, Any], n: int) -> list[int]:
+    """The layers of a crosscoder: its folder's name lists them, or the braces of its hookpoint."""
+    listed = CROSSCODER.search(weights.absolute().parent.name) or re.search(
+        r"\{(\d+(?:,\d+)+)\}", files.text(config, "hf_hook_point_in") or ""
+    )
+    found = [int(number) for number in re.split("[_,]", listed[1])] if listed else []
+    if len(found) != n:
+        raise GlossaError(
+            f"expected a folder around {weights} that names the {n} layers of its crosscoder, such as layer_7_13_17_22_width_65k, found "
+            f"{weights.absolute().parent.name}; keep the name that it was published under"
+        )
+    return found
 
 
 def _of_one_layer(folder: Path, options: Options) -> SparseCoder:

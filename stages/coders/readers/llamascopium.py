@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import JumpRelu, Relu, TopK
-from stages.coders.readers import Options, files, fold
+from stages.coders.readers import Options, files, fold, llamascopium_layers
 from stages.coders.sparse_coder import InputNorm, SparseCoder
 from stages.errors import GlossaError
 
@@ -21,8 +21,6 @@ WEIGHTS = ("sae_weights.safetensors", "checkpoints/pruned.safetensors", "checkpo
 NORMS = "dataset_average_activation_norm."
 THRESHOLDS = {"log_jumprelu_threshold", "activation_function.log_jumprelu_threshold"}
 OTHER_TYPES = {
-    "clt": "a cross-layer transcoder writes to many layers",
-    "crosscoder": "a crosscoder reads many hookpoints at once",
     "lorsa": "a Lorsa reads whole sequences, not single tokens",
     "molt": "a MOLT's latents are linear maps, not directions",
 }
@@ -51,6 +49,10 @@ def read(path: Path, options: Options) -> SparseCoder:
     if weights is None:
         raise GlossaError(f"expected {WEIGHTS[0]} in {path}, found none; fetch the coder again")
     config = files.read_json(where)
+    if config.get("sae_type") in ("clt", "crosscoder"):
+        options.refuse_norm_factor(path)
+        several = llamascopium_layers.cross_layer if config["sae_type"] == "clt" else llamascopium_layers.crosscoder
+        return several(path, config, weights, options)
     _check(config, path)
     tensors = files.read_safetensors(weights)
     d_in = files.whole(config, "d_model", where)
@@ -118,7 +120,9 @@ def _check(config: Mapping[str, Any], path: Path) -> None:
     kind = config.get("sae_type", "sae")
     if kind != "sae":
         why = OTHER_TYPES.get(str(kind), "its meaning is not known")
-        raise GlossaError(f"the coder in {path} has sae_type: {files.shown(kind)}, but {why}; only sae can be read")
+        raise GlossaError(
+            f"the coder in {path} has sae_type: {files.shown(kind)}, but {why}; only sae, clt and crosscoder can be read"
+        )
     if files.flag(config, "use_glu_encoder", path / CONFIG):
         raise GlossaError(f"the coder in {path} has use_glu_encoder: true; only linear encoders can be read")
 

@@ -19,7 +19,16 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import JumpRelu, Relu, TopK
-from stages.coders.readers import Options, dictionary_learning, files, hypothesaes, openai, qwen_scope, stated
+from stages.coders.readers import (
+    Options,
+    crosscoders,
+    dictionary_learning,
+    files,
+    hypothesaes,
+    openai,
+    qwen_scope,
+    stated,
+)
 from stages.coders.readers.stated import Known, Meaning
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
@@ -55,7 +64,15 @@ def read(path: Path, options: Options) -> SparseCoder:
     weights = files.pickle_at(path)
     if weights is None:
         raise GlossaError(f"expected one .pt or .pth file at {path}, found none or several; name the file itself")
-    tensors, configs = files.read_pickle(weights), stated.beside(weights)
+    try:
+        tensors, configs = files.read_pickle(weights), stated.beside(weights)
+    except GlossaError as error:
+        if TRANSCODER.fullmatch(weights.stem) is None:
+            raise
+        raise GlossaError(
+            f"{error}; as published it keeps its config as an object of its authors' code, so where that is installed save "
+            "torch.load(...)['state_dict'] in a file of the same name"
+        ) from None
     if OUT in tensors:
         return _transcoder(path, weights, tensors, options)
     attention = ATTENTION.fullmatch(weights.stem) is not None
@@ -157,6 +174,8 @@ def _parameters(
         b_dec_name = "b_dec" if "b_dec" in tensors else f"decoder{suffix}.bias"
     rest = {name: tensors[name] for name in THRESHOLDS if name in tensors}
     files.only(tensors, {enc, dec, b_enc_name, b_dec_name, *rest}, weights)
+    if isinstance(tensors.get(enc), Tensor) and tensors[enc].ndim == 3:
+        crosscoders.refuse(weights, len(tensors[enc]))
     W_enc = files.take(tensors, enc, shape, weights) if shape else files.matrix(tensors, enc, weights)  # noqa: N806
     b_enc = files.vector(tensors, b_enc_name, weights)
     n, as_parameters = len(b_enc), shape is not None or (enc == "W_enc" and W_enc.shape[0] != len(b_enc))

@@ -235,6 +235,8 @@ def _normalisation(
         )
     if name != "expected_average_only_in":
         options.refuse_norm_factor(folder)
+    elif options.norm_factor is None and options.listed_norm_factor is not None:
+        return options.input_norm(NORMS[name], folder), options.listed_norm_factor
     elif options.norm_factor is None and (scaler := folder / SCALER).is_file():
         return options.input_norm(NORMS[name], folder), files.real(files.read_json(scaler), "scaling_factor", scaler)
     elif options.norm_factor is None:

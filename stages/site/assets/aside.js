@@ -38,6 +38,22 @@ function outputs({ promoted, suppressed }) {
   );
 }
 
+/** Where latents write to several places: how much, and what that promotes, at each. */
+function places({ latent, coder }) {
+  if (!latent.places || !coder.writes) return null;
+  const rows = latent.places.map(([norm, tokens], at) => {
+    const words = tokens.map(([text]) => node("span", "token", ...marked(text.trim() || text)));
+    return node("li", "", node("div", "small muted", `${coder.writes[at]} · norm ${short(norm)}`), node("div", "small", ...words.flatMap((word) => [word, " "])));
+  });
+  return node(
+    "section",
+    "",
+    node("h2", "", "Written at"),
+    node("p", "legend small muted", "What it promotes at each place, by what it writes there per unit of activation."),
+    node("ol", "relatives", ...rows),
+  );
+}
+
 function relatives({ latent, coder }) {
   if (!latent.relatives.length) return null;
   const items = latent.relatives.map((other) => {
@@ -63,5 +79,5 @@ function provenance({ coder, latent }) {
 }
 
 function besides(page) {
-  return [activity(page.latent), outputs(page.latent), relatives(page), provenance(page)].filter(Boolean);
+  return [activity(page.latent), outputs(page.latent), places(page), relatives(page), provenance(page)].filter(Boolean);
 }

@@ -13,6 +13,10 @@ from ruamel.yaml import YAML
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from stages.coders.readers import Options
+
+D_IN, LATENTS, K = 8, 16, 3
+
 
 @dataclass(frozen=True)
 class Made:
@@ -30,6 +34,15 @@ class Made:
     """Tensors without which it is a coder just as well."""
     unread: frozenset[str] = frozenset()
     """Tensors that decide nothing."""
+    hookpoint: str | None = None
+    """What params.yaml has to say of it."""
+    places: int = 1
+    """How many it reads."""
+
+    @property
+    def options(self) -> Options:
+        """What params.yaml says of it."""
+        return Options(hookpoint=self.hookpoint)
 
 
 def read_tensors(path: Path) -> dict[str, Any]:

@@ -21,9 +21,9 @@ def test_a_coder_is_of_one_format(tmp_path: Path, name: str) -> None:
     made = MAKERS[name](tmp_path / "coder")
     form = name.split()[0]
     assert coders.formats(made.path) == [form]
-    coder = coders.load(str(made.path))
+    coder = coders.load(str(made.path), made.options)
     assert (coder.identity["format"], coder.source) == (form, str(made.path))
-    assert (coder.n_latents, coder.d_in) == (16, 8)
+    assert (coder.n_latents, coder.d_in) == (16, 8 * made.places)
     assert len(coder.identity["weights_sha256"]) == len(coder.identity["sha256"]) == 64
     if isinstance(coder.activation, TopK | GroupMax):
         assert coder.identity["k"] == coder.activation.k

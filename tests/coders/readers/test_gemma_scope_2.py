@@ -219,7 +219,7 @@ def test_a_layer_of_a_cross_layer_transcoder_is_encoded(tmp_path: Path, config: 
     assert gemma_scope_2.detect(file)
     coder = gemma_scope_2.read(file, NONE)
     assert coder.hookpoint == "model.layers.1.pre_feedforward_layernorm.output"
-    assert (coder.W_dec, coder.published_l0) == (None, 50 if config else None)
+    assert (coder.W_dec, coder.published_l0) == (None, None), "the l0 of its config is of all layers"
     w = {name: value.double().numpy() for name, value in tensors_of(seed=1).items()}
     x = np.random.default_rng(5).normal(size=(40, 8)) * 2
     h = x @ w["w_enc"] + w["b_enc"]
@@ -227,10 +227,11 @@ def test_a_layer_of_a_cross_layer_transcoder_is_encoded(tmp_path: Path, config: 
     assert "point at one of params_layer_0.safetensors, params_layer_1.safetensors" in mistake(folder)
 
 
-def test_a_crosscoder_is_refused_and_what_says_neither_too(tmp_path: Path) -> None:
-    folder = cross_layer(tmp_path / "crosscoder" / "layer_7_13", {"architecture": "jump_relu", "type": "crosscoder"}, 2)
-    assert "is a crosscoder, whose latents read several layers at once" in mistake(folder)
-    assert "is a crosscoder" in mistake(cross_layer(tmp_path / "crosscoder" / "layer_1_2", None, 2))
+def test_what_says_neither_which_kind_nor_which_layers_is_refused(tmp_path: Path) -> None:
+    folder = cross_layer(tmp_path / "crosscoder" / "mine", {"architecture": "jump_relu", "type": "crosscoder"}, 2)
+    assert "that names the 2 layers of its crosscoder, such as layer_7_13" in mistake(
+        folder / "params_layer_1.safetensors"
+    )
     plain = cross_layer(tmp_path / "somewhere", None, 2)
     assert "neither type in a config.json beside it nor a folder" in mistake(plain)
     folder = cross_layer(tmp_path / "clt" / "flat", CLT, 1)

@@ -215,3 +215,19 @@ def test_other_files_are_told_what_is_missing(tmp_path: Path) -> None:
     on_disk.write_tensors(made.weights, {"a": on_disk.read_tensors(made.weights)["encoder.weight"]})
     with pytest.raises(GlossaError, match=r"expected only decoder.bias, decoder.weight, encoder.bias, .* found a too"):
         plain.read(made.path, Options())
+
+
+class Config:
+    """An object of somebody's code."""
+
+
+def test_a_transcoder_with_its_config_pickled_inside_says_how_to_save_it(tmp_path: Path) -> None:
+    made = folders.plain(tmp_path, kind="transcoder")
+    tensors = on_disk.read_tensors(made.weights)
+    torch.save({"cfg": Config(), "state_dict": tensors}, made.weights)
+    with pytest.raises(
+        GlossaError, match=r"never run: .* save torch.load\(...\)\['state_dict'\] in a file of the same name"
+    ):
+        plain.read(made.path, Options())
+    torch.save(tensors, made.weights)
+    assert plain.read(made.path, Options()).reconstructs == "blocks.5.hook_mlp_out"

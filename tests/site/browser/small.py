@@ -90,6 +90,7 @@ class Small:
             "verdicts": dict.fromkeys(keys, numbers) if kind == "coder" else {},
             "made": dict.fromkeys(("pattern", "llm"), numbers) if kind == "coder" else {},
             "matched_by": "decoder direction",
+            **({"writes": [self.text(f"layers.{layer}.mlp") for layer in (2, 3)]} if name == "mlp2" else {}),
             "provenance": [
                 ["subject", self.text("a/subject at 0123abc")],
                 ["coder's file", "sha256 " + 64 * "b"],
@@ -144,11 +145,16 @@ class Small:
             "histogram": [draw.randrange(1, 4000) // (1 + place * place) for place in range(20)],
             "promoted": [[self.text(f" {word}"), 0.8 - place / 20] for place, word in enumerate(WORDS[:8])],
             "suppressed": [[self.text(f"{word}\n"), place / 20 - 0.6] for place, word in enumerate(WORDS[8:])],
+            **({"places": [self.place(norm) for norm in (0.25, 1.5)]} if coder == "mlp2" else {}),
             "explanations": explanations,
             "scores": {"intruder": [0.44, 0.3, 0.58, 0.2, 0, None]},
             "windows": strongest + others,
             "relatives": [self.relative(coder, latent)],
         }
+
+    def place(self, norm: float) -> list[Any]:
+        """What is written at a place."""
+        return [norm, [[self.text(f" {word}"), 0.5] for word in WORDS[:5]]]
 
     def relative(self, coder: str, latent: int) -> dict[str, Any]:
         """A latent of the other coder."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect
 
+from tests.site.browser.made_up import WORDS
 from tests.site.browser.watched import Watched
 
 Watch = Callable[..., Watched]
@@ -39,6 +40,19 @@ def test_all_about_a_latent_is_shown(watch: Watch, small: Path) -> None:
     expect(page.locator("#said h2")).to_have_text(["Explanations", "Strongest windows", "From every decile"])
     expect(page.locator(".windows li")).to_have_count(14)
     expect(aside.get_by_role("link", name="mlp2 21")).to_have_attribute("href", "#mlp2/21")
+
+
+def test_what_is_written_to_several_places_is_shown_for_each(watch: Watch, small: Path) -> None:
+    watched = watch(small)
+    page = watched.open("latent.html#mlp2/21")
+    written = page.locator("section", has=page.get_by_role("heading", name="Written at"))
+    expect(written.locator("li")).to_have_count(2)
+    expect(written.locator("li").first).to_contain_text("layers.2.mlp · norm 0.25")
+    expect(written.locator("li").nth(1)).to_contain_text("layers.3.mlp · norm 1.5")
+    expect(written.locator("li").first.locator(".token")).to_have_text(WORDS[:5])
+    page.goto(page.url.replace("mlp2", "resid2"))
+    expect(page.get_by_role("heading", name="Output tokens")).to_be_visible()
+    expect(page.get_by_role("heading", name="Written at")).to_have_count(0)
 
 
 def test_a_window_shades_and_marks_its_tokens(watch: Watch, small: Path) -> None:
