@@ -136,7 +136,7 @@ def _output_tokens(facts: dict[str, Any], vocabulary: Vocabulary) -> Iterator[st
         yield f"  {click.style(f'{name:<12}', dim=True)} {texts}"
 
 
-def _places(found: results.CoderResults, facts: dict[str, Any], vocabulary: Vocabulary) -> Iterator[str]:
+def _places(found: reading.CoderResults, facts: dict[str, Any], vocabulary: Vocabulary) -> Iterator[str]:
     """What it promotes at each of the places that it writes to, where there are several."""
     if not facts.get("place_tokens"):
         return
