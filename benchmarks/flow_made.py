@@ -210,7 +210,12 @@ def _said(keys: tuple[str, ...], kind: str, number: int) -> str:
         return _of_few(keys, number % 2 ** len(keys))
     if kind == "string":
         return json.dumps(dict.fromkeys(keys, "abcde"[number % 5]))
-    draws = np.random.default_rng(number).integers(0, 11, len(keys)).tolist()
+    return _of_many(keys, number % 256)
+
+
+@lru_cache(maxsize=2**14)
+def _of_many(keys: tuple[str, ...], seed: int) -> str:
+    draws = np.random.default_rng(seed).integers(0, 11, len(keys)).tolist()
     return json.dumps(dict(zip(keys, draws, strict=True)))
 
 

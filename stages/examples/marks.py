@@ -85,7 +85,9 @@ class Shown:
         """Returns the text of every window with each run of units whose mark [windows, units] is true between « and »."""
         cells = np.full((len(self), self.texts.shape[1] + 1), "", object)
         cells[:, :-1] = self.texts
-        edges = np.diff(marks.astype(np.int8), prepend=0, append=0)
+        edges = np.zeros(cells.shape, np.int8)
+        edges[:, :-1] = marks
+        edges[:, 1:] -= marks
         there = np.nonzero(edges)
         cells[there] = _SIGNS[edges[there]] + cells[there]
         return list(map("".join, cells.tolist()))
@@ -100,7 +102,7 @@ _SIGNS = np.array(["", OPEN, CLOSE], object)
 
 
 def _neutral(text: str) -> str:
-    return neutralised(text, OPEN, CLOSE)
+    return neutralised(text, OPEN, CLOSE) if OPEN in text or CLOSE in text else text
 
 
 def units(tokens: NDArray[np.int32], activations: NDArray[np.float32], vocabulary: Vocabulary) -> list[Unit]:

@@ -17,7 +17,7 @@ NOTHING = "no window has a prediction"
 TRUTH_IS_FLAT = "the latent is equally strong on every token"
 PREDICTION_IS_FLAT = "the same is predicted for every token"
 METRICS = ("pearson", "r2", "absolute_deviation_explained")
-AT_ONCE = 2**16
+AT_ONCE = 2**15
 """Numbers in memory at once while resampling: they stay in the processor's cache."""
 
 
@@ -84,12 +84,12 @@ def _deviation(
     a: NDArray[np.float64], means: NDArray[np.float64], weights: NDArray[np.float64], window: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """The sum of absolute deviations of ``a`` from the mean of every resample, in it."""
-    found = np.empty(len(means))
+    found, lengths = np.empty(len(means)), np.bincount(window, minlength=weights.shape[1])
     step = max(1, AT_ONCE // len(a))
     for begin in range(0, len(means), step):
         part = slice(begin, begin + step)
         apart = a - means[part, None]
         np.abs(apart, out=apart)
-        apart *= weights[part][:, window]
+        apart *= np.repeat(weights[part], lengths, axis=1)
         found[part] = apart.sum(axis=1)
     return found

@@ -10,8 +10,8 @@ import torch
 from stages import paths
 from stages.errors import GlossaError
 from stages.similarity.blocks import Similarity
-from stages.similarity.pair import pair
 from stages.similarity.sources import Known, Sources, meaning_of
+from stages.similarity.pair import pair
 
 KINDS = ("decoder", "encoder", "activations", "meaning")
 NOT_HERE = "the activations of both coders are not in data/latents; run dvc repro"

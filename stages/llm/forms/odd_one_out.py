@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any, NamedTuple
 
 from stages.llm.forms.labels import KEYS
@@ -17,6 +18,7 @@ class Odd(NamedTuple):
     reason: str | None = None
 
 
+@cache
 def schema(n: int) -> dict[str, Any]:
     """The JSON schema of an answer that names one of ``n`` examples by its letter."""
     return {
