@@ -14,8 +14,8 @@ from unittest import mock
 
 import pytest
 
-from stages.machine import links, content_store
-from stages.machine.content_store import DamagedError, NotKeptError, ContentStore
+from stages.machine import content_store, links
+from stages.machine.content_store import ContentStore, DamagedError, NotKeptError
 from tests import nursery
 from tests.folders import tree
 
@@ -146,7 +146,9 @@ def truncate(file: Path) -> None:
 
 @pytest.mark.parametrize("name", ["content/a/c/x", "content/b/list", "manifest.json"])
 @pytest.mark.parametrize("damage", [edit, truncate, Path.unlink, lambda file: file.write_bytes(b"")])
-def test_what_is_damaged_is_deleted(kept: ContentStore, tmp_path: Path, name: str, damage: Callable[[Path], None]) -> None:
+def test_what_is_damaged_is_deleted(
+    kept: ContentStore, tmp_path: Path, name: str, damage: Callable[[Path], None]
+) -> None:
     keep(kept, tmp_path, "x", "y")
     damage(place(kept, "x") / name)
     if name == "manifest.json" and damage is Path.unlink:

@@ -7,9 +7,9 @@ import torch
 from stages.similarity import lists
 from stages.similarity.blocks import Cosine, unit
 from stages.similarity.firing import Firing
-from stages.similarity.sources import Explained, Known, meaning_of
 from stages.similarity.lists import Link, Relatives, chains, families, unique
 from stages.similarity.match import Matches, nearest
+from stages.similarity.sources import Explained, Known, meaning_of
 from tests.similarity.test_match import at
 
 
