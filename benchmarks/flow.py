@@ -39,7 +39,7 @@ OLD = "d8882cb"
 """The commit before stages streamed."""
 
 STAGES = (*SCORERS, *EXPLAINERS)
-LOOK_SECONDS = 0.2
+LOOK_SECONDS = 1.0
 """Between two looks at the memory."""
 
 MUST_PROCESSOR, MUST_WALL, MUST_MB, MUST_GROWTH = 0.25, 0.14, 600, 1.1

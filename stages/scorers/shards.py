@@ -26,11 +26,13 @@ from stages.machine.progress import bar
 from stages.scorers import Context, Scorer
 from stages.scorers.run import Items, Part, found_of, parts_of, summarised
 
+COLLECT = (50_000, 20, 20)
+"""How rarely a process looks for garbage, of which there is little."""
 PAYS = 512
 """Latents that are worth starting processes for, which takes each of them a second."""
-LATENTS = 64
+LATENTS = 32
 """Latents of a part."""
-IN_A_ROW = 4
+IN_A_ROW = 8
 """Parts that are one process's turn: neighbours lie in the same row group of the windows, which is read whole."""
 
 Found = Part | dict[str, Any] | GlossaError | None
@@ -137,7 +139,7 @@ def _processes_of(
             process = spawn.Process(target=_work, args=(theirs, share), daemon=True)
             process.start()
             theirs.close()  # so that ours ends when the process does
-            queue: Queue[Found] = Queue(IN_A_ROW + 1)
+            queue: Queue[Found] = Queue(IN_A_ROW)
             thread = Thread(target=_hear, args=(ours, queue), daemon=True)
             thread.start()
             queues.append(queue)
@@ -170,7 +172,7 @@ def _work(connection: Connection, share: Share) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.environ["TQDM_DISABLE"] = "1"  # several bars at once would overwrite each other
-    gc.disable()  # nothing here refers to itself
+    gc.set_threshold(*COLLECT)
     with suppress(BrokenPipeError), llm.standing_in(share.stand_in) if share.stand_in else nullcontext():
         try:
             scorer, context = share.scorer, share.context
