@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -33,16 +34,19 @@ def command(as_json: bool) -> None:
     Known are the questions that the journal has an answer to. Not counted are questions that are asked again because an answer
     can't be read, and up to five small ones to every model before its first.
     """
-    from stages.estimate import cost, forecast
     from stages.estimate.pending import Pending
-    from stages.llm.journal import elsewhere
-    from stages.llm.journal.store import Journal
 
     p = params.load()
-    with Journal.at_home() as journal:
-        hint = elsewhere.hint(journal)
-        found, counted = cost.lines(list(forecast.forecasts(p, Pending.from_dvc(p), journal)))
-        budgets = list(_budgets(found, journal))
+    with ThreadPoolExecutor(1) as beside:  # DVC takes as long to start as what follows to import
+        pending = beside.submit(Pending.from_dvc, p)
+        from stages.estimate import cost, forecast
+        from stages.llm.journal import elsewhere
+        from stages.llm.journal.store import Journal
+
+        with Journal.at_home() as journal:
+            hint = elsewhere.hint(journal)
+            found, counted = cost.lines(list(forecast.forecasts(p, pending.result(), journal)))
+            budgets = list(_budgets(found, journal))
     if as_json:
         told = {
             "stages": [asdict(line) for line in found],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,19 +11,8 @@ from stages import paths
 from stages.errors import GlossaError
 from stages.similarity.blocks import Similarity
 from stages.similarity.sources import Known, Sources, meaning_of
+from stages.similarity.nearby import KINDS, NO_SUCH, NOT_HERE, Relatives
 from stages.similarity.pair import pair
-
-KINDS = ("decoder", "encoder", "activations", "meaning")
-NOT_HERE = "the activations of both coders are not in data/latents; run dvc repro"
-
-
-class Relatives(NamedTuple):
-    """Latents of one coder, the nearest first, or the reason why there are none."""
-
-    latents: list[int]
-    values: list[float]
-    """Cosines, or correlations of activations."""
-    reason: str | None = None
 
 
 def relatives(a: Known, latent: int, b: Known, explainer: str, sources: Sources, n: int) -> dict[str, Relatives]:
@@ -51,7 +40,7 @@ def _nearest(similarity: Similarity | str, latent: int, n: int, itself: int | No
         return Relatives([], [], similarity)
     one = similarity.only(latent)
     if not len(one.rows):
-        return Relatives([], [], "the latent has no such similarity: it never fires, or has no explanation")
+        return Relatives([], [], NO_SUCH)
     values = torch.cat([block.values[0] for block in one.blocks()]).cpu().numpy()
     others = np.flatnonzero(one.columns != -1 if itself is None else one.columns != itself)
     order = others[np.argsort(-values[others], kind="stable")[:n]]

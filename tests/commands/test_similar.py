@@ -3,13 +3,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from safetensors.numpy import load_file
 
-from stages import paths
+from stages import params, paths
 from stages.cli import main
 from stages.embeddings.embedder import Embedder
+from stages.explainers.table import texts
+from stages.similarity import embedded, nearby, reading, table
 from tests.similarity.planted import KINDS, ORDER, change, explain, setting
 
 ITSELF = {latent: place for place, latent in enumerate(ORDER.tolist())}
@@ -46,6 +49,41 @@ def test_the_nearest_by_every_similarity(planted: Path) -> None:
     fires = other["activations"]["relatives"]
     assert len(fires) == 2
     assert 1 >= fires[0]["value"] >= fires[1]["value"] >= -1
+
+
+def test_what_was_looked_up_is_found_at_once_the_next_time(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once data/similarity holds the embeddings: the same relatives, and no weight is read."""
+    p = params.load()
+    explainer = next(iter(p.explainers))
+    vectors = embedded.vectors(p, reading.every(reading.said(p, texts)))
+    nothing = table.Content(table.matches_schema().empty_table(), table.splits_schema().empty_table(), {}, vectors, {})
+    table.write(paths.SIMILARITY, nothing._replace(meta={"pairs": [], "embedder": embedded.load(p).identity}))
+    first = found("two", "6", "--nearest", "4", "--explainer", explainer)
+    monkeypatch.setattr("stages.commands.similar._looked_up", None)
+    second = found("two", "6", "--nearest", "4", "--explainer", explainer)
+    assert first["explanation"] == second["explanation"]
+    for one, other in zip(first["relatives"], second["relatives"], strict=True):
+        for kind in ("decoder", "encoder", "activations", "meaning"):
+            assert one[kind]["reason"] == other[kind]["reason"]
+            assert [r["value"] for r in one[kind]["relatives"]] == pytest.approx(
+                [r["value"] for r in other[kind]["relatives"]], abs=1e-5
+            )
+    best = second["relatives"][0]["decoder"]["relatives"][0]
+    assert best["value"] == pytest.approx(1, abs=1e-5), "the other seed's copy"
+    shutil.rmtree(paths.latents("two"))
+    without = found("two", "6", "--explainer", explainer)["relatives"]
+    assert {one["activations"]["reason"] for one in without} == {nearby.NOT_HERE}
+
+
+def test_what_was_kept_of_other_weights_is_not_taken(planted: Path) -> None:
+    meta = {"coder": {"sha256": "a"}, "subject": {"sha256": "b"}, "hookpoint": "layers.0"}
+    made = nearby.Directions(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32), "x", "x")
+    nearby.keep("one", meta, made)
+    again = nearby.kept("one", meta)
+    assert again is not None
+    assert (again.decoder == made.decoder).all()
+    for other in ({"coder": {"sha256": "c"}}, {"subject": {"sha256": "c"}}, {"hookpoint": "layers.1"}):
+        assert nearby.kept("one", {**meta, **other}) is None
 
 
 def test_what_is_not_there_is_said(planted: Path) -> None:
@@ -87,7 +125,7 @@ def test_embeddings_that_were_stored_are_used(planted: Path, monkeypatch: pytest
     monkeypatch.setattr(Embedder, "stream", lambda *_: pytest.fail("nothing is to be embedded"))
     before = found("one", "3")
     assert before["relatives"][1]["meaning"]["relatives"]
-    assert not (planted / "fresh").exists()
+    assert not (planted / "fresh/embeddings.sqlite").exists()
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def test_a_project_is_published_read_followed_and_gone_on_from(project: Terminal
     terminal(reader).type_all(FOLLOWED[PAGE])
     assert reader.read("dataset") == producer.read("results/dataset")
 
-    beside = Repository(tmp_path)
-    colleague = terminal(beside)
+    (beside := tmp_path / "colleague").mkdir()
+    colleague = terminal(Repository(beside))
     colleague.type_all([*CONTINUED[PAGE], *CONTINUED["docs/llm.md"]])
     _change(colleague.repository, 2)
     colleague.type_all(CHANGED[PAGE])
