@@ -19,7 +19,7 @@ from stages.machine import runtime
 from stages.machine.kept import Kept
 from stages.machine.progress import bar
 from stages.outputs import file_sha256, identity
-from stages.similarity import ceiling, chosen, embedded, all_pairs, reading, table
+from stages.similarity import all_pairs, ceiling, chosen, embedded, reading, table
 from stages.similarity.key import Keys
 from stages.subject.load import pick_device
 

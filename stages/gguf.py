@@ -21,7 +21,7 @@ import click
 
 from stages.errors import GlossaError, nearest, said
 from stages.machine import runtime
-from stages.machine.content_store import DamagedError, NotKeptError, ContentStore
+from stages.machine.content_store import ContentStore, DamagedError, NotKeptError
 from stages.machine.versions import installed
 from stages.outputs import file_sha256
 

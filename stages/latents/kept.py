@@ -21,7 +21,7 @@ from stages.latents import spec
 from stages.latents.capture import Target, dtype_of, special_sha256
 from stages.latents.merge import ARRAYS, complete
 from stages.machine import runtime
-from stages.machine.content_store import DamagedError, NotKeptError, ContentStore
+from stages.machine.content_store import ContentStore, DamagedError, NotKeptError
 from stages.machine.versions import installed
 from stages.outputs import new_directory
 from stages.subject.load import Subject

@@ -12,9 +12,9 @@ from stages.machine.kept import Kept
 from stages.machine.progress import bar
 from stages.similarity import lists, outcome, packed
 from stages.similarity.key import Keys
-from stages.similarity.sources import Known, Sources
 from stages.similarity.lists import Link, Relatives
 from stages.similarity.outcome import Outcome
+from stages.similarity.sources import Known, Sources
 from stages.similarity.table import matches_schema, splits_schema
 
 

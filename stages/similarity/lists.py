@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.similarity.blocks import Similarity
-from stages.similarity.sources import Explained, Known
 from stages.similarity.match import Matches, Nearest, mutual
 from stages.similarity.significance import NEAR
+from stages.similarity.sources import Explained, Known
 from stages.similarity.table import SAME
 
 LISTED = 20

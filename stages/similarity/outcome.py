@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from stages.similarity.blocks import Cosine
-from stages.similarity.sources import Known, Sources
 from stages.similarity.pair import Pair, pair
 from stages.similarity.pairs import Compared, compare
+from stages.similarity.sources import Known, Sources
 from stages.similarity.split import splits
 from stages.similarity.table import splits_schema
 

@@ -14,10 +14,10 @@ from zipfile import ZipFile, ZipInfo
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.similarity.sources import Known
 from stages.similarity.match import Matches
 from stages.similarity.outcome import Near, Outcome
 from stages.similarity.pairs import Compared
+from stages.similarity.sources import Known
 from stages.similarity.table import matches_schema
 
 DIRECTION = "direction"

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from stages.similarity import activations, match, space
 from stages.similarity.activations import Correlation, Stored, overlaps
 from stages.similarity.blocks import Cosine, Similarity
-from stages.similarity.sources import Known, Sources
 from stages.similarity.match import Nearest
+from stages.similarity.sources import Known, Sources
 
 WEIGHTS = ("decoder", "encoder", "both")
 """Similarities of directions; ``both`` is the mean of the two before it (Paulo & Belrose, arXiv 2501.16615)."""

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from stages.similarity import activations, figure, firing, lists, match, sets
 from stages.similarity.blocks import Cosine
 from stages.similarity.figure import Figure, facts
-from stages.similarity.sources import Explained, meaning_of
 from stages.similarity.match import Matches, Nearest
 from stages.similarity.meaning import meaning
 from stages.similarity.pair import Pair
 from stages.similarity.significance import Significance, significance
+from stages.similarity.sources import Explained, meaning_of
 from stages.similarity.table import matches_schema
 
 CIRCLES = 4

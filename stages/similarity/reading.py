@@ -17,8 +17,8 @@ from stages.examples.table import Examples
 from stages.latents.store import LatentStore
 from stages.similarity import firing, space
 from stages.similarity.activations import Stored
-from stages.similarity.sources import CONTROLS, Known, Sources, explained
 from stages.similarity.lru import Lru
+from stages.similarity.sources import CONTROLS, Known, Sources, explained
 from stages.similarity.space import Directions
 from stages.subject import load
 from stages.subject.load import Subject

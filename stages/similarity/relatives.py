@@ -10,9 +10,9 @@ import torch
 from stages import paths
 from stages.errors import GlossaError
 from stages.similarity.blocks import Similarity
-from stages.similarity.sources import Known, Sources, meaning_of
 from stages.similarity.nearby import KINDS, NO_SUCH, NOT_HERE, Relatives
 from stages.similarity.pair import pair
+from stages.similarity.sources import Known, Sources, meaning_of
 
 
 def relatives(a: Known, latent: int, b: Known, explainer: str, sources: Sources, n: int) -> dict[str, Relatives]:
