@@ -52,8 +52,10 @@ def command(coder: str, latent: int, n: int, explainer: str | None, as_json: boo
 
 def _relatives(p: params.Params, coder: str, latent: int, explainer: str, n: int) -> dict:
     from stages.explainers.table import texts
+    from stages.machine.imports import spare_pandas
     from stages.similarity import nearby
 
+    spare_pandas()
     folders = {name: _explanations(p, name, explainer) for name in [*p.coders, *p.compare.others]}
     explanations = {name: texts(folder) for name, folder in folders.items()}
     by_coder = nearby.relatives(p, coder, latent, explainer, explanations, n)
