@@ -11,7 +11,7 @@ from stages.coders.beginnings import Beginnings, Fit
 from stages.coders.check import measure
 from stages.subject.load import Subject
 from tests import families
-from tests.coders.test_check import LENGTH, NONE_SPECIAL, ROWS, affine, at, fvu, principal
+from tests.coders.checked import LENGTH, NONE_SPECIAL, ROWS, affine, at, fvu, principal
 
 BOS = 0
 

@@ -8,7 +8,7 @@ import torch
 from stages.coders import random
 from stages.coders.doubt import doubt
 from stages.subject.load import Subject
-from tests.coders.test_check import NONE_SPECIAL, affine, at, fvu, identity, principal, written
+from tests.coders.checked import NONE_SPECIAL, affine, at, fvu, identity, principal, written
 from tests.conftest import WIDTH
 
 

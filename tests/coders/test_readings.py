@@ -16,14 +16,16 @@ from stages.coders.readings import meant, mistaken
 from stages.coders.sparse_coder import SparseCoder
 from stages.subject.load import Subject
 from tests import families
+from tests.coders.checked import identity
 from tests.coders.readers import folders
 from tests.coders.readers.folders import MAKERS
-from tests.coders.test_check import identity
 from tests.conftest import WIDTH
 
 ROW = torch.arange(6).unsqueeze(0) + 1
 
-AUTOENCODERS = [name for name in MAKERS if "transcoder" not in name and not name.startswith("circuit_tracer")]
+SEVERAL = ("transcoder", "cross", "circuit_tracer")
+"""In the names of those that read or write elsewhere, or at several places."""
+AUTOENCODERS = [name for name in MAKERS if not any(word in name for word in SEVERAL)]
 
 
 @pytest.fixture(scope="module")
