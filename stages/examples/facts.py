@@ -94,11 +94,9 @@ class Facts:
             "n_negatives": by_kind.column(self.negatives, len(self.latents)),
             **{name: self._outputs(store.output(name)) for name in OUTPUT},
         }
-        places = {name: store.output(name) for name, _ in PLACES}
-        for name, values in places.items():
-            if values is not None:
-                columns[name] = values[self.latents].tolist()
-        schema = latents_schema(places=None not in places.values())
+        places = {name: found for name, _ in PLACES if (found := store.output(name)) is not None}
+        columns |= {name: found[self.latents].tolist() for name, found in places.items()}
+        schema = latents_schema(places=bool(places))
         return pa.table({name: pa.array(columns[name], schema.field(name).type) for name in schema.names}, schema)
 
     def _outputs(self, values: NDArray | None) -> object:
