@@ -20,6 +20,9 @@ TOLD = "the model repeated what it was told of its earlier answer"
 NEAR = 0.8
 """From this share of words in common, in their order (2 common / all of both), a text is a worked example with a few words changed."""
 
+ALIKE = 0.2
+"""From this share on explanations that say what another says are doubtful; several latents of one word are nothing strange."""
+
 WORD = re.compile(r"\w+")
 QUOTED = re.compile(r"[\"“']([^\"“”']{2,40})[\"”']")
 
@@ -51,7 +54,7 @@ def alike(texts: Iterable[str | None]) -> int:
 def doubts(meta: Mapping[str, Any]) -> list[str]:
     """Returns what makes explanations doubtful as a whole, by their meta: clauses with numbers, none where all is well."""
     found = []
-    if n := meta.get("alike", 0):
+    if (n := meta.get("alike", 0)) and n >= ALIKE * max(1, meta["explained"]):
         found.append(f"{n} say what another says")
     if n := meta.get("asked_again", 0):
         found.append(f"{n} repeated a worked example and {'was' if n == 1 else 'were'} asked again without")

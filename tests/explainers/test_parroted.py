@@ -101,8 +101,9 @@ def test_without_worked_examples_nothing_is_asked_twice() -> None:
 
 
 def test_doubts_are_said_with_their_numbers() -> None:
-    assert parroted.doubts({"alike": 0, "asked_again": 0}) == []
-    assert parroted.doubts({"alike": 4, "asked_again": 1}) == [
+    assert parroted.doubts({"explained": 0, "alike": 0, "asked_again": 0}) == []
+    assert parroted.doubts({"explained": 21, "alike": 4, "asked_again": 0}) == []
+    assert parroted.doubts({"explained": 20, "alike": 4, "asked_again": 1}) == [
         "4 say what another says",
         "1 repeated a worked example and was asked again without",
     ]

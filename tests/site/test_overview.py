@@ -10,6 +10,7 @@ import pytest
 
 from stages import params
 from stages.results import reading, relations
+from stages.results.doubts import Doubt
 from stages.results.reading import Results
 from stages.site import overview
 from stages.site.cost import Cost
@@ -249,3 +250,10 @@ def test_an_explainer_whose_latents_are_not_matched_has_no_figure_of_dashes(foun
     bare = [{**pair, "explanation_cosine": None} for pair in found.pairs]
     drawn = [overview.index(replace(found, pairs=pairs), {}) for pairs in (found.pairs, bare)]
     assert ["Similarity of sparse coders" in html for html in drawn] == [True, False]
+
+
+def test_what_is_to_be_doubted_stands_before_the_scores(found: Results) -> None:
+    said = "the judge said yes to all 480 examples"
+    page = overview.index(found, {}, doubts=[Doubt("one", "llm, detection", f"no score, as {said}")])
+    assert page.index(f"one, llm, detection: no score, as {said}.") < page.index("<h2>Scores</h2>")
+    assert "To be doubted" not in overview.index(found, {})
