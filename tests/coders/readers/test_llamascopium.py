@@ -137,11 +137,8 @@ def test_norms_that_nothing_uses_may_be_garbage(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        (
-            {"sae_type": "clt"},
-            "sae_type: clt, but a cross-layer transcoder writes to many layers; only sae can be read",
-        ),
-        ({"sae_type": "crosscoder"}, "but a crosscoder reads many hookpoints at once"),
+        ({"sae_type": "clt"}, "expected a list of hookpoints for hook_points_in in"),
+        ({"sae_type": "crosscoder"}, "expected a list of hookpoints for hook_points in"),
         ({"sae_type": "lorsa"}, "but a Lorsa reads whole sequences"),
         ({"sae_type": "molt"}, "but a MOLT's latents are linear maps"),
         ({"sae_type": "new"}, "but its meaning is not known"),

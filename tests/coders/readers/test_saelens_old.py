@@ -110,7 +110,7 @@ def test_old_configs_are_told_from_new_ones(tmp_path: Path, name: str) -> None:
     ("name", "options", "activation", "norm", "subtracts", "hookpoint"),
     [
         ("gpt2_small_res_jb", Options(centre=True), Relu, "centre", True, "blocks.8.hook_resid_pre"),
-        ("gpt2_small_mlp_tm", Options(1.0, True), Relu, "centre", False, "blocks.0.hook_mlp_out"),
+        ("gpt2_small_mlp_tm", Options(norm_factor=1.0, centre=True), Relu, "centre", False, "blocks.0.hook_mlp_out"),
         ("gpt2_small_oai_v5_resid_mid", NONE, TopK, "layer_norm", True, "blocks.0.hook_resid_mid"),
         ("gemma_2b_res_jb", Options(0.2), Relu, "none", False, "blocks.12.hook_resid_post"),
         ("llama_3_8b_it_res_jh", NONE, Gated, "none", True, "blocks.25.hook_resid_post"),
