@@ -82,7 +82,7 @@ def _rises(
         for prompt in prompts.spread(prompts.cut(latent.train, origin.room(0)), PER_QUINTILE, generator):
             texts.append(origin.row(prompt))
             owners.append(place)
-    numbers = torch.tensor([latents[place].latent for place in owners])
+    numbers = torch.tensor([latents[place].latent for place in owners], dtype=torch.long)
     peaks = torch.tensor([float(latents[place].facts["max"]) for place in owners])
     clean = steering.predict(texts)
     raised = steering.predict(texts, editing.add(numbers, peaks))

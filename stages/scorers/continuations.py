@@ -60,7 +60,7 @@ class Continuations:
         own = self._prompts(latents)
         rows = _Rows([place for place, found in enumerate(own) for _ in found], [p for found in own for p in found])
         read = [self.origin.row(prompt) for prompt in rows.prompts]
-        numbers = torch.tensor([latents[place].latent for place in rows.owners])
+        numbers = torch.tensor([latents[place].latent for place in rows.owners], dtype=torch.long)
         clean = self.steering.predict(read)
 
         def divergence(places: NDArray[np.int64], strengths: NDArray[np.float64]) -> NDArray[np.float64]:
