@@ -257,7 +257,7 @@ def by_hand(model: Local, ids: list[int], tokens: list[int]) -> float:
 
 def test_what_goes_through_together_does_not_matter(model: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     together = at_once.expected(model, "x", TOKENS[:2])
-    monkeypatch.setattr(model.room, "tokens", 1)
+    monkeypatch.setattr(model.headroom, "tokens", 1)
     alone = [at_once.expected(model, "x", [tokens])[0] for tokens in TOKENS[:2]]
     for one, other in zip(together, alone, strict=True):
         assert one == pytest.approx(other, abs=1e-3)

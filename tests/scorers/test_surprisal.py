@@ -204,6 +204,6 @@ def test_neither_memory_nor_company_changes_a_value(folder: Path, monkeypatch: p
     scorer, context = load(model=str(folder), shots=1), Context(planted.vocabulary(), 0)
     both = scorer.score(items, context).verdicts
     assert scorer.score(items[1:], context).verdicts == both.slice(40)
-    monkeypatch.setattr(local.load(str(folder), None, "float32").room, "tokens", 300)
+    monkeypatch.setattr(local.load(str(folder), None, "float32").headroom, "tokens", 300)
     little = scorer.score(items, context).verdicts
     assert little["value"].to_pylist() == pytest.approx(both["value"].to_pylist(), abs=2e-3)

@@ -208,7 +208,7 @@ def test_out_of_memory_halves_what_goes_through_at_once(
         return forward(input_ids=input_ids, **options)
 
     monkeypatch.setattr(model.model, "forward", small)
-    monkeypatch.setattr(model.room, "tokens", 10_000)
+    monkeypatch.setattr(model.headroom, "tokens", 10_000)
     assert np.allclose(model.read(rows), expected, atol=2e-5)
     assert sizes == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2]
     assert "out of memory with 40 tokens at once; going on with 20 (batch_tokens" in capsys.readouterr().err

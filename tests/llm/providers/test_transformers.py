@@ -158,7 +158,7 @@ def test_what_is_known_is_answered_without_the_libraries_that_load_a_model(folde
         "said = [answer.content for answer in model.answer(map(question, range(4)))]\n"
         "print(json.dumps([said, sorted({'torch', 'transformers', 'tokenizers'} & {*sys.modules})]))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [answers, []]
 
