@@ -139,7 +139,7 @@ def test_degenerate_latents_have_values_or_reasons(reader: Reader, damage: str) 
 def test_a_window_without_text_is_unscored(monkeypatch: pytest.MonkeyPatch, reader: Reader) -> None:
     examples = planted.latent(7, 1)
     vocabulary = planted.vocabulary()
-    monkeypatch.setattr(type(vocabulary), "text", lambda self, ids: "" if ids[0] == 3 else " sun")
+    monkeypatch.setattr(type(vocabulary), "texts", lambda self, rows: ["" if row[0] == 3 else " sun" for row in rows])
     found = load().score([Item(examples, RIGHT, OWN)], Context(vocabulary, 0))
     lost = [row for row in found.verdicts.to_pylist() if row["value"] is None]
     assert lost
