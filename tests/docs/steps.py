@@ -273,7 +273,10 @@ NOT_TYPED: dict[str, list[Elsewhere]] = {
             f"{GPU}; tests/test_ray_batch.py tests what it makes of questions and answers",
         ),
     ],
-    "docs/coders.md": [Elsewhere("pip install -c constraints.txt -e '.[quantize]'", INSTALLS)],
+    "docs/coders.md": [
+        Elsewhere("pip install -c constraints.txt -c constraints-peers.txt -e '.[saelens]'", INSTALLS),
+        Elsewhere("pip install -c constraints.txt -e '.[quantize]'", INSTALLS),
+    ],
     "docs/endpoints.md": [Elsewhere("openssl rehash", "is a word about another program")],
     "docs/gpu-workstation.md": [
         Elsewhere("git clone … glossa", ACCOUNT),
