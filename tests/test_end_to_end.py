@@ -181,6 +181,7 @@ def test_a_unit_of_each_kind_is_added_as_contributing_says(repro: Path, tmp_path
     found = ran(folder)
     assert {name for name in found if not name.startswith("mine:")} == {
         *(f"{coder}:{stage}" for coder in ("resid2", "mlp2") for stage in new),
+        "code",
         "compare",
         "report",
     }
@@ -191,8 +192,9 @@ def test_a_unit_of_each_kind_is_added_as_contributing_says(repro: Path, tmp_path
     metrics = json.loads((folder / "results/metrics.json").read_text())
     assert "overlap" in json.dumps(metrics)
     audited = run(folder, "glossa", "audit").stdout
-    assert "nothing differs" in audited
-    assert "every stage is up to date" in run(folder, "glossa", "estimate").stdout
+    assert "Nothing differs" in audited
+    assert "believed: no score, as the judge said yes to all" in audited
+    assert "stages that name a language model are up to date" in run(folder, "glossa", "estimate").stdout
     assert "sentences" in run(folder, "glossa", "export", "--help").stdout
     run(folder, "glossa", "export", "sentences", "out")
     assert 'Fires on "' in (folder / "out/sentences.txt").read_text(encoding="utf-8")

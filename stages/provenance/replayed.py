@@ -20,6 +20,7 @@ from stages.provenance.spread import Spread, here
 from stages.provenance.tables import ROUNDING
 from stages.provenance.values import shown
 from stages.scorers import table as scores_table
+from stages.scorers import trusted
 
 OTHER_PROMPT = "its prompt is not what was sent"
 MODEL_ROUNDING, RANK_ROUNDING = 1e-4, 1e-2
@@ -99,10 +100,13 @@ def _compare(result: Result, found: Replay, prompts: Check, first: Check, figure
         if found.unanswered:
             figures.skip(str(folder), OTHER_PROMPT)
             return
+        again, measures = found.scored.scores, found.scored.measures
+        if reason := trusted.void(found.scored.facts):
+            again, measures = trusted.voided(again, "score", reason), trusted.voided(measures, "value", reason)
         scores, _ = scores_table.read(folder)
-        _rows(result, scores, found.scored.scores, ["explanation", "latent"], figures, figures_rounding)
+        _rows(result, scores, again, ["explanation", "latent"], figures, figures_rounding)
         keys = ["explanation", "latent", "metric", "of"]
-        _rows(result, scores_table.read_measures(folder), found.scored.measures, keys, figures, figures_rounding)
+        _rows(result, scores_table.read_measures(folder), measures, keys, figures, figures_rounding)
 
 
 def _sent(result: Result, found: Replay, stored: pa.Table, check: Check) -> None:
