@@ -55,6 +55,7 @@ def test_the_bytes_are_those_of_one_process(kind: str, monkeypatch: pytest.Monke
 def test_a_mistake_that_a_process_finds_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     meta = outputs.read_meta(paths.examples("one"), "glossa/examples", 3)
     outputs.write_meta(paths.examples("one"), "glossa/examples", 3, meta | {"tokens_sha256": "of others"})
+    monkeypatch.setenv("TQDM_DISABLE", "1")
     said = {score("detection", processes, monkeypatch).stderr for processes in (1, 2)}
     assert len(said) == 1
     assert said.pop().startswith("Error: the windows in data/examples/one were taken from other tokens")
