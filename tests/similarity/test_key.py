@@ -187,7 +187,7 @@ def test_the_code_that_counts_is_that_of_pairs_and_of_their_readers() -> None:
             "blocks",
             "figure",
             "firing",
-            "known",
+            "sources",
             "lists",
             "match",
             "meaning",
@@ -200,4 +200,4 @@ def test_the_code_that_counts_is_that_of_pairs_and_of_their_readers() -> None:
     assert {"stages/coders/random.py", "stages/coders/neurons.py", "stages/subject/load.py"} <= places
     readers = {place for place in places if place.startswith("stages/coders/readers/")}
     assert readers <= {f"stages/coders/readers/{name}.py" for name in ("__init__", "files", "openai")}
-    assert not places & {f"{room}/{name}.py" for name in ("everything", "kept", "key", "chosen", "ceiling", "embedder")}
+    assert not places & {f"{room}/{name}.py" for name in ("all_pairs", "key", "chosen", "ceiling", "embedded")}
