@@ -50,9 +50,9 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (folder / ".dvc").mkdir()
         shutil.copy(ROOT / ".dvc" / "config", folder / ".dvc")
         shutil.copytree(ROOT / ".dvc" / "plots", folder / ".dvc" / "plots")
-        (folder / "stages" / "publish").mkdir(parents=True)
-        for spec in (ROOT / "stages" / "publish").glob("*.json"):
-            shutil.copy(spec, folder / "stages" / "publish")
+        (folder / "stages" / "figures").mkdir(parents=True)
+        for spec in (ROOT / "stages" / "figures").glob("*.json"):
+            shutil.copy(spec, folder / "stages" / "figures")
         (folder / ".dvc" / "config.local").write_text("[core]\n    no_scm = true\n")
         with (folder / "dvc.yaml").open("w") as file:
             YAML().dump({"plots": [{path: definition} for path, definition in definitions().items()]}, file)
