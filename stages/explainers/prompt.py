@@ -34,7 +34,7 @@ def read(path: Path, form: Form, without: tuple[str, ...] = (), shots: int | Non
         text = "\n".join(line for line in part.strip().splitlines() if not line.startswith(without))
         match heading:
             case "system":
-                messages.append(Message("system", f"{text}\n\n{form.told}"))
+                messages.append(Message("system", f"{text}\n\n{form.instruction}"))
             case "user":
                 messages.append(Message("user", text))
             case "analysis":

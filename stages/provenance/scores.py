@@ -25,7 +25,7 @@ from stages.scorers.overall import Overall
 from stages.scorers.run import Part
 from stages.scorers.summary import Summary
 
-KEYS = ["explanation", "latent", "metric", "of"]
+KEYS = ["explanation", "latent", "metric", "subset"]
 
 
 def checks(project: Project) -> Iterator[Check]:
@@ -50,7 +50,9 @@ def checks(project: Project) -> Iterator[Check]:
 
 def _headline(result: Result, scores: pa.Table, measures: pa.Table, metric: str, check: Check) -> None:
     """The score of a latent is one of its measures."""
-    chosen = measures.filter(pc.and_(pc.equal(measures["metric"], metric), pc.equal(measures["of"], scores_table.ALL)))
+    chosen = measures.filter(
+        pc.and_(pc.equal(measures["metric"], metric), pc.equal(measures["subset"], scores_table.ALL))
+    )
     columns = ("explanation", "latent", "value")
     values = {(e, latent): value for e, latent, value in zip(*(chosen[c].to_pylist() for c in columns), strict=True)}
     columns = ("explanation", "latent", "score")

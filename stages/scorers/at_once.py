@@ -53,7 +53,8 @@ def expected(local: Local, explanation: str, texts: Sequence[Sequence[str]]) -> 
 def mean(likely: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns [places] the expected number from [places, 11] log-probabilities of the numbers, which need not sum up to 1."""
     share = np.exp(likely - likely.max(axis=1, keepdims=True))
-    return share @ np.array(NUMBERS) / share.sum(axis=1)
+    expected: NDArray[np.float64] = share @ np.array(NUMBERS) / share.sum(axis=1)
+    return expected
 
 
 class _Layout:

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages import llm
+from stages.bootstrap import Figure, mean
 from stages.corpus.tokens import Vocabulary
 from stages.machine import runtime
 from stages.machine.progress import bar
-from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.local_model import LocalModel
-from stages.scorers.metrics import Figure
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 
@@ -205,4 +205,4 @@ def drops(nats: NDArray[np.float64], generator: np.random.Generator) -> tuple[Fi
     Intervals are of a bootstrap over prompts.
     """
     clean, intervened, ablated = nats.T
-    return metrics.mean(clean - intervened, generator), metrics.mean(clean - ablated, generator)
+    return mean(clean - intervened, generator), mean(clean - ablated, generator)

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from stages import llm
+from stages.bootstrap import Figure
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
 from stages.llm.forms import odd_one_out
@@ -23,7 +24,7 @@ from stages.llm.request import Message, Request
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.marking import like, masks_of, shown
-from stages.scorers.metrics import Calls, Figure
+from stages.scorers.metrics import Calls
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 from stages.scorers.trusted import Tally

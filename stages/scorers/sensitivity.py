@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from stages import llm
+from stages.bootstrap import RESAMPLES, Figure, figure
 from stages.llm.forms.labels import KEYS
 from stages.llm.heard import heard
 from stages.llm.request import Answer, Message, Request
 from stages.machine import runtime
 from stages.machine.progress import bar
-from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
-from stages.scorers.metrics import Figure
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 from stages.text.sanitise import TERMINAL, UNSEEN, quoted
@@ -155,8 +155,8 @@ def share(hits: NDArray[np.bool_], reason: str, generator: np.random.Generator) 
     """Returns the share of ``hits`` with the interval of a bootstrap over them; ``reason`` if there are none."""
     if not len(hits):
         return Figure(None, reason=reason)
-    drawn = generator.binomial(len(hits), hits.mean(), metrics.RESAMPLES) / len(hits)
-    return metrics.figure(np.concatenate([[hits.mean()], drawn]), reason)
+    drawn = generator.binomial(len(hits), hits.mean(), RESAMPLES) / len(hits)
+    return figure(np.concatenate([[hits.mean()], drawn]), reason)
 
 
 def _usual(item: Item) -> float | None:

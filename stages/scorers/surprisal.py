@@ -21,6 +21,7 @@ from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summa
 from stages.scorers.local_model import LocalModel
 from stages.scorers.metrics import AUROC
 from stages.scorers.shown import verdicts, windows
+from stages.scorers.table import ALL
 
 if TYPE_CHECKING:
     from stages.llm.providers.local import Local
@@ -111,7 +112,7 @@ def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int
         means = [
             {**row, "metric": "auroc_per_token"}
             for row in summary.ranked([ranked], context.seed).measures.to_pylist()
-            if (row["metric"], row["of"]) == ("auroc", summary.ALL)
+            if (row["metric"], row["subset"]) == ("auroc", ALL)
         ]
         yield Judged(item, verdicts(item, examples, value=gains, reason=reasons), measures=means)
 

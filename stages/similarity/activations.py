@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from stages.bootstrap import Figure
 from stages.latents.store import LatentStore
 from stages.similarity.blocks import CELLS, Block
-from stages.similarity.figure import Figure
 
 EVENTS = 2**25
 """Activations of each coder held at once: 400 MB, and as much again for one of them transposed."""

@@ -93,7 +93,7 @@ def test_a_prompt_file_holds_a_system_turn_and_three_worked_examples(kind: str, 
     form = Form(structured, unit.THINKS)
     first, *shots = prompt.read(unit.PROMPT, form)
     assert first.role == "system"
-    assert first.content.endswith(form.told)
+    assert first.content.endswith(form.instruction)
     assert [message.role for message in shots] == ["user", "assistant"] * 3
     for user, assistant in zip(shots[::2], shots[1::2], strict=True):
         shown = read(Request((user,)))  # of the form of the latents' own turns

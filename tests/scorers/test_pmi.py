@@ -67,7 +67,7 @@ def test_the_value_is_the_gain_in_log_probability_over_no_window(reader: Reader)
     assert found.scores["score"].to_pylist() == [1.0, 0.5]
     assert found.scores["n"].to_pylist() == [40, 40]
     assert found.facts == {"model": "transformers:reader"}
-    by_decile = [row for row in found.measures.to_pylist() if row["of"].startswith("decile")]
+    by_decile = [row for row in found.measures.to_pylist() if row["subset"].startswith("decile")]
     assert [row["value"] for row in by_decile] == [1.0] * 10 + [0.5] * 10
 
 
