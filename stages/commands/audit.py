@@ -79,12 +79,12 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
         }
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
     else:
-        columns = _columns()
-        for line in _table(found, columns):
+        width = _width()
+        for line in _table(found, width):
             click.echo(line)
         warned = made.warning(packages)
         for line in (*_failures(found), *_unknown(found), *_doubts(doubtful), *_warned(warned), *_verdict(came_to)):
-            click.echo(wrapped(line, columns) if columns else line)
+            click.echo(wrapped(line, width) if width else line)
     if html is not None:
         from stages.outputs import write_text
         from stages.provenance.page import page
@@ -103,7 +103,7 @@ def _doubts(found: list[Doubt]) -> Iterator[str]:
         yield from (f"  {doubt.coder} {doubt.explainer}: {doubt.said}" for doubt in found)
 
 
-def _columns() -> int | None:
+def _width() -> int | None:
     """The columns of the terminal; None where the table goes to a file or a program."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 

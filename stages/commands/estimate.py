@@ -90,8 +90,8 @@ def _table(found: Sequence[Line]) -> Iterator[str]:
         total = _total(asking)
         rows = [HEAD, *map(_row, asking), ("all", *_figures(total), "")]
         lines = columns([row[:-1] for row in rows])
-        for number, (line, row) in enumerate(zip(lines, rows, strict=True)):
-            yield click.style(f"{line}  {row[-1]}".rstrip(), bold=number in (0, len(rows) - 1))
+        for number, (text, row) in enumerate(zip(lines, rows, strict=True)):
+            yield click.style(f"{text}  {row[-1]}".rstrip(), bold=number in (0, len(rows) - 1))
         if total["dollars_batch"] not in (None, total["dollars"]):
             yield f"In batches: {_dollars(total['dollars_batch'])} dollars."
         yield from (NOTES[note] for note in NOTES if note in _notes(asking))

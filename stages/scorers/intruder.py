@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from stages import llm
+from stages import llm, prompts
 from stages.bootstrap import Figure
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
@@ -49,6 +49,8 @@ class Options(Scorer):
 
     kind: Literal["intruder"]
     model: dict[str, Any]
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     trials: Annotated[int, Field(ge=1)] = 1
     """For each decile at most; none shows a window that another has shown."""
     marked: bool = True
@@ -118,7 +120,7 @@ class Options(Scorer):
 
     def _trials(self, items: Iterable[Item], context: Context) -> Iterator[_Trial]:
         """Yields the trials of every item; one without a request for an item that has none."""
-        system = Message("system", PROMPT.read_text("utf-8"))
+        system = Message("system", prompts.read(self.prompt, PROMPT, ["JSON", "intruder"]))
         for item in items:
             generator = np.random.default_rng([context.seed, item.examples.latent, 0x0DD])
             fives = list(self._fives(item, context.vocabulary, generator))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages import llm
+from stages import llm, prompts
 from stages.bootstrap import RESAMPLES, Figure, figure
 from stages.llm.forms.labels import KEYS
 from stages.llm.heard import heard
@@ -60,6 +60,8 @@ class Options(Scorer):
     kind: Literal["sensitivity"]
     model: dict[str, Any]
     """Writes the texts."""
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     texts: Annotated[int, Field(ge=1, le=len(KEYS))] = 10
     """Written for every explanation."""
 
@@ -123,7 +125,7 @@ class Options(Scorer):
         }
         asked = ", ".join(f'"{key}"' for key in keys)
         user = f"Explanation: {quoted(item.text)}\n\nKeys: {asked}"
-        messages = (Message("system", PROMPT.read_text("utf-8").strip()), Message("user", user))
+        messages = (Message("system", prompts.read(self.prompt, PROMPT, ["JSON"]).strip()), Message("user", user))
         return Request(messages, schema, max_tokens=TOKENS_A_TEXT * self.texts)
 
     def _texts(self, answer: Answer) -> Iterator[Text]:

@@ -80,16 +80,17 @@ def is_local(coder_path: str) -> bool:
 
 
 def own(p: Params, entry: Mapping[str, Any]) -> list[Path]:
-    """Returns the files that an explainer or a scorer reads beside what other stages made: explanations of others, a judge's weights.
+    """Returns the files that an explainer or a scorer reads beside what other stages made: explanations of others, a prompt, a judge's weights.
 
     The subject is none of them: examples change with it. Nor is a folder outside the project.
     """
-    imported = [Path(entry["path"])] if entry["kind"] == "imported" and isinstance(entry.get("path"), str) else []
+    keys = ("path", "prompt") if entry["kind"] == "imported" else ("prompt",)
+    given = [Path(entry[key]) for key in keys if isinstance(entry.get(key), str)]
     models = (value.get("model") for value in entry.values() if isinstance(value, dict))
     folders = [
         Path(model) for model in models if isinstance(model, str) and model != p.subject.model and _is_here(model)
     ]
-    return [*imported, *folders]
+    return [*given, *folders]
 
 
 def _is_here(model: str) -> bool:
