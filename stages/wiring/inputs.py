@@ -10,12 +10,12 @@ from stages import gguf, paths, plan, registry
 from stages.errors import GlossaError
 from stages.params import Coder, InstalledDocs, LocalText, Params, Subject, TokenIds
 from stages.wiring import reach
+from stages.wiring.running import CODE
 
 TOKENIZER = ("added_tokens", "merges", "sentencepiece", "special_tokens", "spiece", "tekken", "tokenizer", "vocab")
 TEMPLATE = "chat_template"
 """How the files of a tokenizer begin, and that of its chat template."""
 CONFIG = "config.json"
-CODE = Path("stages")
 
 
 def code(p: Params) -> list[Path]:
