@@ -60,6 +60,9 @@ IN_THE_WAY = (
     errno.EFBIG,
     errno.EIO,
     errno.ELOOP,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+    errno.ENAMETOOLONG,
     errno.ESTALE,
 )
 """What is no defect of ours: a folder where a file should be, or the other way round, rights, broken and read-only disks."""
