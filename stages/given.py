@@ -87,7 +87,9 @@ def target(path: Path, expected: str) -> None:
             pass
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else error
-        raise GlossaError(f"expected a place for {expected} at {path}, but can't write there: {why}; name another") from None
+        raise GlossaError(
+            f"expected a place for {expected} at {path}, but can't write there: {why}; name another"
+        ) from None
 
 
 def new_folder(path: Path) -> None:

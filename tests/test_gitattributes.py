@@ -9,7 +9,20 @@ import pytest
 
 from tests.clones import ROOT
 
-DATA = ("a.gguf", "a.parquet", "a.png", "a.ttf", "demo/a.safetensors", "a.npy", "a.zip", "corpus.jsonl", "corpus.txt", "a.csv", "cfg.json", "corpus")
+DATA = (
+    "a.gguf",
+    "a.parquet",
+    "a.png",
+    "a.ttf",
+    "demo/a.safetensors",
+    "a.npy",
+    "a.zip",
+    "corpus.jsonl",
+    "corpus.txt",
+    "a.csv",
+    "cfg.json",
+    "corpus",
+)
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
 

@@ -117,7 +117,9 @@ def test_where_nothing_can_be_written_is_said_before_the_work(name: str, said: s
     (tmp_path / "circle").symlink_to("circle")
     (tmp_path / "dangling").symlink_to("none")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(GlossaError, match=f"expected a place for a page at .*, but can't write there: .*{said}.*; name"):
+    with pytest.raises(
+        GlossaError, match=f"expected a place for a page at .*, but can't write there: .*{said}.*; name"
+    ):
         given.target(tmp_path / name, "a page")
     assert sorted(tmp_path.iterdir()) == before
 
