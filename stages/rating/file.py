@@ -44,7 +44,8 @@ def answered(path: Path, rated: bool, coder: str, sha256: str, coders: Collectio
     """
     if not path.parent.is_dir():
         raise GlossaError(f"expected a folder for {path}, but there is no {path.parent}; make it")
-    given.target(path, "a file of answers")
+    if not path.is_file():
+        given.target(path, "a file of answers")
     if not path.exists():
         return []
     found = read(path, rated)
