@@ -60,6 +60,9 @@ IN_THE_WAY = (
     errno.EFBIG,
     errno.EIO,
     errno.ELOOP,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+    errno.ENAMETOOLONG,
     errno.ESTALE,
 )
 """What is no defect of ours: a folder where a file should be, or the other way round, rights, broken and read-only disks."""
@@ -86,7 +89,7 @@ class LazyGroup(click.Group):
         """As click does, with the nearest known name when there is no such command."""
         if args and args[0] not in (*STAGES, *COMMANDS) and not args[0].startswith("-"):
             raise click.UsageError(f"no such command '{args[0]}'; {nearest(args[0], (*STAGES, *COMMANDS))}", ctx)
-        if args and args[0] in STAGES and not {"-h", "--help"} & set(args):
+        if args and not args[0].startswith("-") and not {"-h", "--help"} & set(args):
             _begin(ctx, args)
         return super().resolve_command(ctx, args)
 
@@ -125,10 +128,12 @@ def _of_disk(error: OSError) -> str:
 
 
 def _begin(ctx: click.Context, words: list[str]) -> None:
-    """What comes before a stage: it is the code of this project that runs, its lock file is copied, and what first stages can tell is told by them."""
+    """What comes before a command, that the code of this project runs, and before a stage: its lock file is copied."""
     from stages.wiring import copies, running
 
     running.check()
+    if words[0] in COMMANDS:
+        return
     copies.keep()
     ctx.meta[WORDS] = words
     if words[0] in ("cache", "sample", "explain", "score", "report"):  # others need pandas for what they compute with

@@ -1,11 +1,14 @@
-"""Files that people give: what is no file, can't be parsed or is not theirs to give is one sentence."""
+"""Files that people give or name: what is no file, can't be parsed, is not theirs to give or can't be written is one sentence."""
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,35 @@ def stays(path: Path, expected: str, inside: Path | None) -> None:
         raise GlossaError(
             f"expected {expected} at {path}, but a link leads from there out of {inside.absolute()}; put the file itself there"
         )
+
+
+def target(path: Path, expected: str) -> None:
+    """Makes sure that a file or folder can be written at ``path``, before the work is done whose result is to go there; leaves nothing.
+
+    Raises:
+        GlossaError: what is above it is no folder, or nothing can be made there; or a device or such lies at ``path``.
+    """
+    try:
+        place = Path(os.path.realpath(path))
+        if place.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if os.path.lexists(place) and (kind := stat.S_IFMT(place.stat().st_mode)) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise OSError(errno.EINVAL, f"that is {KINDS.get(kind, 'no file')}")
+        above = next(one for one in place.parents if os.path.lexists(one))
+        with tempfile.NamedTemporaryFile(dir=above, prefix=f".{place.name}."):
+            pass
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise GlossaError(
+            f"expected a place for {expected} at {path}, but can't write there: {why}; name another"
+        ) from None
+
+
+def new_folder(path: Path) -> None:
+    """Raises GlossaError, as ``target`` does, unless ``path`` can be made a folder, or is an empty one."""
+    target(path, "a folder")
+    if os.path.lexists(path) and (not path.is_dir() or any(path.iterdir())):
+        raise GlossaError(f"expected a new or an empty folder at {path}, but there is something; name another")
 
 
 def project(path: str) -> Path | None:

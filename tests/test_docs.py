@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib import import_module
 from pathlib import Path
@@ -30,6 +31,17 @@ def test_commands_and_their_options_exist(page: Path) -> None:
             command = command.commands[words[1]]
         options = {option for parameter in command.params for option in (*parameter.opts, "--help")}
         assert {word for word in words if word.startswith("--")} <= options, line
+
+
+def test_commands_that_messages_name_exist() -> None:
+    named = set()
+    for file in (ROOT / "stages").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
+            named |= {(word, file.name) for word in re.findall(r"\bglossa (?!or\b)([a-z]\w*)", text)}
+    assert len(named) > 20
+    assert {(word, name) for word, name in named if word not in {*STAGES, *COMMANDS}} == set()
 
 
 def blocks(page: str, start: str) -> str:

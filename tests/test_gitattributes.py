@@ -9,7 +9,20 @@ import pytest
 
 from tests.clones import ROOT
 
-BINARY = ("a.gguf", "a.parquet", "a.png", "a.ttf", "demo/a.safetensors", "a.npy", "a.zip")
+DATA = (
+    "a.gguf",
+    "a.parquet",
+    "a.png",
+    "a.ttf",
+    "demo/a.safetensors",
+    "a.npy",
+    "a.zip",
+    "corpus.jsonl",
+    "corpus.txt",
+    "a.csv",
+    "cfg.json",
+    "corpus",
+)
 
 pytestmark = pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this is no clone")
 
@@ -30,15 +43,15 @@ def test_a_clone_that_converts_line_endings_has_the_committed_bytes(tmp_path: Pa
     assert git("status", "--porcelain", folder=clone) == b""
 
 
-def test_what_is_written_on_windows_is_committed_with_line_feeds(tmp_path: Path) -> None:
+def test_code_that_is_written_on_windows_is_committed_with_line_feeds_and_data_as_they_are(tmp_path: Path) -> None:
     git("init", "-q", folder=tmp_path)
     git("config", "core.safecrlf", "false", folder=tmp_path)
     (tmp_path / ".gitattributes").write_bytes((ROOT / ".gitattributes").read_bytes())
     (tmp_path / "code.py").write_bytes(b"a = 1\r\nb = 2\r\n")
-    for name in BINARY:
+    for name in DATA:
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(b"looks like text\r\n")  # as a binary file may
+        (tmp_path / name).write_bytes(b"looks like text\r\n")  # as a binary file may, and a corpus
     git("add", "-A", folder=tmp_path)
     assert git("show", ":code.py", folder=tmp_path) == b"a = 1\nb = 2\n"
-    for name in BINARY:
+    for name in DATA:
         assert git("show", f":{name}", folder=tmp_path) == b"looks like text\r\n", name

@@ -93,3 +93,54 @@ def test_what_is_deep_or_endless_is_refused() -> None:
     for value in (json.loads("[" * 101 + "]" * 101), circle):
         with pytest.raises(ValueError, match=r"^it is nested too deeply$"):
             given.shallow(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/below", "Not a directory"),
+        ("file/below/that", "Not a directory"),
+        ("nowhere/../file/below", "Not a directory"),
+        ("dangling/below/../../file/below", "Not a directory"),
+        ("circle", "Too many levels of symbolic links"),
+        ("device", "that is a device"),
+        ("pipe", "that is a pipe"),
+        ("x" * 250, "File name too long"),
+        ("/proc/x", "No such file or directory"),
+        ("a\0b", "null"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(name: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/null")
+    (tmp_path / "circle").symlink_to("circle")
+    (tmp_path / "dangling").symlink_to("none")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(
+        GlossaError, match=f"expected a place for a page at .*, but can't write there: .*{said}.*; name"
+    ):
+        given.target(tmp_path / name, "a page")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["file", "folder", "new", "new/below", "dangling", "dangling/below"])
+def test_a_place_that_can_be_written_is_left_as_it_is(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "dangling").symlink_to("none")
+    given.target(tmp_path / name, "a page")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder", "dangling"}
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["file", "full", "dangling"])
+def test_only_a_new_or_empty_folder_is_written_into(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "full/x").mkdir(parents=True)
+    (tmp_path / "dangling").symlink_to("none")
+    with pytest.raises(GlossaError, match=f"expected a new or an empty folder at .*{name}, but there is something"):
+        given.new_folder(tmp_path / name)
+    given.new_folder(tmp_path / "empty")
+    given.new_folder(tmp_path / "new/below")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stages import given
 from stages.commands.wrapped import wrapped
 from stages.errors import GlossaError
 from stages.machine.columns import columns
@@ -57,6 +58,8 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
     from stages.results.doubts import doubts
     from stages.wiring import made
 
+    if html is not None:
+        given.target(html, "a page")
     project = Project.here(sample, full)
     if html is not None:
         _refuse_outputs(project, html)

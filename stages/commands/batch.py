@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from stages import params, paths
+from stages import given, params, paths
 from stages.errors import GlossaError, nearest
 from stages.machine import runtime
 from stages.machine.counted import are, counted
@@ -44,12 +44,9 @@ def export(stage: tuple[str, ...], out: Path, lines: int, megabytes: int, as_jso
     from stages.llm.batch.questions import Writer
     from stages.llm.journal.store import Journal
 
+    given.new_folder(out)
     p = params.load()
     chosen = _stage(p, stage)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise GlossaError(
-            f"expected {out} to be a new or an empty folder, but there is something; name another with --out"
-        )
     with Journal.at_home() as journal, new_directory(out) as folder:
         writer = Writer(folder, lines, megabytes * 1_000_000)
         known = _ask(p, chosen, journal, writer)

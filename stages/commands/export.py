@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from stages import exports, params, registry
-from stages.errors import GlossaError, check_name
+from stages import exports, given, params, registry
+from stages.errors import check_name
 from stages.outputs import new_directory
 
 
@@ -29,10 +29,7 @@ def command(
     kind: str, folder: Path, coders: tuple[str, ...], explainers: tuple[str, ...], model_id: str | None
 ) -> None:
     """Writes an export, whole or not at all."""
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise GlossaError(
-            f"expected a new or empty folder to write into, found {folder} with something in it; name another"
-        )
+    given.new_folder(folder)
     p = params.load()
     chosen = {
         "coders": _chosen("coder", p.coders, coders),

@@ -10,7 +10,7 @@ from stages import params, paths, plan
 from stages.errors import GlossaError
 from stages.machine.counted import counted, listed
 from stages.outputs import write_text
-from stages.wiring import aliases, coder, copies, fingerprints, leftovers, locks, made, root, running
+from stages.wiring import aliases, coder, copies, fingerprints, leftovers, locks, made, root
 
 
 @click.command("wire")
@@ -22,7 +22,6 @@ def command(check: bool) -> None:
     taken away. YAML aliases of models become their names, as DVC loses what -S says of an alias. Outputs that no entry makes any more are named, and stay. A lock file that DVC could not finish writing, or git could not merge, is
     restored as it was before.
     """
-    running.check()
     for restored in _locks(check):
         click.echo(f"wire: {restored}")
     p = params.load()

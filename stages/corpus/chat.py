@@ -107,7 +107,15 @@ class Chat:
         turns = [{**self._harmless(turn), "role": turn["role"]} for turn in document.turns]
         try:
             written: Any = self._tokenizer.apply_chat_template(turns, chat_template=self._dated, tokenize=False)
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
             raise GlossaError(
                 f"the chat template of corpus.chat should write the conversation {document.name}, but refuses it: {said(error)}; "
                 "mend or leave out that row, or name another template"

@@ -23,6 +23,9 @@ from stages.outputs import file_sha256
 UNPARSED = "Explanation could not be parsed."
 """What delphi writes where it finds no explanation in the answer of a model."""
 
+EXPECTED = ("a file of explanations", "correct the explainer's coders")
+"""What messages say of a file that can't be read, and what to do."""
+
 LONG = 20
 """Digits of what is no number of a latent any more."""
 
@@ -52,8 +55,11 @@ class Source:
 
     @cached_property
     def files(self) -> dict[str, str]:
-        """The sha256 of every file."""
-        return {name: file_sha256(self.folder / name) for name in sorted(set(self.places.values()))}
+        """The sha256 of every file; raises GlossaError if one is none."""
+        names = sorted(set(self.places.values()))
+        for name in names:
+            given.check(self.folder / name, *EXPECTED, self.folder)
+        return {name: file_sha256(self.folder / name) for name in names}
 
     def get(self, latent: int) -> Found | None:
         """Returns what there is of a latent; raises GlossaError if its file is damaged."""
@@ -151,7 +157,7 @@ def _text(value: Any, place: str) -> str | None:
 
 
 def _read(file: Path, folder: Path) -> str:
-    content = given.content(file, "a file of explanations", "correct the explainer's coders", folder)
+    content = given.content(file, *EXPECTED, folder)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

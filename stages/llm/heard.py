@@ -25,7 +25,7 @@ def heard(answers: Iterable[Answer]) -> Iterator[Answer]:
             if reasons.total() == FIRST:
                 why, n = reasons.most_common(1)[0]
                 raise GlossaError(
-                    f"expected answers of the model that can be used, but none of its first {FIRST} can, {n} of them because {why}; look at "
-                    "some with glossa conversation or try glossa probe, and change the model's entry in params.yaml"
+                    f"expected answers of the model that can be used, but none of its first {FIRST} can, {n} of them because {why}; see what its "
+                    "server does with glossa probe, and change the model's entry in params.yaml"
                 )
         yield answer

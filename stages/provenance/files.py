@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from stages.provenance import entries, fingerprinted
 from stages.provenance.check import Check
+from stages.provenance.hashes import NAMED
 from stages.provenance.lock import Entry, Locked
 from stages.provenance.project import Project
 
@@ -32,10 +33,19 @@ def _outputs(project: Project, stages: list[Locked]) -> Check:
                 check.passed()
             else:
                 names = project.disk.difference(out)
-                check.fail(
-                    out.path, f"is not what {stage.name} wrote{names and f': {names}'}; dvc checkout restores it"
-                )
+                check.fail(out.path, f"is not what {stage.name} wrote{names and f': {names}'}; {_remedy(project, out)}")
     return check
+
+
+def _remedy(project: Project, out: Entry) -> str:
+    damaged = [path.as_posix() for path in project.disk.damaged(out)]
+    if not damaged:
+        return "dvc checkout restores it"
+    named = f"{', '.join(damaged[:NAMED])}{f' and {len(damaged) - NAMED} more' if len(damaged) > NAMED else ''}"
+    return (
+        f"what DVC keeps of it is damaged too: delete {out.path} and {named}, then dvc pull, or, if the remote has it no better, "
+        "delete them again and dvc repro"
+    )
 
 
 def _inputs(project: Project, stages: list[Locked]) -> Check:

@@ -48,6 +48,18 @@ class Disk:
         more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
         return ", ".join(found[:NAMED]) + more
 
+    def damaged(self, entry: Entry) -> list[Path]:
+        """The copies in DVC's cache of what differs from ``entry``, as far as they are no better, so that ``dvc checkout`` restores nothing."""
+        if entry.md5 is None:
+            return []
+        now = self._read(entry.path)[1]
+        is_folder = entry.md5.endswith(".dir")
+        was = _cached(entry.md5) if is_folder else {"": entry.md5}
+        if was is None:
+            return [path for path in [_copy(entry.md5)] if path.is_file()]
+        copies = {_copy(md5): md5 for name, md5 in was.items() if now.get(name) != md5}
+        return [path for path in sorted(copies) if path.is_file() and file_md5(path) != copies[path]]
+
     def _read(self, path: str) -> tuple[str | None, dict[str, str]]:
         if path not in self._found:
             place = Path(path).absolute()
@@ -74,13 +86,16 @@ class Disk:
         return [Path(root) / name for root, _, names in ignore.walk(system, str(folder)) for name in names]
 
 
+def _copy(md5: str) -> Path:
+    return CACHE / md5[:2] / md5[2:]
+
+
 def _cached(md5: str | None) -> dict[str, str] | None:
     """The manifest that DVC's cache has of a folder, unless it has been changed as well."""
     if md5 is None or not md5.endswith(".dir"):
         return None
-    path = CACHE / md5[:2] / md5[2:]
     try:
-        manifest = {one["relpath"]: one["md5"] for one in json.loads(path.read_bytes())}
+        manifest = {one["relpath"]: one["md5"] for one in json.loads(_copy(md5).read_bytes())}
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return manifest if manifest_md5(manifest) == md5 else None

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from stages import given
 from stages.errors import GlossaError
 from stages.explainers import rows, written
 from stages.explainers.rows import Row
@@ -39,10 +40,12 @@ def answered(path: Path, rated: bool, coder: str, sha256: str, coders: Collectio
     """Returns the rows of one of the ``coders`` in a file that is to be appended to, none if there is no file yet.
 
     Raises:
-        GlossaError: it is no such file, holds rows of another coder of the same name, or lies in no folder.
+        GlossaError: it is no such file, holds rows of another coder of the same name, lies in no folder, or can't be written.
     """
     if not path.parent.is_dir():
         raise GlossaError(f"expected a folder for {path}, but there is no {path.parent}; make it")
+    if not path.is_file():
+        given.target(path, "a file of answers")
     if not path.exists():
         return []
     found = read(path, rated)

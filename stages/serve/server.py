@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from stages import paths
 from stages.errors import GlossaError
@@ -62,11 +64,15 @@ HEADERS = {
 THIS_MACHINE = re.compile(r"(127\.0\.0\.1|localhost)(:[0-9]{1,5})?")
 """With any port: behind an SSH tunnel it is that of the other end."""
 
+LOGGER = logging.getLogger("aiohttp.server")
+"""Where aiohttp writes what went wrong in answering."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def application(live: Live | None) -> web.Application:
     """Returns what answers: files of the report and, with ``live``, the live test."""
+    LOGGER.addFilter(_is_of_ours)
     app = web.Application(middlewares=[_guard], client_max_size=MOST_BYTES)
     if live is not None:
         app.router.add_get("/api/about", live.about)
@@ -75,6 +81,11 @@ def application(live: Live | None) -> web.Application:
             app.router.add_get(path, _page)
     app.router.add_get("/{path:.*}", _file)
     return app
+
+
+def _is_of_ours(record: logging.LogRecord) -> bool:
+    """Whether a fault is not the sender's, such as of a browser that tries https first; that one has been answered 400."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 class Live:

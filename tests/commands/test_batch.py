@@ -187,5 +187,5 @@ def test_nothing_is_written_over() -> None:
     Path("out").mkdir()
     Path("out/mine").write_text("mine")
     result = run("batch", "export", *SCORE, "--out", "out")
-    assert "expected out to be a new or an empty folder" in result.output
+    assert "expected a new or an empty folder at out, but there is something" in result.output
     assert Path("out/mine").read_text() == "mine"

@@ -15,8 +15,23 @@ __all__ = ["finished", "project"]
 def test_a_folder_with_something_in_it_is_left_alone(project: Path) -> None:
     result = CliRunner().invoke(main, ["export", "ro-crate", "texts"])
     assert result.exit_code == 1
-    assert "expected a new or empty folder to write into, found texts with something in it" in result.stderr
+    assert "expected a new or an empty folder at texts, but there is something; name another" in result.stderr
     assert len(list(Path("texts").iterdir())) == 30
+
+
+@pytest.mark.parametrize(
+    "words", [("export", "csv"), ("batch", "export", "score", "one", "llm", "detection", "--out"), ("audit", "--html")]
+)
+def test_where_nothing_can_be_written_is_said_in_a_sentence_and_before_the_work(
+    project: Path, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(params, "load", lambda: pytest.fail("work was begun"))
+    Path("file").touch()
+    for place in ("file/out", "file/out/below", "/proc/out"):
+        result = CliRunner().invoke(main, [*words, place])
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.count("\n") == 1
+        assert f"at {place}, but can't write there: " in result.stderr
 
 
 def test_an_unknown_format_is_told_with_those_there_are(project: Path) -> None:

@@ -44,6 +44,14 @@ def test_lines_become_explanations_that_are_tied_to_what_was_seen() -> None:
     assert _rows("f")[-1]["coder_sha256"] == HASHES["two"]
 
 
+@pytest.mark.parametrize(("option", "place"), [("--write", "circle"), ("--into", "/proc/f")])
+def test_a_file_that_cant_be_written_is_said_before_anything_is_typed(option: str, place: str) -> None:
+    Path("circle").symlink_to("circle")
+    result = _run("one", option, place, typed="Cats\n")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"expected a place for a file of answers at {place}, but can't write there: " in result.stderr
+
+
 def test_ratings_are_of_texts_and_nobody_is_told_whose() -> None:
     sheet = _run("one", "--into", "r", "--sheet").output
     assert "pattern" not in sheet

@@ -211,8 +211,14 @@ def test_a_conversation_that_the_template_refuses_is_named(folder: Path, tmp_pat
         "the chat template of corpus.chat should write the conversation c.jsonl:1, but refuses it: System role not supported; "
         "mend or leave out that row, or name another template"
     )
-    file.write_text("{% for m in messages %}{{ m['content'] + 1 }}{% endfor %}", encoding="utf-8")
-    assert "refuses it" in mistake(folder, *turns("a"), is_chat=str(file))
+    for template in (
+        "{% for m in messages %}{{ m['content'] + 1 }}{% endfor %}",
+        "{% for i in range(10**9) %}a{% endfor %}",
+        "{{ 1 // 0 }}",
+        "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}",
+    ):
+        file.write_text(template, encoding="utf-8")
+        assert "c.jsonl:1, but refuses it: " in mistake(folder, *turns("a"), is_chat=str(file))
 
 
 def test_explainers_see_turn_marks_that_no_server_takes_for_tokens(folder: Path) -> None:

@@ -197,6 +197,9 @@ def test_what_is_no_file_is_one_sentence(place: Path) -> None:
     assert refused(**JSONL).endswith("but that is a folder; correct the explainer's coders")
     Path("theirs/layers.0_latent2.txt").symlink_to("/dev/null")
     assert "expected a file of explanations at theirs/layers.0_latent2.txt, but that is a device" in refused()
+    Path("theirs/layers.0_latent2.txt").unlink()
+    os.mkfifo("theirs/layers.0_latent3.txt")  # of a latent that nobody asks for, hashed with the others
+    assert "expected a file of explanations at theirs/layers.0_latent3.txt, but that is a pipe" in refused()
     os.mkfifo("theirs/pipe")
     assert "but that is a pipe" in refused(format="jsonl", coders={"one": "pipe"})
     assert "but that is outside" in refused(format="csv", coders={"one": "../params.yaml"})

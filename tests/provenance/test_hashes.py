@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 from stages.provenance.hashes import Disk, manifest_md5
-from stages.provenance.lock import Lock
+from stages.provenance.lock import Entry, Lock
 from tests.provenance.tampering import flip
 
 
@@ -44,3 +44,25 @@ def test_files_are_named_by_the_manifest_in_the_cache(project: Path) -> None:
         cached.read_text().replace("meta.json", "meta.jsom")
     )  # the cache is no better than what it hashes
     assert Disk().difference(out) == ""
+
+
+def test_copies_that_are_damaged_as_well_are_named(project: Path) -> None:
+    (out,) = Lock.read()["pipelines/one/dvc.yaml:sample"].outs
+    md5 = Disk()._read(out.path)[1]["windows.parquet"]
+    folder, copy = project / out.path, Path(".dvc/cache/files/md5", md5[:2], md5[2:])
+    flip(folder / "windows.parquet", 10)
+    assert Disk().damaged(out) == []
+    copy.chmod(0o644)
+    flip(project / copy, 10)
+    assert Disk().damaged(out) == [copy]
+    (folder / "windows.parquet").unlink()
+    assert Disk().damaged(out) == [copy]
+    alone = Entry("params.yaml", md5)
+    assert Disk().damaged(alone) == [copy]
+    flip(project / copy, 10)
+    assert Disk().damaged(alone) == Disk().damaged(out) == []
+    listing = Path(".dvc/cache/files/md5", (out.md5 or "")[:2], (out.md5 or "")[2:])
+    listing.chmod(0o644)
+    listing.write_text("[]")
+    assert Disk().damaged(out) == [listing]
+    assert Disk().damaged(Entry("params.yaml", None)) == []

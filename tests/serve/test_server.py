@@ -123,6 +123,18 @@ def test_another_host_is_refused(served: Served, host: str) -> None:
     assert (status, found) == (403, {"error": "this server answers to 127.0.0.1 and localhost alone"})
 
 
+@pytest.mark.parametrize(
+    "sent", [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"?\r\n\r\n"]
+)
+def test_what_is_no_request_is_refused_and_not_logged(
+    served: Served, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(sent)
+        assert b" 400 " in connection.recv(100)
+    assert caplog.records == []
+
+
 def test_localhost_is_this_machine(served: Served) -> None:
     assert send(served, "GET", "/", Host=f"localhost:{served.port}")[0] == 200
 

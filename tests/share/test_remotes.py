@@ -123,3 +123,30 @@ def test_what_is_not_at_the_remote_is_an_error(
 def test_without_a_remote_a_push_says_so(colleague: Repository) -> None:
     colleague.run("dvc", "remote", "remove", "store")
     assert "no remote specified" in colleague.run("dvc", "push", code=1)
+
+
+def test_a_damaged_object_of_a_remote_is_named_with_what_mends_it(
+    published: Published, colleague: Repository, tmp_path: Path
+) -> None:
+    shutil.copytree(published.store, tmp_path / "store")
+    colleague.run("git", "switch", "-q", "-c", "elsewhere")
+    colleague.run("dvc", "remote", "modify", "-q", "store", "url", str(tmp_path / "store"))
+    colleague.commit("Another remote")
+    whole = published.producer.read(LLM)
+    md5 = hashlib.md5(whole["explanations.parquet"]).hexdigest()
+    named = f"files/md5/{md5[:2]}/{md5[2:]}"
+    (tmp_path / "store" / named).chmod(0o644)
+    (tmp_path / "store" / named).write_bytes(b"damaged")
+    colleague.run("dvc", "pull", "--allow-missing")
+    assert colleague.read(LLM)["explanations.parquet"] == b"damaged"
+
+    told = colleague.run("glossa", "audit", code=1)
+    assert (
+        f"explanations.parquet has changed; what DVC keeps of it is damaged too: delete {LLM} and .dvc/cache/{named}, then "
+        in told
+    )
+    shutil.copy(published.store / named, tmp_path / "store" / named)
+    shutil.rmtree(colleague.folder / LLM)
+    (colleague.folder / ".dvc/cache" / named).unlink()
+    colleague.run("dvc", "pull", "--allow-missing")
+    assert colleague.read(LLM) == whole

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from stages.cli import main
+from stages.cli import COMMANDS, STAGES, main
 from stages.errors import GlossaError
 from stages.wiring import running
 from tests.clones import ROOT
@@ -39,8 +39,10 @@ def test_other_code_than_runs_is_refused(clone: Path, file: str) -> None:
         match=r"expected the code of this project, .*, to run, but it is .* that does, and they differ; run pip",
     ):
         running.check()
-    for words in (["tokenize"], ["code"], ["wire"]):
-        result = CliRunner().invoke(main, words)
-        assert result.exit_code == 1
+    before = sorted(Path().iterdir())
+    for command in (*STAGES, *COMMANDS):
+        result = CliRunner().invoke(main, [command])
+        assert result.exit_code == 1, command
         assert result.output.startswith("Error: expected the code of this project")
-    assert not Path("data").exists()
+        assert CliRunner().invoke(main, [command, "--help"]).exit_code == 0
+    assert sorted(Path().iterdir()) == before

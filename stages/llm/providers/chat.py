@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from stages import gguf
-from stages.errors import GlossaError
+from stages.errors import GlossaError, said
 from stages.llm.server import turns
 
 
@@ -39,9 +38,21 @@ def text(tokenizer: Any, name: str, messages: Sequence[dict[str, Any]], variable
     if not tokenizer.chat_template:
         plain = "".join(f"{message['role']}: {message['content']}\n\n" for message in messages)
         return f"{tokenizer.bos_token or ''}{plain}assistant:"
+    why = ""
     for turned in (messages, turns.folded(messages)):
-        with suppress(TemplateError):
+        try:
             return str(tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True, **variables))
+        except (
+            TemplateError,
+            TypeError,
+            ValueError,
+            LookupError,
+            AttributeError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
+            why = said(error)
     raise GlossaError(
-        f"the chat template of {name} should take a user's message behind a system's, but refuses it; use another model"
+        f"the chat template of {name} should take a user's message behind a system's, but refuses it: {why}; mend template of the model in "
+        "params.yaml, or use another model"
     )

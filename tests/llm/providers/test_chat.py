@@ -29,8 +29,21 @@ def test_a_template_that_knows_no_system_gets_it_with_the_first_user_message(tmp
     refuses = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
     assert written(tmp_path, refuses + small_models.TEMPLATE) == "<|turn|>user\nJudge.\n\nQ<|end|><|turn|>assistant\n"
     assert MESSAGES[1]["content"] == "Q"
-    with pytest.raises(GlossaError, match=r"the chat template of m should take .* refuses it; use another model"):
-        written(tmp_path, "{{ raise_exception('never') }}")
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{{ raise_exception('never') }}", "never"),
+        ("{{ messages[0].content + 1 }}", "can only concatenate str"),
+        ("{{ messages[5].content }}", "no element 5"),
+        ("{% for i in range(10**9) %}a{% endfor %}", "Range too big"),
+    ],
+)
+def test_a_template_that_refuses_either_is_told_with_its_reason(tmp_path: Path, template: str, why: str) -> None:
+    said = rf"the chat template of m should take .*, but refuses it: .*{why}.*; mend template of the model in params"
+    with pytest.raises(GlossaError, match=said):
+        written(tmp_path, template)
 
 
 def test_a_tokenizer_that_is_not_here_is_none(tmp_path: Path) -> None:
