@@ -10,7 +10,7 @@ from typing import Any
 from stages import hub, registry
 from stages.coders import folding, neurons, random, saelens_registry
 from stages.coders.readers import Options
-from stages.coders.readers.files import shown
+from stages.coders.readers.files import PICKLES, shown
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 from stages.params import AnyCoder, Neurons, RandomCoder
@@ -69,6 +69,14 @@ def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | N
     if not fitting and all((place / name).is_file() for name in TEMPORAL):
         raise GlossaError(
             f"{path} is a temporal SAE, which makes a token's latents depend on the tokens before it, as no sparse coder here does; use another"
+        )
+    if (
+        not fitting
+        and place.is_dir()
+        and len(several := [file.name for file in place.iterdir() if file.suffix in PICKLES]) > 1
+    ):
+        raise GlossaError(
+            f"expected one sparse coder in {path}, found {len(several)} PyTorch files; point at one of {shown(', '.join(sorted(several)))}"
         )
     if not fitting:
         found = ", ".join(sorted(file.name for file in place.iterdir())) if place.is_dir() else "a file of another kind"

@@ -72,3 +72,11 @@ def test_a_path_that_is_no_coder_is_a_mistake(tmp_path: Path) -> None:
         coders.load(str(tmp_path / "notes.txt"))
     with pytest.raises(GlossaError, match=r"expected a sparse coder in .*, found notes.txt; .* \(sparsify, .*\)"):
         coders.load(str(tmp_path))
+
+
+def test_of_several_files_in_a_folder_one_is_to_be_named(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copy(MAKERS["plain goodfire"](tmp_path / name).weights, tmp_path / f"{name}.pt")
+        shutil.rmtree(tmp_path / name)
+    with pytest.raises(GlossaError, match=r"found 2 PyTorch files; point at one of first\.pt, second\.pt$"):
+        coders.load(str(tmp_path))
