@@ -19,6 +19,7 @@ from stages.outputs import file_sha256, fingerprint
 PICKLES = {".pt", ".pth"}
 PREFIXES = ("_orig_mod.", "module.", "model.", "sae.")
 """What torch.compile, data parallelism and wrapping modules put in front of all names of a state dict."""
+WRAPS = ("state_dict", "model_state_dict")
 AGAIN = "fetch the coder again"
 LONGEST = 200
 """Characters of a value that a message quotes."""
@@ -102,6 +103,11 @@ def read_pickle(path: Path) -> dict[str, Any]:
     return unwrapped(_read_pickle(path))
 
 
+def read_with_around(path: Path) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """Returns the state dict as ``read_pickle`` does, and what lies beside it in the file, if there is a dict around it."""
+    return _apart(_read_pickle(path))
+
+
 def _read_pickle(path: Path) -> dict[Any, Any]:
     _check_size(path)
     try:
@@ -126,11 +132,11 @@ def read_checkpoint(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Any
     Raises:
         GlossaError: see ``read_pickle``; or there is no such config.
     """
-    whole_file = _read_pickle(path)
-    found = whole_file.get(key)
+    tensors, around = read_with_around(path)
+    found = around.get(key)
     if not isinstance(found, dict):
         raise GlossaError(f"expected a dict {key} beside the state dict in {path}, found {shown(found)}; save it again")
-    return found, unwrapped(whole_file)
+    return found, tensors
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -186,16 +192,22 @@ def _check_size(path: Path) -> None:
 def unwrapped(found: dict[Any, Any]) -> dict[str, Any]:
     """Returns the tensors of a state dict by the names that its module has for them.
 
-    Taken away are the dict ``{"state_dict": …}`` around it, whose other entries then decide nothing, and what torch.compile, data
-    parallelism or Lightning put in front of every name.
+    Taken away are the dict ``{"state_dict": …}`` around it and what torch.compile, data parallelism or Lightning put in front of every
+    name.
     """
-    inner = found.get("state_dict")
-    if isinstance(inner, dict) and not any(isinstance(value, Tensor) for value in found.values()):
-        found = inner
+    return _apart(found)[0]
+
+
+def _apart(found: dict[Any, Any]) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """A state dict, and what lies beside it where a dict is around it."""
+    around: dict[Any, Any] = {}
+    wrap = next((key for key in WRAPS if isinstance(found.get(key), dict)), None)
+    if wrap is not None and not any(isinstance(value, Tensor) for value in found.values()):
+        found, around = found[wrap], {key: value for key, value in found.items() if key != wrap}
     names = {name if isinstance(name, str) else shown(name): value for name, value in found.items()}
     while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
         names = {name.removeprefix(prefix): value for name, value in names.items()}
-    return names
+    return names, around
 
 
 def _load(path: Path, mmap: bool = False) -> Any:
