@@ -21,6 +21,7 @@ PREFIXES = ("_orig_mod.", "module.", "model.", "sae.")
 """What torch.compile, data parallelism and wrapping modules put in front of all names of a state dict."""
 WRAPS = ("state_dict", "model_state_dict")
 AGAIN = "fetch the coder again"
+MISSING = "expected {name} in {folder}, found none; put it there, from where the weights came"
 LONGEST = 200
 """Characters of a value that a message quotes."""
 DEEPEST = 8
@@ -51,9 +52,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GlossaError(
-            f"expected {path.name} in {path.parent}, found none; put it there, from where the weights came"
-        ) from None
+        raise GlossaError(MISSING.format(name=path.name, folder=path.parent)) from None
     except (OSError, ValueError, RecursionError):
         raise GlossaError(f"expected JSON in {path}, but it can't be read; {AGAIN}") from None
     if not isinstance(config, dict):
@@ -149,6 +148,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         config = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GlossaError(MISSING.format(name=path.name, folder=path.parent)) from None
     except Exception as error:  # noqa: BLE001 - the parser raises whatever it stumbles over
         raise GlossaError(f"expected YAML in {path}, but it can't be read ({_first_line(error)}); {AGAIN}") from None
     if not isinstance(config, dict):

@@ -139,7 +139,7 @@ def _of_config(config: Any, name: str, weights: Path) -> tuple[Function | None, 
         raise GlossaError(
             f"expected one activation function in {where}, found {' and '.join(sorted(wanted))}; correct it"
         )
-    ks = {value for value in _all(config, OF_K) if type(value) is int and value > 0}
+    ks = {int(value) for value in _all(config, OF_K) if type(value) in (int, float) and value > 0 and value % 1 == 0}
     biases = {value for value in _all(config, OF_THE_BIAS) if type(value) is bool}
     for what, values in (("k", ks), ("pre-bias", biases)):
         if len(values) > 1:
