@@ -90,11 +90,18 @@ def _made(
 
     settings = runtime.load()
     rows, length = tokens.rows, tokens.context_length
+
+    def look(found: Target) -> None:
+        if None in capture.finished(
+            found, rows, length
+        ):  # its own stage then finds the runs, and makes no pass to tell of it
+            _say_doubts(found, subject, tokens)
+
     targets, runs = [own], {own.name: capture.finished(own, rows, length)}
     if None in runs[own.name]:  # such a coder read its hookpoint, if there are runs
         capture.check_fits(subject, own, tokens)
         _say_doubts(own, subject, tokens)
-        for other in job.others(p, own, subject, tokens, scratch) if settings.share_forward else ():
+        for other in job.others(p, own, subject, tokens, scratch, look) if settings.share_forward else ():
             targets.append(other)
             runs[other.name] = capture.finished(other, rows, length)
     ranges = [
