@@ -92,9 +92,8 @@ def _made(
     rows, length = tokens.rows, tokens.context_length
 
     def look(found: Target) -> None:
-        if None in capture.finished(
-            found, rows, length
-        ):  # its own stage then finds the runs, and makes no pass to tell of it
+        # Its own stage will find its runs, and make no pass before which to tell of it.
+        if None in capture.finished(found, rows, length):
             _say_doubts(found, subject, tokens)
 
     targets, runs = [own], {own.name: capture.finished(own, rows, length)}

@@ -153,7 +153,7 @@ def _activation(
     if kind == "topk":
         return TopK(_k(config, tensors, n, weights), signed=True)
     if kind is None and name not in tensors:
-        stated.refuse_others("relu", weights, {CONFIG: config})
+        stated.refuse_others(weights, {CONFIG: config})
         return Relu()
     if kind == "relu":
         return Relu()

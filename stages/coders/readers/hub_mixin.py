@@ -54,7 +54,7 @@ def read(path: Path, options: Options) -> SparseCoder:
     config = files.read_json(where)
     tensors = files.read_safetensors(weights)
     if "threshold" not in tensors:
-        stated.refuse_others("relu", weights, {CONFIG: config})
+        stated.refuse_others(weights, {CONFIG: config})
     d, n = (files.whole(config, key, where) for key in ("activation_dim", "dict_size"))
     encoder = files.take(tensors, "encoder.weight", None, weights)
     if encoder.ndim != 3:

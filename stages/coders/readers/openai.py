@@ -72,7 +72,7 @@ def read(path: Path, options: Options) -> SparseCoder:
 def _activation(tensors: Mapping[str, Any], n: int, weights: Path) -> Relu | TopK:
     """The activation; files of 2023 hold none and are meant to have a ReLU."""
     if "activation" not in tensors:
-        stated.refuse_others("relu", weights, stated.beside(weights))
+        stated.refuse_others(weights, stated.beside(weights))
     match tensors.get("activation", "ReLU"):
         case "ReLU":
             return Relu()

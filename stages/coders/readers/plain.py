@@ -75,7 +75,7 @@ def read(path: Path, options: Options) -> SparseCoder:
         ) from None
     configs |= {stated.WITHIN: around}
     if OUT in tensors:
-        stated.refuse_others("relu", weights, configs)
+        stated.refuse_others(weights, configs)
         return _transcoder(path, weights, tensors, options)
     attention = ATTENTION.fullmatch(weights.stem) is not None
     known = Known("relu", attention) if attention or LINEAR.fullmatch(weights.stem) else None

@@ -103,18 +103,18 @@ def meaning(configs: Mapping[str, Any], known: Known | None, options: Options, w
     return Meaning(function, k, subtracts)
 
 
-def refuse_others(function: Function, weights: Path, configs: Mapping[str, Any]) -> None:
-    """Refuses ``weights`` that have one activation function by their layout alone where a config says another.
+def refuse_others(weights: Path, configs: Mapping[str, Any]) -> None:
+    """Refuses ``weights`` that are taken for a ReLU since no tensor says otherwise, where a config does.
 
     Raises:
         GlossaError: one does.
     """
     for name, config in configs.items():
-        said, k, _ = _of_config(config, name, weights)
-        other = said if said not in (None, function) else f"k: {k}" if k is not None and function != "topk" else None
+        function, k, _ = _of_config(config, name, weights)
+        other = function if function not in (None, "relu") else None if k is None else f"k: {k}"
         if other is not None:
             raise GlossaError(
-                f"{weights} has the layout of a coder whose activation function is {function}, but {_where(name, weights)} says {other}; "
+                f"{weights} has the layout of a coder whose activation function is relu, but {_where(name, weights)} says {other}; "
                 "correct what is wrong, or save it in another layout"
             )
 
