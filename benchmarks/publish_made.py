@@ -157,7 +157,7 @@ def _explain(name: str, texts: list[str], starts: np.ndarray, text: Any) -> None
     from stages.explainers.form import Form
     from stages.llm.journal.transcript import recording
 
-    turns = [turn._asdict() for turn in prompt.read(default.Options.PROMPT, Form(True, False))]
+    turns = [turn._asdict() for turn in prompt.read(default.Options.PROMPT.read_text("utf-8"), Form(True, False))]
     out = paths.explanations(name, "default")
     with recording(out) as recorder:
         found = []

@@ -108,6 +108,20 @@ def read_table(path: Path) -> pa.Table:
         raise GlossaError(f"expected a Parquet table in {path}, but it can't be read ({why}); run dvc repro") from None
 
 
+def read_rows(path: Path, latent: int | None) -> pa.Table:
+    """Reads a table, or the rows of one latent, for which the row groups of others are not read; raises as ``read_table`` does."""
+    if latent is None:
+        return read_table(path)
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path, filters=pc.field("latent") == latent, memory_map=False)
+    except (pa.ArrowInvalid, OSError):
+        return read_table(path)  # which says in one sentence what is wrong
+
+
 def write_meta(directory: Path, schema: str, version: int, content: Mapping[str, Any]) -> None:
     """Writes ``meta.json``: what this directory is and what it was made from (no times, no hosts)."""
     meta = {"schema": schema, "version": version, **content}

@@ -1,14 +1,19 @@
 """The units there are: a line for each, by the name that params.yaml or the command line uses.
 
+Those of other packages are found by their entry points, ``glossa.readers`` and so on, whose values are names of modules as here.
 Nothing is imported before it is asked for. No fingerprint covers this file: of a unit the file counts that the line names, so a
 new line reruns nothing.
 """
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from inspect import get_annotations
+from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -79,8 +84,6 @@ SCORERS_OF_LATENTS = {
 }
 """Those that need no explanation: they judge a latent itself, once."""
 
-SCORERS = {**SCORERS_OF_EXPLANATIONS, **SCORERS_OF_LATENTS}
-
 SCORERS_BY_PROBABILITY = ("intervention", "pmi", "surprisal")
 """Those of which a language model in this process is the judge, by how likely it finds given texts."""
 
@@ -94,6 +97,35 @@ EXPORTS = {
     "saebench": "stages.exports.saebench",
 }
 """Formats that others read."""
+
+
+GROUPS = {
+    "glossa.readers": READERS,
+    "glossa.negatives": NEGATIVES,
+    "glossa.providers": PROVIDERS,
+    "glossa.explainers": EXPLAINERS,
+    "glossa.scorers": SCORERS_OF_EXPLANATIONS,
+    "glossa.scorers_of_latents": SCORERS_OF_LATENTS,
+    "glossa.exports": EXPORTS,
+}
+"""Groups of entry points."""
+
+
+def _add_others(group: str, units: dict[str, str]) -> None:
+    """Adds the units of installed packages behind ours."""
+    for point in sorted(entry_points(group=group)):
+        if units.setdefault(point.name, point.value) != point.value:
+            package = point.dist.name if point.dist else point.value
+            raise GlossaError(
+                f"the package {package} offers a unit {point.name} in {group}, but there is one of that name, {units[point.name]}; "
+                "rename it there, or uninstall the package"
+            )
+
+
+for _group, _units in GROUPS.items():
+    _add_others(_group, _units)
+
+SCORERS = {**SCORERS_OF_EXPLANATIONS, **SCORERS_OF_LATENTS}
 
 
 def module_of(units: Mapping[str, str], kind: str, key: str) -> str:
@@ -140,3 +172,12 @@ def reads(units: Mapping[str, str], kind: str, key: str) -> tuple[str, ...]:
     """Returns the dotted keys of params.yaml that a unit reads beside its own entry, its module's ``READS``; see ``module_of``."""
     found: tuple[str, ...] = getattr(import_module(module_of(units, kind, key)), "READS", ())
     return found
+
+
+def summary(units: Mapping[str, str], kind: str) -> str:
+    """Returns what the first line of a unit's docstring says behind the unit's name; the unit is not imported, which could take long."""
+    spec = find_spec(units[kind])
+    if spec is None or spec.origin is None:
+        return ""
+    docstring = ast.get_docstring(ast.parse(Path(spec.origin).read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0].partition(": ")[2].replace("``", "")

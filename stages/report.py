@@ -24,8 +24,7 @@ def command() -> None:
     """Gather metrics, plots, pages and the data set to share."""
     p = params.only(params.load(), *READS)
     found = reading.read(p)
-    write_text(paths.METRICS, dumps(metrics.metrics(found)))
-    with new_directory(paths.METRICS_OF_CODERS) as partial:
+    with new_directory(paths.METRICS) as partial:
         for coder, figures in metrics.of_coders(found).items():
             write_text(partial / f"{coder}.json", dumps(figures))
     with new_directory(paths.PLOTS) as partial:

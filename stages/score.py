@@ -10,7 +10,7 @@ from stages.errors import GlossaError, check_name
 from stages.examples.table import Examples
 from stages.explainers.table import texts
 from stages.llm.journal.transcript import recording
-from stages.scorers import run, shards, summary, table, trusted
+from stages.scorers import run, shards, table, trusted
 
 
 @click.command("score")
@@ -43,12 +43,12 @@ def command(coder: str, explainer: str, scorer: str) -> None:
 
 def _said(facts: dict) -> str:
     metric, unscored = facts["metric"], facts["unscored"][table.OWN]
-    own = facts["overall"][table.OWN].get(metric, {}).get(summary.ALL, {"value": None})
+    own = facts["overall"][table.OWN].get(metric, {}).get(table.ALL, {"value": None})
     if own["value"] is None:
         why = next(iter(unscored["latents_by_reason"]), "no latent was explained")
         return f"no score, {why}"
     others = facts["overall"].get(table.SHUFFLED)  # none where latents are scored, whose floor is chance
-    floor = {"value": facts["chance"]} if others is None else others.get(metric, {}).get(summary.ALL, {"value": None})
+    floor = {"value": facts["chance"]} if others is None else others.get(metric, {}).get(table.ALL, {"value": None})
     text = f"{metric.replace('_', ' ')} {own['value']:.3f} [{own['low']:.3f}, {own['high']:.3f}] over {own['n_latents']} latents"
     if floor["value"] is not None:
         text += f", floor {floor['value']:.3f}"

@@ -64,7 +64,7 @@ def main(stage: str, *names: str) -> None:
             reads = ["data/similarity", *(data / "examples" / c for c in coders), *explained, *scored]
             takes, outs = (
                 [p.get("report")],
-                ["results/plots", "results/report", "results/dataset", "results/metrics", "results/metrics.json"],
+                ["results/plots", "results/report", "results/dataset", "results/metrics"],
             )
     found = json.dumps([stage, names, [content(Path(path)) for path in reads], takes], sort_keys=True)
     for out in map(Path, outs):

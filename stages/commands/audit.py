@@ -14,6 +14,7 @@ import click
 
 from stages.commands.wrapped import wrapped
 from stages.errors import GlossaError
+from stages.machine.columns import columns
 from stages.text.display import sentence
 
 if TYPE_CHECKING:
@@ -78,12 +79,12 @@ def command(sample: int, full: bool, strict: bool, as_json: bool, html: Path | N
         }
         click.echo(json.dumps(told, indent=1, ensure_ascii=False))
     else:
-        columns = _columns()
-        for line in _table(found, columns):
+        width = _width()
+        for line in _table(found, width):
             click.echo(line)
         warned = made.warning(packages)
         for line in (*_failures(found), *_unknown(found), *_doubts(doubtful), *_warned(warned), *_verdict(came_to)):
-            click.echo(wrapped(line, columns) if columns else line)
+            click.echo(wrapped(line, width) if width else line)
     if html is not None:
         from stages.outputs import write_text
         from stages.provenance.page import page
@@ -102,7 +103,7 @@ def _doubts(found: list[Doubt]) -> Iterator[str]:
         yield from (f"  {doubt.coder} {doubt.explainer}: {doubt.said}" for doubt in found)
 
 
-def _columns() -> int | None:
+def _width() -> int | None:
     """The columns of the terminal; None where the table goes to a file or a program."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
@@ -115,25 +116,18 @@ def _refuse_outputs(project: Project, html: Path) -> None:
             )
 
 
-def _table(found: list[Check], columns: int | None = None) -> Iterator[str]:
-    """The checks, a line each; what they compare goes on below where ``columns`` are too few."""
+def _table(found: list[Check], width: int | None = None) -> Iterator[str]:
+    """The checks, a line each; what they compare goes on below where ``width`` columns are too few."""
     rows = [(c.name, f"{c.checked:,}", f"{c.failed:,}", f"{sum(map(len, c.unknown.values())):,}") for c in found]
-    widths = [max(map(len, column)) for column in zip(HEAD, *rows, strict=True)]
-    yield click.style(_row(HEAD, widths), bold=True)
-    indent = sum(widths) + 2 * len(widths)
-    room = max(NARROW, columns - indent) if columns else sys.maxsize
-    for row, check in zip(rows, found, strict=True):
+    head, *lines = columns([HEAD, *rows])
+    yield click.style(head, bold=True)
+    indent = len(head) + 2
+    left = max(NARROW, width - indent) if width else sys.maxsize
+    for line, check in zip(lines, found, strict=True):
         colour = "red" if check.failed else "green" if check.checked else "yellow"
-        first, *more = textwrap.wrap(check.covers, room)
-        yield f"{click.style(_row(row, widths), fg=colour)}  {click.style(first, dim=True)}"
-        yield from (f"{' ' * indent}{click.style(line, dim=True)}" for line in more)
-
-
-def _row(cells: tuple[str, ...], widths: list[int]) -> str:
-    first, *others = (
-        f"{cell:<{w}}" if not i else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join((first, *others))
+        first, *more = textwrap.wrap(check.covers, left)
+        yield f"{click.style(line, fg=colour)}  {click.style(first, dim=True)}"
+        yield from (f"{' ' * indent}{click.style(text, dim=True)}" for text in more)
 
 
 def _failures(found: list[Check]) -> Iterator[str]:

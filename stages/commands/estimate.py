@@ -12,6 +12,7 @@ import click
 
 from stages import params
 from stages.machine import runtime
+from stages.machine.columns import columns
 
 if TYPE_CHECKING:
     from stages.estimate.cost import Line
@@ -88,11 +89,9 @@ def _table(found: Sequence[Line]) -> Iterator[str]:
     if asking:
         total = _total(asking)
         rows = [HEAD, *map(_row, asking), ("all", *_figures(total), "")]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for number, row in enumerate(rows):
-            cells = [cell.rjust(width) for cell, width in zip(row[1:-1], widths[1:-1], strict=True)]
-            text = "  ".join((row[0].ljust(widths[0]), *cells, row[-1])).rstrip()
-            yield click.style(text, bold=number in (0, len(rows) - 1))
+        lines = columns([row[:-1] for row in rows])
+        for number, (text, row) in enumerate(zip(lines, rows, strict=True)):
+            yield click.style(f"{text}  {row[-1]}".rstrip(), bold=number in (0, len(rows) - 1))
         if total["dollars_batch"] not in (None, total["dollars"]):
             yield f"In batches: {_dollars(total['dollars_batch'])} dollars."
         yield from (NOTES[note] for note in NOTES if note in _notes(asking))

@@ -13,7 +13,13 @@ from stages.errors import GlossaError, check_name
 from stages.outputs import new_directory
 
 
-@click.command("export")
+def _help() -> str:
+    width = max(map(len, registry.EXPORTS)) + 2
+    kinds = (f"{kind:<{width}}{registry.summary(registry.EXPORTS, kind)}" for kind in sorted(registry.EXPORTS))
+    return "\n".join(["Write results in FORMAT into FOLDER, which must be new or empty.", "", "\b", *kinds])
+
+
+@click.command("export", help=_help())
 @click.argument("kind", metavar="FORMAT", type=click.Choice(list(registry.EXPORTS)))
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--coder", "coders", multiple=True, help="Only this coder; may be given several times.")
@@ -22,17 +28,7 @@ from stages.outputs import new_directory
 def command(
     kind: str, folder: Path, coders: tuple[str, ...], explainers: tuple[str, ...], model_id: str | None
 ) -> None:
-    """Write results in FORMAT into FOLDER, which must be new or empty.
-
-    \b
-    csv, jsonl           a line for every explanation, with its scores
-    delphi               the results folder of EleutherAI's delphi
-    neuronpedia          the files that Neuronpedia imports in bulk
-    neuronpedia-upload   bodies for its upload-batch API
-    paper                {latent: explanation} for every hookpoint
-    ro-crate             the whole run as a Workflow Run RO-Crate; needs the package rocrate
-    saebench             the autointerp evaluations of SAEBench
-    """  # noqa: D301
+    """Writes an export, whole or not at all."""
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise GlossaError(
             f"expected a new or empty folder to write into, found {folder} with something in it; name another"

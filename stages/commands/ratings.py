@@ -10,6 +10,7 @@ import click
 from stages import params, paths
 from stages.errors import GlossaError
 from stages.examples.table import Examples
+from stages.machine.columns import columns
 from stages.machine.counted import counted
 from stages.rating import file, texts
 from stages.rating.questions import sha256_of
@@ -43,12 +44,8 @@ def _lines(found: Summary) -> Iterator[str]:
     for explainer, rated in found.explainers.items():
         interval = f"{rated.mean.low:.2f} to {rated.mean.high:.2f}"
         rows.append((explainer, f"{rated.mean.value:.2f}", interval, f"{rated.latents:,}", f"{rated.ratings:,}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for number, row in enumerate(rows):
-        cells = [
-            f"{cell:<{w}}" if not i else f"{cell:>{w}}" for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        yield click.style("  ".join(cells), bold=not number)
+    for number, line in enumerate(columns(rows)):
+        yield click.style(line, bold=not number)
     scale = ", ".join(f"{rating} {meaning.split(':')[0]}" for rating, meaning in file.SCALE.items())
     yield ""
     yield f"Ratings are {scale}; intervals are over latents."

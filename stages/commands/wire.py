@@ -90,7 +90,7 @@ def _locks(check: bool) -> list[str]:
     """What was restored; only looks if it is a ``check``."""
     if not check:
         return copies.restore()
-    for lock in locks.found():
+    for lock in locks.files():
         locks.read(lock)
     return []
 

@@ -78,7 +78,7 @@ def _explanations(p: Params, coder: str) -> Iterator[dict[str, Any]]:
 def _scores(p: Params, coder: str) -> Iterator[dict[str, Any]]:
     for names in _scored(p, coder):
         folder = paths.scores(names["coder"], names["explainer"], names["scorer"])
-        meta = read_meta(folder, scores_table.SCHEMA, scores_table.VERSION)
+        meta = scores_table.meta_of(folder)
         for columns in _read(folder / "scores.parquet"):
             yield columns | names | {"metric": meta["metric"], "control": columns["explanation"]}
 
@@ -86,7 +86,7 @@ def _scores(p: Params, coder: str) -> Iterator[dict[str, Any]]:
 def _verdicts(p: Params, coder: str) -> Iterator[dict[str, Any]]:
     for names in _scored(p, coder):
         folder = paths.scores(names["coder"], names["explainer"], names["scorer"])
-        read_meta(folder, scores_table.SCHEMA, scores_table.VERSION)
+        scores_table.meta_of(folder)
         for columns in _read(folder / "verdicts.parquet"):
             yield columns | names | {"control": columns["explanation"]}
 
@@ -109,7 +109,7 @@ def _examples(coder: str, corpus: _Corpus) -> Iterator[dict[str, Any]]:
             f"the windows in {examples.directory} were taken from other tokens than {corpus.tokens.directory}; run dvc repro"
         )
     for columns in _read(examples.directory / "windows.parquet", WINDOWS):
-        yield columns | {"coder": coder} | corpus.told(columns, examples.meta["window"])
+        yield columns | {"coder": coder} | corpus.columns(columns, examples.meta["window"])
 
 
 class _Corpus:
@@ -123,7 +123,7 @@ class _Corpus:
         self._documents = tokens.documents["name"].combine_chunks()
         self._starts = tokens.documents["start"].to_numpy()
 
-    def told(self, columns: dict[str, Any], window: int) -> dict[str, Any]:
+    def columns(self, columns: dict[str, Any], window: int) -> dict[str, Any]:
         """The columns of examples that follow from the ``start`` and the ``activations`` of windows."""
         starts, found = columns["start"].to_numpy(), columns["activations"]
         places = starts[:, None] + np.arange(window)

@@ -57,7 +57,7 @@ class Pending:
         except ValueError:
             status = None
         if done.returncode or not isinstance(status, dict):
-            for lock in locks.found():
+            for lock in locks.files():
                 locks.read(lock)  # says it better
             said = " ".join(done.stderr.split()) or "it says nothing"
             raise GlossaError(

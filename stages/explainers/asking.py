@@ -14,8 +14,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-from stages import llm
+from stages import llm, prompts
 from stages.corpus.tokens import Tokens, Vocabulary
+from stages.errors import GlossaError
 from stages.examples.table import LatentExamples
 from stages.explainers import Explainer, parroted, prompt, shown
 from stages.explainers.form import Form, refused
@@ -40,8 +41,12 @@ class Asking(Explainer):
 
     model: dict[str, Any]
 
-    shots: Annotated[int, Field(ge=0, le=3)] = 3
-    """Worked examples that the model is shown before a latent. Small models repeat them rather than learn of them."""
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt, in the same form."""
+
+    shots: Annotated[int, Field(ge=0)] | None = None
+    """Worked examples of the prompt that the model is shown before a latent, the first so many; all when None. Small models repeat them rather
+    than learn of them."""
 
     @field_validator("model")
     @classmethod
@@ -63,10 +68,20 @@ class Asking(Explainer):
         raise NotImplementedError
 
     def _ask(self, model: llm.Model, questions: Iterable[Question], form: Form) -> Iterator[Explanation]:
-        return ask(model, questions, form, prompt.worked(self.PROMPT, self.shots))
+        return ask(model, questions, form, prompt.worked(self._prompt(), self.shots))
 
     def _turns(self, form: Form) -> tuple[Message, ...]:
-        return prompt.read(self.PROMPT, form, self._without(), self.shots)
+        return prompt.read(self._prompt(), form, self._without(), self.shots)
+
+    def _prompt(self) -> str:
+        found = prompts.read(self.prompt, self.PROMPT)
+        prompt.check(found, self.prompt or self.PROMPT.name, self.THINKS)
+        if self.shots is not None and self.shots > (most := len(prompt.worked(found))):
+            place = self.prompt or f"of {self.PROMPT.stem}"
+            raise GlossaError(
+                f"shots should be at most {most}, as the prompt {place} has no more worked examples, found {self.shots}"
+            )
+        return found
 
     def _without(self) -> tuple[str, ...]:
         """What the lines of the prompt begin with that are left out, because nothing of the kind is shown."""

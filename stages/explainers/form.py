@@ -57,7 +57,7 @@ class Form:
         return None if self.structured else TAG
 
     @property
-    def told(self) -> str:
+    def instruction(self) -> str:
         """What the model is told of the form."""
         if self.structured and self.thinks:
             return (

@@ -133,8 +133,8 @@ class _Search:
         return chosen, best
 
     def _before(
-        self, column: Column, named: NDArray, fires: NDArray, fit: Fit
-    ) -> tuple[list[int], NDArray, NDArray, Fit]:
+        self, column: Column, named: NDArray[np.int64], fires: NDArray[np.int64], fit: Fit
+    ) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64], Fit]:
         """Keeps the tokens after some words, if that makes the rule better by more than a little."""
         candidates = self._candidates(column, fires)
         here, there, windows = column.codes[named], column.codes[fires], named // self.lexicon.window
@@ -160,7 +160,7 @@ class _Search:
             named, fires = named[_among(here, codes)], fires[_among(there, codes)]
         return codes, named, fires, found
 
-    def _candidates(self, column: Column, positions: NDArray) -> list[int]:
+    def _candidates(self, column: Column, positions: NDArray[np.int64]) -> list[int]:
         """The codes that stand out most at ``positions``: by log-odds against the corpus, times their share."""
         here = column.codes[positions].astype(np.int64)
         pairs = np.unique(here * self.lexicon.n_windows + positions // self.lexicon.window) // self.lexicon.n_windows
@@ -172,9 +172,10 @@ class _Search:
         elsewhere = (column.counts[codes] + 0.5) / (len(column.codes) + 1)
         weight = share * np.log(share / elsewhere)
         order = np.lexsort((codes, -weight))[:CANDIDATES]
-        return codes[order][weight[order] > 0].tolist()
+        found: list[int] = codes[order][weight[order] > 0].tolist()
+        return found
 
-    def _windows(self, windows: NDArray) -> tuple[int, int]:
+    def _windows(self, windows: NDArray[np.int64]) -> tuple[int, int]:
         """How many there are of ``windows``, which increase and may come several times, and how many of these are of the train windows."""
         if not len(windows):
             return 0, 0
@@ -200,7 +201,7 @@ class _Search:
 
 def _among(values: NDArray[np.int32], codes: list[int]) -> NDArray[np.bool_]:
     """Whether each of ``values`` is one of a handful of ``codes``: faster than np.isin for so few."""
-    found = values == codes[0]
+    found: NDArray[np.bool_] = values == codes[0]
     for code in codes[1:]:
         found |= values == code
     return found

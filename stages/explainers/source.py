@@ -158,7 +158,7 @@ def _read(file: Path, folder: Path) -> str:
         raise GlossaError(f"expected UTF-8 in {file}, but byte {error.start} is none; convert it") from None
 
 
-def _json(content: str, place: Path | str, pairs: type[list] | None = None) -> Any:
+def _json(content: str, place: Path | str, pairs: type[list[Any]] | None = None) -> Any:
     try:
         return given.shallow(given.parsed(content, pairs))
     except ValueError as error:

@@ -39,8 +39,8 @@ ENCODINGS = {
     ".yaml": "application/yaml",
 }
 
-COPIED = ("data/explanations/", "data/scores/", paths.SIMILARITY.as_posix(), paths.METRICS_OF_CODERS.as_posix())
-"""How the paths of outputs begin that are in the crate; the last also that of results/metrics.json."""
+COPIED = ("data/explanations/", "data/scores/", paths.SIMILARITY.as_posix(), paths.METRICS.as_posix())
+"""How the paths of outputs begin that are in the crate."""
 
 RIGHTS = (
     "No licence is stated for these data. Transcripts and examples may quote the corpus, whose text belongs to its authors; "

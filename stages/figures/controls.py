@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from stages.bootstrap import Figure, mean
 from stages.figures import picture
 from stages.figures.picture import SHAPES, Format, Palette, Records
 from stages.results.reading import CoderResults, Results, Scores
-from stages.scorers.metrics import Figure, mean
 
 CODER, NEURONS, RANDOM = "sparse coder", "neurons", "random directions"
 KINDS = (CODER, NEURONS, RANDOM)
@@ -73,7 +73,7 @@ def _above(scores: Scores) -> Figure:
     """How far latents score above their own floors."""
     pairs = [(score.score, scores.floor_of(latent)) for latent, score in scores.own.items()]
     differences = [score - floor for score, floor in pairs if score is not None and floor is not None]
-    return mean(np.array(differences, dtype=np.float64), np.random.default_rng(0))
+    return mean(np.array(differences, dtype=np.float64), np.random.default_rng(0), "no latent has a score")
 
 
 def described(record: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ def write(directory: Path, results: Results) -> None:
     Where scorers know deciles, also deciles as SVG and PNG; where there are controls beside coders, controls.json and controls.
     """
     scores, similarity = score_records(results), similarity_records(results)
-    pairs = told(similarity) or similarity
+    pairs = of_matched(similarity) or similarity
     by_decile = deciles.records(results)
     records = {"scores": scores, "deciles": by_decile, "similarity": similarity}
     if beside := controls.records(results):
@@ -80,7 +80,7 @@ def similarity_records(results: Results) -> Records:
     return [{key: pair[key] for key in keys} for pair in results.pairs]
 
 
-def told(pairs: Records) -> Records:
+def of_matched(pairs: Records) -> Records:
     """Those of explainers of which some latents were matched; one of few latents may have none, and nothing to show but dashes."""
     known = {pair["explainer"] for pair in pairs if pair["explanation_cosine"] is not None}
     return [pair for pair in pairs if pair["explainer"] in known]

@@ -14,8 +14,8 @@ from torch import Tensor
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError, said
 
-CPU_TOKENS = 8192
-"""Tokens at once without a GPU: more are no faster."""
+CPU_TOKENS = 2048
+"""Tokens at once without a GPU: of more, what an MLP computes no longer fits the caches of a processor."""
 MOST_TOKENS = 65_536
 PROBED_TOKENS = 1024
 SHARE = 0.8

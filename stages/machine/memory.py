@@ -12,8 +12,8 @@ from tqdm import tqdm
 from stages.errors import GlossaError
 from stages.machine.progress import bar
 
-GPU_TOKENS, CPU_TOKENS = 65_536, 8192
-"""Tokens at once, those to be written included, unless runtime.yaml says or memory runs out."""
+GPU_TOKENS, CPU_TOKENS = 65_536, 2048
+"""Tokens at once, those to be written included, unless runtime.yaml says or memory runs out; on a CPU, of more the activations leave its caches."""
 
 
 class Headroom:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stages.errors import GlossaError, said
-from stages.wiring.locks import LOCK, file_of, found, of_coder, read
+from stages.wiring import locks
+from stages.wiring.locks import LOCK, file_of, of_coder, read
 
 
 class Entry(NamedTuple):
@@ -59,7 +60,7 @@ class Lock(Mapping[str, Locked]):
         """
         if not LOCK.is_file():
             raise GlossaError(f"expected {LOCK} here, but there is no such file; run dvc repro")
-        files = found() if coders is None else [LOCK, *map(of_coder, coders)]
+        files = locks.files() if coders is None else [LOCK, *map(of_coder, coders)]
         lock = cls({file: read(file) for file in files if file.is_file()})
         if not lock:
             raise GlossaError(f"expected stages in {LOCK}, but there are none; run dvc repro")

@@ -105,7 +105,7 @@ def _compare(result: Result, found: Replay, prompts: Check, first: Check, figure
             again, measures = trusted.voided(again, "score", reason), trusted.voided(measures, "value", reason)
         scores, _ = scores_table.read(folder)
         _rows(result, scores, again, ["explanation", "latent"], figures, figures_rounding)
-        keys = ["explanation", "latent", "metric", "of"]
+        keys = ["explanation", "latent", "metric", "subset"]
         _rows(result, scores_table.read_measures(folder), measures, keys, figures, figures_rounding)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -17,19 +18,18 @@ from stages.provenance import tables
 from stages.provenance.check import Check
 from stages.provenance.files import GONE
 from stages.provenance.project import Project, Result
-from stages.results import reading
-from stages.results.metrics import metrics
+from stages.results import metrics, reading
 from stages.scorers import Context, Item, Judged, trusted
 from stages.scorers import table as scores_table
 from stages.scorers.overall import Overall
 from stages.scorers.run import Part
 from stages.scorers.summary import Summary
 
-KEYS = ["explanation", "latent", "metric", "of"]
+KEYS = ["explanation", "latent", "metric", "subset"]
 
 
 def checks(project: Project) -> Iterator[Check]:
-    """Yields the checks of scores, of their means and of results/metrics.json."""
+    """Yields the checks of scores, of their means and of what the report says of them."""
     scores = Check("scores", "every score, interval and measure, and the verdicts")
     means = Check("means", "every mean over latents, and the measures")
     for result in project.scored:
@@ -50,7 +50,9 @@ def checks(project: Project) -> Iterator[Check]:
 
 def _headline(result: Result, scores: pa.Table, measures: pa.Table, metric: str, check: Check) -> None:
     """The score of a latent is one of its measures."""
-    chosen = measures.filter(pc.and_(pc.equal(measures["metric"], metric), pc.equal(measures["of"], scores_table.ALL)))
+    chosen = measures.filter(
+        pc.and_(pc.equal(measures["metric"], metric), pc.equal(measures["subset"], scores_table.ALL))
+    )
     columns = ("explanation", "latent", "value")
     values = {(e, latent): value for e, latent, value in zip(*(chosen[c].to_pylist() for c in columns), strict=True)}
     columns = ("explanation", "latent", "score")
@@ -139,21 +141,30 @@ def _means(
 
 
 def _metrics(project: Project) -> Check:
-    check = Check("metrics", f"{paths.METRICS}, and the outputs that it sums up")
+    measures = paths.PLOTS / "measures.json"
+    check = Check("metrics", f"{paths.METRICS}, {measures}, and the outputs that they sum up")
     examples = map(paths.examples, project.p.coders)
     results_of = (result.folder for result in (*project.explained, *project.scored))
-    for path in (paths.METRICS, paths.TOKENS, paths.SIMILARITY, *examples, *results_of):
+    for path in (paths.METRICS, measures, paths.TOKENS, paths.SIMILARITY, *examples, *results_of):
         if not path.exists():
             check.skip(str(path), GONE)
     if check.unknown:
         return check
-    with check.reading(str(paths.METRICS)):
-        stored = json.loads(paths.METRICS.read_text(encoding="utf-8"))
-        due = json.loads(dumps(metrics(reading.read(project.p))))
-        for section in {**stored, **due}:
-            place = _differing(stored.get(section), due.get(section))
-            check.expect(place is None, f"{paths.METRICS}, {section}{place}", "is not what the outputs come to")
+    with check.reading(str(measures)):
+        found = reading.read(project.p)
+        stored = {f"{measures}, {section}": part for section, part in _json(measures).items()}
+        stored |= {str(file): _json(file) for file in sorted(paths.METRICS.glob("*.json"))}
+        due = {f"{measures}, {section}": part for section, part in metrics.measures(found).items()}
+        due |= {f"{paths.METRICS / coder}.json": part for coder, part in metrics.of_coders(found).items()}
+        due = json.loads(dumps(due))
+        for item in {**stored, **due}:
+            place = _differing(stored.get(item), due.get(item))
+            check.expect(place is None, f"{item}{place}", "is not what the outputs come to")
     return check
+
+
+def _json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def _differing(was: Any, now: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scorers.metrics import RESAMPLES, Figure, figure
+from stages.bootstrap import RESAMPLES, Figure, figure
 
 NOTHING = "nothing was rated twice"
 NO_CHOICE = "all ratings are the same"

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.bootstrap import Figure, mean
 from stages.explainers import rows
 from stages.explainers.rows import Row
 from stages.rating.agreement import Agreement, agreement
 from stages.rating.file import RATINGS
 from stages.rating.texts import Texts
-from stages.scorers import metrics
-from stages.scorers.metrics import Figure
 
 OTHER_CODER = "are of a coder that is not here any more"
 OTHER_TEXT = "are of explanations that nobody gives any more"
@@ -75,4 +74,4 @@ def summary(
 def _rated(of_latents: Mapping[tuple[str, int], list[list[int]]], generator: np.random.Generator) -> Rated:
     values = [np.mean([rating for ratings in found for rating in ratings]) for found in of_latents.values()]
     n = sum(len(ratings) for found in of_latents.values() for ratings in found)
-    return Rated(metrics.mean(np.array(values), generator), len(values), n)
+    return Rated(mean(np.array(values), generator), len(values), n)

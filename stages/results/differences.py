@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from stages.bootstrap import mean
 from stages.results.reading import Results, Scores
-from stages.scorers.metrics import mean
 
 FLOOR = "floor"
 """What another latent's explanation scores, in the place of a second explainer."""

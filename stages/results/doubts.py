@@ -38,5 +38,5 @@ def doubts(p: params.Params) -> Iterator[Doubt]:
     for coder, explainer, scorer in plan.wanted(p):
         folder = paths.scores(coder, explainer, scorer)
         if folder.is_dir():
-            meta = read_meta(folder, scores_table.SCHEMA, scores_table.VERSION)
+            meta = scores_table.meta_of(folder)
             yield from (Doubt(coder, f"{explainer}, {scorer}", said) for said in trusted.doubts(meta))

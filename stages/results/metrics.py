@@ -1,48 +1,14 @@
-"""The figures that DVC compares (results/metrics/<coder>.json), the main ones (results/metrics.json), and all beside them."""
+"""The figures that `dvc metrics show` has in a row for every coder (results/metrics/<coder>.json), and all of them (results/plots/measures.json)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from stages.explainers import parroted
-from stages.params import LATENT
 from stages.results import correlations, differences
 from stages.results.reading import CoderResults, Results, Scores
 
 DECIMALS = 4
-
-
-def metrics(results: Results) -> dict[str, Any]:
-    """Returns the main figures, with floors and counts, each under a name that reads by itself.
-
-    Sections: coders; explained (how many, by coder and explainer); scores (by coder, explainer or ``latent``, and scorer; means over
-    latents); similarity (by explainer and two coders).
-    """
-    every = measures(results)
-    keys = {
-        "coders": ("kept", "dead", "l0"),
-        "scores": ("score", "floor", "unscored"),
-        "similarity": ("explanation_cosine", "floor"),
-    }
-    scores = {name: {**of, **_under(LATENT, every["latents"].get(name))} for name, of in every["scores"].items()}
-    return {
-        "coders": {name: _only(facts, keys["coders"]) for name, facts in every["coders"].items()},
-        "explained": {
-            name: {explainer: facts["explained"] for explainer, facts in of.items()}
-            for name, of in every["explanations"].items()
-        },
-        "scores": {
-            name: {
-                explainer: {scorer: _only(facts, keys["scores"]) for scorer, facts in scorers.items()}
-                for explainer, scorers in of.items()
-            }
-            for name, of in scores.items()
-        },
-        "similarity": {
-            explainer: {a: {b: _only(facts, keys["similarity"]) for b, facts in of.items()} for a, of in pairs.items()}
-            for explainer, pairs in every["similarity"].items()
-        },
-    }
 
 
 def of_coders(results: Results) -> dict[str, dict[str, Any]]:
@@ -60,14 +26,6 @@ def of_coders(results: Results) -> dict[str, dict[str, Any]]:
             for coder in results.coders.values()
         }
     )
-
-
-def _only(facts: dict[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
-    return {key: facts[key] for key in keys if key in facts}
-
-
-def _under(name: str, content: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: content} if content else {}
 
 
 def measures(results: Results) -> dict[str, Any]:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from stages import params, paths, plan
 from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
 from stages.explainers import table as explanations_table
-from stages.outputs import read_meta, read_table
+from stages.outputs import read_meta, read_rows
 from stages.results import similarity
 from stages.scorers import table as scores_table
 from stages.scorers.table import ALL
@@ -279,21 +276,20 @@ def _imported(coder: str, explainers: list[str]) -> Iterator[tuple[str, dict[str
 def _explanations(coder: str, explainer: str, only: int | None = None) -> dict[int, Explained]:
     folder = paths.explanations(coder, explainer)
     read_meta(folder, explanations_table.SCHEMA, explanations_table.VERSION)
-    table = _rows(folder / "explanations.parquet", only)
+    table = read_rows(folder / "explanations.parquet", only)
     columns = (table[name].to_pylist() for name in ("latent", "explanation", "reason"))
     return {latent: Explained(text, reason) for latent, text, reason in zip(*columns, strict=True)}
 
 
 def _scores(coder: str, explainer: str, scorer: str, only: int | None = None) -> Scores:
     folder = paths.scores(coder, explainer, scorer)
-    meta = read_meta(folder, scores_table.SCHEMA, scores_table.VERSION)
-    table = _rows(folder / "scores.parquet", only)
+    table, meta = scores_table.read(folder, only)
     kinds: dict[str, dict[int, Score]] = {}
     columns = (table[name].to_pylist() for name in ("explanation", "latent", *Score._fields))
     for kind, latent, *values in zip(*columns, strict=True):
         kinds.setdefault(kind, {})[latent] = Score(*values)
-    measures = _rows(folder / "measures.parquet", only)
-    chosen = pc.and_(pc.equal(measures["metric"], natural_metric(meta["metric"])), pc.equal(measures["of"], ALL))
+    measures = scores_table.read_measures(folder, only)
+    chosen = pc.and_(pc.equal(measures["metric"], natural_metric(meta["metric"])), pc.equal(measures["subset"], ALL))
     chosen = pc.and_(chosen, pc.and_(pc.equal(measures["explanation"], scores_table.OWN), measures["value"].is_valid()))
     rows = measures.filter(chosen)
     natural = dict(zip(rows["latent"].to_pylist(), rows["value"].to_pylist(), strict=True))
@@ -301,17 +297,7 @@ def _scores(coder: str, explainer: str, scorer: str, only: int | None = None) ->
 
 
 def measures_of(coder: str, explainer: str, scorer: str, latent: int) -> dict[tuple[str, str], float | None]:
-    """Returns {(metric, of): value} of one latent with its own explanation."""
-    measures = _rows(paths.scores(coder, explainer, scorer) / "measures.parquet", latent)
+    """Returns {(metric, subset): value} of one latent with its own explanation."""
+    measures = scores_table.read_measures(paths.scores(coder, explainer, scorer), latent)
     rows = measures.filter(pc.equal(measures["explanation"], scores_table.OWN)).to_pylist()
-    return {(row["metric"], row["of"]): row["value"] for row in rows}
-
-
-def _rows(path: Path, latent: int | None) -> pa.Table:
-    """A table, or the rows of one latent, for which the row groups of others are not read."""
-    if latent is None:
-        return read_table(path)
-    try:
-        return pq.read_table(path, filters=pc.field("latent") == latent, memory_map=False)
-    except (pa.ArrowInvalid, OSError):
-        return read_table(path)  # which says in one sentence what is wrong
+    return {(row["metric"], row["subset"]): row["value"] for row in rows}

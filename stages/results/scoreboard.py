@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from stages import paths, plan
+from stages.machine.columns import columns
 from stages.machine.counted import counted
 from stages.outputs import read_meta
 from stages.params import LATENT, Params
@@ -80,21 +81,22 @@ def lines(found: Sequence[Row], most: int | None = None) -> Iterator[str]:
     kept = [place for place, head in enumerate(heads) if head not in left_out]
     heads, cells = [heads[place] for place in kept], [[_cells(row)[place] for place in kept] for row in shown]
     n_names = sum(head in NAMES for head in heads)
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    scorer = coder = None
-    for row, texts in zip(shown, cells, strict=True):
+    before = [None, *shown]
+    for row, last, texts in zip(shown, before, cells, strict=False):
+        if last is not None and (row.scorer, row.coder) == (last.scorer, last.coder):
+            texts[0] = ""
+    head, *lines = (f"  {line}" for line in columns([heads, *cells], n_names))
+    scorer = None
+    for row, line in zip(shown, lines, strict=True):
         if row.scorer != scorer:
             if scorer is not None:
                 yield ""
             title = f"{row.scorer}, {row.metric}" if row.metric else row.scorer
             yield click.style(title, bold=True)
             if scorer is None:
-                yield click.style(_joined(heads, widths, n_names), dim=True)
-            coder = None
-        names = ["" if row.coder == coder and place == 0 else text for place, text in enumerate(texts)]
-        line = _joined(names, widths, n_names)
+                yield click.style(head, dim=True)
         yield click.style(line, fg="green") if _is_above(row) else line
-        scorer, coder = row.scorer, row.coder
+        scorer = row.scorer
     if len(found) > len(shown):
         yield f"… and {counted(len(found) - len(shown), 'row')} more: glossa scores"
 
@@ -109,14 +111,6 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _number(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.3f}"
-
-
-def _joined(texts: Sequence[str], widths: Sequence[int], n_names: int) -> str:
-    parts = [
-        text.ljust(width) if place < n_names else text.rjust(width)
-        for place, (text, width) in enumerate(zip(texts, widths, strict=True))
-    ]
-    return f"  {'  '.join(parts)}".rstrip()
 
 
 def _is_above(row: Row) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scorers.metrics import RESAMPLES, Figure, figure
+from stages.bootstrap import RESAMPLES, Figure, figure
 
 NOTHING = "no window has a prediction"
 TRUTH_IS_FLAT = "the latent is equally strong on every token"

@@ -12,27 +12,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stages import prompts
 from stages.llm.forms import strengths
 from stages.llm.providers import forced, tree
 from stages.llm.providers.local import Local, Row
 
 PROMPT = Path(__file__).with_name("simulation_at_once.md")
+HOLDS = ("Explanation:", "Activations:")
 NUMBERS = range(strengths.HIGHEST + 1)
 
 
-def prompt(explanation: str) -> str:
+def prompt(explanation: str, own: str | None = None) -> str:
     """Returns what precedes the tokens of a text."""
-    return f"{PROMPT.read_text('utf-8').strip()}\n\nExplanation: {' '.join(explanation.split())}\nActivations:\n"
+    return f"{prompts.read(own, PROMPT, HOLDS).strip()}\n\nExplanation: {' '.join(explanation.split())}\nActivations:\n"
 
 
-def expected(local: Local, explanation: str, texts: Sequence[Sequence[str]]) -> list[NDArray[np.float64] | str]:
+def expected(
+    local: Local, explanation: str, texts: Sequence[Sequence[str]], own: str | None = None
+) -> list[NDArray[np.float64] | str]:
     """Returns [tokens] the expected number at every token of every text, or why there is none.
 
     Raises:
         GlossaError: the model does not even read the prompt.
     """
-    head = local.head(prompt(explanation))
-    local.check_fits(len(local.head(prompt(""))) + 1)
+    head = local.head(prompt(explanation, own))
+    local.check_fits(len(local.head(prompt("", own))) + 1)
     layout = _Layout(local, head)
     laid = [layout.rows(tokens) for tokens in texts]
     fitting = [part for part in laid if all(map(layout.fits, part))]
@@ -53,7 +57,8 @@ def expected(local: Local, explanation: str, texts: Sequence[Sequence[str]]) -> 
 def mean(likely: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns [places] the expected number from [places, 11] log-probabilities of the numbers, which need not sum up to 1."""
     share = np.exp(likely - likely.max(axis=1, keepdims=True))
-    return share @ np.array(NUMBERS) / share.sum(axis=1)
+    expected: NDArray[np.float64] = share @ np.array(NUMBERS) / share.sum(axis=1)
+    return expected
 
 
 class _Layout:

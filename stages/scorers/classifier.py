@@ -50,6 +50,8 @@ class Classifier(Scorer):
     APART: ClassVar[bool] = True
 
     model: dict[str, Any]
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     examples_per_prompt: Annotated[int, Field(ge=1, le=20)] = 5
 
     def summarise(self, judged: Sequence[Judged], context: Context) -> summary.Summary:

@@ -70,7 +70,10 @@ class Continuations:
             edit = self.editor.add(numbers[chosen], torch.from_numpy(strength[np.array(rows.owners)[chosen]]))
             each = self.steering.divergences([read[row] for row in chosen], clean[chosen], edit)
             sums = np.bincount(np.array(rows.owners)[chosen], each, len(latents))
-            return sums[with_prompts[places]] / np.array([len(own[place]) for place in with_prompts[places]])
+            means: NDArray[np.float64] = sums[with_prompts[places]] / np.array(
+                [len(own[place]) for place in with_prompts[places]]
+            )
+            return means
 
         with_prompts = np.array([place for place, found in enumerate(own) if found], np.int64)
         tuned = dict(zip(with_prompts.tolist(), tune(divergence, len(with_prompts), self.divergence), strict=True))

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from stages import prompts
 from stages.scorers import Context, Item, Judging
 from stages.scorers.classifier import Classifier
 from stages.scorers.shown import Example, windows
@@ -26,4 +27,4 @@ class Options(Classifier):
         def examples_of(item: Item, generator: np.random.Generator) -> list[Example]:
             return windows(item, context.vocabulary)
 
-        return self.judge_by(items, examples_of, PROMPT.read_text("utf-8"), context.seed)
+        return self.judge_by(items, examples_of, prompts.read(self.prompt, PROMPT, ["JSON"]), context.seed)

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from stages import prompts
 from stages.corpus.tokens import Vocabulary
 from stages.scorers import Context, Item, Judging
 from stages.scorers.classifier import Classifier
@@ -42,7 +43,7 @@ class Options(Classifier):
         def examples_of(item: Item, generator: np.random.Generator) -> list[Example]:
             return windows(item, context.vocabulary, self.threshold, wrong, generator)
 
-        facts = yield from self.judge_by(items, examples_of, PROMPT.read_text("utf-8"), context.seed)
+        facts = yield from self.judge_by(items, examples_of, prompts.read(self.prompt, PROMPT, ["JSON"]), context.seed)
         return facts | {MISMARKED: wrong}
 
 

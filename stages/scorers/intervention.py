@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages import llm
+from stages import llm, prompts
+from stages.bootstrap import Figure, mean
 from stages.corpus.tokens import Vocabulary
 from stages.machine import runtime
 from stages.machine.progress import bar
-from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.local_model import LocalModel
-from stages.scorers.metrics import Figure
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 PROMPT = Path(__file__).with_name("intervention.md")
+HOLDS = ("# question\n", "{passage}", "{explanation}")
 HEADING = re.compile(r"^# (?:passage|explanation|question)\n", re.MULTILINE)
 SHOTS = 4
 VERSIONS = ("clean", "intervened", "ablated")
@@ -60,6 +61,8 @@ class Options(Scorer):
     """Prompts from each fifth of the test windows by strength."""
     new_tokens: Annotated[int, Field(ge=1, le=256)] = 8
     """Tokens that are written behind a prompt at most."""
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
     """Passages with explanations that precede the one in question; fewer for a judge that reads only short texts."""
 
@@ -73,7 +76,7 @@ class Options(Scorer):
             GlossaError: a model can't be loaded, or the subject or the coder is another than the examples were taken from.
         """
         model: Any = llm.load("model", self.model)
-        judge = Judge(model.local(), self.shots)  # before the subject, which a rehearsal is not to run
+        judge = Judge(model.local(), self.shots, self.prompt)  # before the subject, which a rehearsal is not to run
 
         from stages.coders.edits import editor
         from stages.examples import origin
@@ -125,9 +128,9 @@ class Options(Scorer):
 class Judge:
     """A causal language model that reads a passage and is asked what was amplified in it."""
 
-    def __init__(self, local: Local, shots: int):
+    def __init__(self, local: Local, shots: int, own: str | None = None):
         self.local = local
-        parts: list[str] = HEADING.split(PROMPT.read_text("utf-8").strip())[1:]
+        parts: list[str] = HEADING.split(prompts.read(own, PROMPT, HOLDS).strip())[1:]
         self.before, _, behind = parts.pop().partition("{passage}")
         self.after = behind.partition("{explanation}")[0]
         told = [part.strip() for part in parts[: 2 * shots]]
@@ -205,4 +208,4 @@ def drops(nats: NDArray[np.float64], generator: np.random.Generator) -> tuple[Fi
     Intervals are of a bootstrap over prompts.
     """
     clean, intervened, ablated = nats.T
-    return metrics.mean(clean - intervened, generator), metrics.mean(clean - ablated, generator)
+    return mean(clean - intervened, generator), mean(clean - ablated, generator)

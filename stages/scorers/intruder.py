@@ -13,7 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from stages import llm
+from stages import llm, prompts
+from stages.bootstrap import Figure
 from stages.corpus.tokens import Vocabulary
 from stages.errors import GlossaError
 from stages.llm.forms import odd_one_out
@@ -23,7 +24,7 @@ from stages.llm.request import Message, Request
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
 from stages.scorers.marking import like, masks_of, shown
-from stages.scorers.metrics import Calls, Figure
+from stages.scorers.metrics import Calls
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 from stages.scorers.trusted import Tally
@@ -48,6 +49,8 @@ class Options(Scorer):
 
     kind: Literal["intruder"]
     model: dict[str, Any]
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     trials: Annotated[int, Field(ge=1)] = 1
     """For each decile at most; none shows a window that another has shown."""
     marked: bool = True
@@ -117,7 +120,7 @@ class Options(Scorer):
 
     def _trials(self, items: Iterable[Item], context: Context) -> Iterator[_Trial]:
         """Yields the trials of every item; one without a request for an item that has none."""
-        system = Message("system", PROMPT.read_text("utf-8"))
+        system = Message("system", prompts.read(self.prompt, PROMPT, ["JSON", "intruder"]))
         for item in items:
             generator = np.random.default_rng([context.seed, item.examples.latent, 0x0DD])
             fives = list(self._fives(item, context.vocabulary, generator))

@@ -21,7 +21,10 @@ def shown(windows: Windows, vocabulary: Vocabulary) -> Shown:
 def masks_of(windows: Shown, threshold: float) -> NDArray[np.bool_]:
     """Returns [windows, units] which units are marked: those from the share ``threshold`` of their window's maximum on."""
     activations = windows.activations
-    return (activations > 0) & (activations >= threshold * activations.max(axis=1, initial=0.0, keepdims=True))
+    found: NDArray[np.bool_] = (activations > 0) & (
+        activations >= threshold * activations.max(axis=1, initial=0.0, keepdims=True)
+    )
+    return found
 
 
 def like(

@@ -1,8 +1,4 @@
-"""Figures with a 95 % bootstrap interval, and those of yes-or-no verdicts.
-
-Functions take the observed numbers as row 0 and those of the resamples as further rows, so that a value and its interval come
-from one formula.
-"""
+"""What scores are, and the figures of yes-or-no verdicts."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.bootstrap import RESAMPLES, Figure, figure
 from stages.scorers import Metric
 
 BALANCED_ACCURACY = Metric("balanced_accuracy", "balanced accuracy", chance=0.5)
@@ -27,9 +24,6 @@ LABELS = {
 }
 """How people read the names of measures; others are read with spaces."""
 
-RESAMPLES = 1000
-LEVEL = (0.025, 0.975)
-
 NO_ACTIVE = "no active example has a verdict"
 NO_OTHER = "no non-activating example has a verdict"
 NO_CALL = "no example was called active"
@@ -42,15 +36,6 @@ def called(measure: str) -> str:
     return LABELS.get(measure, measure.replace("_", " "))
 
 
-class Figure(NamedTuple):
-    """A value and its 95 % interval, or the reason why it is undefined."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    reason: str | None = None
-
-
 class Calls(NamedTuple):
     """How many examples of one sort were called active, of how many."""
 
@@ -61,48 +46,6 @@ class Calls(NamedTuple):
     def share(self) -> float:
         """The share called active; not a number where there is no example."""
         return self.yes / self.n if self.n else float("nan")
-
-
-class Figures(NamedTuple):
-    """Figures of several latents, without their reasons; what is not a number is not known."""
-
-    values: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-
-
-def figure(values: NDArray[np.float64], reason: str) -> Figure:
-    """Returns the figure of [1 + resamples] ``values``, or ``reason`` if the first is no number.
-
-    The interval is that of the resamples in which the figure is defined.
-    """
-    value, low, high = (known(of[0]) for of in figures(values[None]))
-    return Figure(None, reason=reason) if value is None else Figure(value, low, high)
-
-
-def known(number: float) -> float | None:
-    """Returns ``number``, None where it is none."""
-    return None if np.isnan(number) else float(number)
-
-
-def figures(values: NDArray[np.float64]) -> Figures:
-    """Returns the figures of [latents, 1 + resamples] ``values``; see ``figure``."""
-    value = np.where(np.isfinite(values[:, 0]), values[:, 0], np.nan)
-    ordered = np.sort(values[:, 1:], axis=1).astype(np.float64, copy=False)  # what is no number comes last
-    last = np.isfinite(ordered).sum(axis=1) - 1
-    rows = np.arange(len(values))
-
-    def at(level: float) -> NDArray[np.float64]:
-        """As ``np.interp`` finds it among those that are numbers."""
-        place = level * last
-        below = place.astype(np.int64)
-        lower = ordered[rows, below]
-        upper = ordered[rows, np.minimum(below + 1, np.maximum(last, 0))]
-        between = np.where(place == below, lower, (upper - lower) * (place - below) + lower)
-        return np.where((last < 0) | np.isnan(value), np.nan, between)
-
-    with np.errstate(invalid="ignore"):
-        return Figures(value, *map(at, LEVEL))
 
 
 def classified(
@@ -188,11 +131,3 @@ def drawn_calls(calls: Calls, generator: np.random.Generator) -> NDArray[np.floa
     """How many are called active, observed and in resamples."""
     drawn = generator.binomial(calls.n, calls.share, RESAMPLES) if calls.n else np.zeros(RESAMPLES)
     return np.concatenate([[calls.yes], drawn]).astype(np.float64)
-
-
-def mean(values: NDArray[np.float64], generator: np.random.Generator) -> Figure:
-    """Returns the mean over latents; resamples latents."""
-    if not len(values):
-        return Figure(None, reason="no latent has a score")
-    drawn = values[generator.integers(len(values), size=(RESAMPLES, len(values)))].mean(axis=1)
-    return figure(np.concatenate([[values.mean()], drawn]), "")

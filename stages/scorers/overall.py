@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from stages.scorers.metrics import RESAMPLES, figure
+from stages.bootstrap import RESAMPLES, figure
 
 AT_ONCE = 50
 """Resamples that are drawn together, as all of them would not fit in memory for many latents."""
@@ -21,7 +21,7 @@ class Overall:
 
     def __init__(self) -> None:
         self._places: dict[tuple[str, str], int] = {}
-        """By metric and what it is of, its column."""
+        """By metric and subset, its column."""
         self._parts: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
         """Of measures the latents, columns and values."""
         self._latents = 0
@@ -31,7 +31,7 @@ class Overall:
     def add(self, verdicts: pa.Table, scores: pa.Table, measures: pa.Table) -> None:
         """Takes rows of ``table.verdicts_schema``, ``scores_schema`` and ``measures_schema``."""
         self._latents += len(scores)
-        columns = self._columns(measures["metric"], measures["of"])
+        columns = self._columns(measures["metric"], measures["subset"])
         values = measures["value"].to_numpy().astype(np.float64)
         self._parts.append((measures["latent"].to_numpy().astype(np.int64), columns, values))
         latents = scores.filter(scores["score"].is_null())
@@ -45,9 +45,9 @@ class Overall:
         self._without[0].clear()
         self._without[0].update({reason: self._latents} if self._latents else {})
 
-    def _columns(self, metrics: pa.ChunkedArray, of: pa.ChunkedArray) -> NDArray[np.int64]:
+    def _columns(self, metrics: pa.ChunkedArray, subsets: pa.ChunkedArray) -> NDArray[np.int64]:
         """[rows] the column of every measure; those that were not there yet get the next ones, in the order in which they come."""
-        parts = [column.combine_chunks().dictionary_encode() for column in (metrics, of)]
+        parts = [column.combine_chunks().dictionary_encode() for column in (metrics, subsets)]
         (metric, what), (named, whats) = zip(
             *((p.indices.to_numpy(), p.dictionary.to_pylist()) for p in parts), strict=True
         )

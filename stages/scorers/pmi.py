@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from stages import llm
+from stages import llm, prompts
 from stages.errors import GlossaError
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stages.llm.providers.local import Local
 
 PROMPT = Path(__file__).with_name("pmi.md")
+HOLDS = ("{window}", " {explanation}")
 
 NO_TEXT = "the window has no text"
 NOTHING_SAID = "the explanation has no text"
@@ -39,6 +40,8 @@ class Options(Scorer):
 
     kind: Literal["pmi"]
     model: LocalModel
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     active: Annotated[int, Field(ge=1)] | None = None
     """Test windows of a latent at most, spread over their strengths."""
     silent: Annotated[int, Field(ge=1)] | None = None
@@ -51,7 +54,7 @@ class Options(Scorer):
             GlossaError: the model is no causal language model, or reads no text as long as the prompt.
         """
         model: Any = llm.load("model", self.model)
-        asking = _Asking(model.local(), [item.text for item in items])
+        asking = _Asking(model.local(), template(self.prompt), [item.text for item in items])
         with bar("judge", total=len(items), unit="explanation") as progress:
             for _, group in groupby(items, key=lambda item: item.examples.latent):
                 own = list(group)
@@ -75,29 +78,40 @@ class Options(Scorer):
         return windows(item, context.vocabulary, (firing, sorted(silent)))
 
 
-def question() -> str:
+def template(own: str | None = None) -> str:
+    """Returns what precedes an explanation: a paragraph with ``{window}``, and behind it the question, which alone is read where there is none.
+
+    Raises:
+        GlossaError: the prompt ``own`` has another form.
+    """
+    found = prompts.read(own, PROMPT, HOLDS).partition(" {explanation}")[0]
+    if "{window}" in question(found) or not question(found).strip():
+        raise GlossaError(
+            f"expected {{window}} in the prompt {own}, and a question with {{explanation}} behind an empty line, found them in one "
+            f"paragraph; {prompts.HELP}"
+        )
+    return found
+
+
+def question(template: str) -> str:
     """Returns what precedes an explanation where there is no window."""
-    return _template().rpartition("\n\n")[2]
+    return template.rpartition("\n\n")[2]
 
 
-def prompt(window: str) -> str:
+def prompt(template: str, window: str) -> str:
     """Returns what precedes the explanations of a window."""
-    return _template().replace("{window}", window)
-
-
-def _template() -> str:
-    return PROMPT.read_text("utf-8").partition(" {explanation}")[0]
+    return template.replace("{window}", window)
 
 
 class _Asking:
     """A model that says how likely explanations are, behind windows and without."""
 
-    def __init__(self, local: Local, explanations: Sequence[str]):
+    def __init__(self, local: Local, template: str, explanations: Sequence[str]):
         """Computes the probability that each of the explanations has without a window, once."""
         from stages.llm.providers.local import Row
 
-        self._local = local
-        ahead = question()
+        self._local, self._template = local, template
+        ahead = question(template)
         said = {text: " ".join(text.split()) for text in dict.fromkeys(explanations)}
         self._tails = {text: local.after(ahead, f" {line}") if line else [] for text, line in said.items()}
         head = local.head(ahead)
@@ -121,7 +135,7 @@ class _Asking:
         from stages.llm.providers import tree
         from stages.llm.providers.local import Row
 
-        heads = [self._local.head(prompt(text)) for text in texts]
+        heads = [self._local.head(prompt(self._template, text)) for text in texts]
         self._check(heads)
         found: list[dict[str, float | str]] = []
         rows: list[list[Row]] = []

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.scorers.metrics import NO_RATE, RESAMPLES, Figure, figure
+from stages.bootstrap import RESAMPLES, Figure, figure
+from stages.scorers.metrics import NO_RATE
 
 NO_ACTIVE = "no active example has a value"
 NO_OTHER = "no non-activating example has a value"
@@ -67,7 +68,8 @@ def _curves(
     n, n_others = len(active), len(merged)
 
     def mean(values: NDArray[np.floating]) -> NDArray[np.floating]:
-        return np.einsum("ib,ib->b", drawn, values) / n
+        total: NDArray[np.floating] = np.einsum("ib,ib->b", drawn, values)
+        return total / n
 
     found = {
         "auroc": 1 - mean(wrong.above + wrong.not_below) / (2 * n_others),
@@ -84,7 +86,8 @@ def _curves(
 def _precision(right: NDArray[np.floating], wrong: NDArray[np.floating]) -> NDArray[np.floating]:
     """The share that is right; 1 where nothing has been drawn, which is then not counted."""
     taken = right + wrong
-    return np.divide(right, taken, out=np.ones_like(taken), where=taken > 0)
+    share: NDArray[np.floating] = np.divide(right, taken, out=np.ones_like(taken), where=taken > 0)
+    return share
 
 
 def _count(falling: NDArray[np.float64], weights: NDArray[np.floating], of: NDArray[np.float64]) -> _Counted:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from stages.bootstrap import Figure
 from stages.examples.hashing import shuffled
 from stages.examples.table import Examples
 from stages.scorers import Context, Item, Judged, Scored, Scorer, summary, trusted
-from stages.scorers.metrics import Figure
 from stages.scorers.overall import Overall
 from stages.scorers.table import ALL, OWN, SHUFFLED, measures_schema, of, scores_schema, verdicts_schema
 

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from stages import llm
+from stages import llm, prompts
+from stages.bootstrap import RESAMPLES, Figure, figure
 from stages.llm.forms.labels import KEYS
 from stages.llm.heard import heard
 from stages.llm.request import Answer, Message, Request
 from stages.machine import runtime
 from stages.machine.progress import bar
-from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, metrics, summary
-from stages.scorers.metrics import Figure
+from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.shown import Example, verdicts
 from stages.scorers.table import ALL
 from stages.text.sanitise import TERMINAL, UNSEEN, quoted
@@ -60,6 +60,8 @@ class Options(Scorer):
     kind: Literal["sensitivity"]
     model: dict[str, Any]
     """Writes the texts."""
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     texts: Annotated[int, Field(ge=1, le=len(KEYS))] = 10
     """Written for every explanation."""
 
@@ -123,7 +125,7 @@ class Options(Scorer):
         }
         asked = ", ".join(f'"{key}"' for key in keys)
         user = f"Explanation: {quoted(item.text)}\n\nKeys: {asked}"
-        messages = (Message("system", PROMPT.read_text("utf-8").strip()), Message("user", user))
+        messages = (Message("system", prompts.read(self.prompt, PROMPT, ["JSON"]).strip()), Message("user", user))
         return Request(messages, schema, max_tokens=TOKENS_A_TEXT * self.texts)
 
     def _texts(self, answer: Answer) -> Iterator[Text]:
@@ -155,8 +157,8 @@ def share(hits: NDArray[np.bool_], reason: str, generator: np.random.Generator) 
     """Returns the share of ``hits`` with the interval of a bootstrap over them; ``reason`` if there are none."""
     if not len(hits):
         return Figure(None, reason=reason)
-    drawn = generator.binomial(len(hits), hits.mean(), metrics.RESAMPLES) / len(hits)
-    return metrics.figure(np.concatenate([[hits.mean()], drawn]), reason)
+    drawn = generator.binomial(len(hits), hits.mean(), RESAMPLES) / len(hits)
+    return figure(np.concatenate([[hits.mean()], drawn]), reason)
 
 
 def _usual(item: Item) -> float | None:

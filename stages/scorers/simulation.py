@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from stages import llm, registry
+from stages import llm, prompts, registry
 from stages.corpus import units
 from stages.corpus.alone import is_unreadable
 from stages.corpus.tokens import Vocabulary
@@ -82,6 +82,8 @@ class Options(Scorer):
 
     kind: Literal["simulation"]
     model: dict[str, Any]
+    prompt: str | None = None
+    """A file of one's own in place of the mode's prompt."""
     mode: Literal["token_by_token", "all_at_once"] = "token_by_token"
     """``token_by_token``: the model answers with a number for every token. ``all_at_once``: the expected number, from the
     probabilities of 0 to 10 behind every token of a text in which all numbers are unknown; for a model in this process."""
@@ -114,7 +116,7 @@ class Options(Scorer):
         simulate = _at_once if self.mode == "all_at_once" else _one_by_one
         models: set[str] = set()
         with bar("simulate", total=len(items), unit="explanation") as progress:
-            for _, group in groupby(simulate(model, shown), key=lambda pair: pair[0].item.key):
+            for _, group in groupby(simulate(model, shown, self.prompt), key=lambda pair: pair[0].item.key):
                 own = list(group)
                 models.update(found.model for _, found in own if found.model)
                 yield _judged(own)
@@ -219,9 +221,9 @@ def _curves(
             yield Curve(one.true, predicted, role == "test")
 
 
-def _one_by_one(model: llm.Model, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:
+def _one_by_one(model: llm.Model, shown: Iterable[Shown], own: str | None) -> Iterator[tuple[Shown, Simulated]]:
     """Asks for every window; one without text is not asked about."""
-    instructions = Message("system", PROMPT.read_text("utf-8"))
+    instructions = Message("system", prompts.read(own, PROMPT, ["JSON"]))
     # The model draws as many windows ahead as it needs; tee holds those until their answers come.
     pairs, ahead = tee((one, _request(one, instructions) if one.units else None) for one in shown)
     answers = heard(model.answer(request for _, request in ahead if request is not None))
@@ -243,14 +245,14 @@ def _request(one: Shown, instructions: Message) -> Request:
 _quoted = lru_cache(maxsize=1 << 16)(quoted)
 
 
-def _at_once(model: Any, shown: Iterable[Shown]) -> Iterator[tuple[Shown, Simulated]]:
+def _at_once(model: Any, shown: Iterable[Shown], own: str | None) -> Iterator[tuple[Shown, Simulated]]:
     """Reads the expected numbers of every window off the model's probabilities, those of an explanation together."""
     from stages.scorers.at_once import expected
 
     local = model.local()
     for _, group in groupby(shown, key=lambda one: (one.item.control, one.item.examples.latent)):
         ones = list(group)
-        for one, found in zip(ones, expected(local, ones[0].item.text, [one.texts for one in ones]), strict=True):
+        for one, found in zip(ones, expected(local, ones[0].item.text, [one.texts for one in ones], own), strict=True):
             if not one.units:
                 yield one, Simulated(None, NO_TEXT)
             elif isinstance(found, str):

@@ -41,7 +41,7 @@ class _Search:
         self.high: tuple[float, float | None] = (HIGHEST, None)
         self.at = FIRST
 
-    def told(self, divergence: float, target: float) -> None:
+    def observe(self, divergence: float, target: float) -> None:
         """Takes what the strength at ``at`` comes to, and chooses the next one."""
         if divergence < target:
             self.low = (self.at, divergence or None)
@@ -72,5 +72,5 @@ def tune(divergence: Divergence, n: int, target: float) -> list[Tuned]:
             met = abs(value - target) <= WITHIN * target
             found[place] = Tuned(strength, value, step, met)
             if not met:
-                searches[place].told(value if np.isfinite(value) else np.inf, target)
+                searches[place].observe(value if np.isfinite(value) else np.inf, target)
     return [found[place] for place in range(n)]

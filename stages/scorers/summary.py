@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from stages import bootstrap
+from stages.bootstrap import Figure
 from stages.scorers import Judged, Metric, metrics, ranks
-from stages.scorers.metrics import AUROC, BALANCED_ACCURACY, Calls, Figure
+from stages.scorers.metrics import AUROC, BALANCED_ACCURACY, Calls
 from stages.scorers.table import ALL, measures_schema, scores_schema, verdicts_schema
 
 DECILES = range(1, 11)
@@ -62,9 +64,9 @@ def score_row(explanation: str, latent: int, found: Figure, n: int, unscored: in
     return {"explanation": explanation, "latent": latent, **facts, "n": n, "unscored": unscored}
 
 
-def measure_row(explanation: str, latent: int, metric: str, of: str, found: Figure, n: int) -> dict[str, Any]:
-    """Returns a row of the measures: ``metric`` of the examples ``of``, of which there are ``n``."""
-    return {"explanation": explanation, "latent": latent, "metric": metric, "of": of, **found._asdict(), "n": n}
+def measure_row(explanation: str, latent: int, metric: str, subset: str, found: Figure, n: int) -> dict[str, Any]:
+    """Returns a row of the measures: ``metric`` of a ``subset`` of the examples, which has ``n``."""
+    return {"explanation": explanation, "latent": latent, "metric": metric, "subset": subset, **found._asdict(), "n": n}
 
 
 class _Examples(NamedTuple):
@@ -126,7 +128,7 @@ class _Rows:
         items: NDArray[np.int64] | Sequence[int],
         names: Sequence[str],
         of: Sequence[str],
-        found: metrics.Figures,
+        found: bootstrap.Figures,
         n: NDArray[np.int64] | Sequence[int],
         reasons: Sequence[str | None],
     ) -> None:
@@ -165,7 +167,7 @@ def _keys(items: Sequence[Judged], places: NDArray[np.int64]) -> list[pa.Array]:
 def _summary(judged: Iterable[Judged], seed: int, headline: Metric) -> Summary:
     columns = _Columns.of(judged)
     rows = _Rows()
-    main: list[tuple[metrics.Figures, Sequence[str | None]]] = []
+    main: list[tuple[bootstrap.Figures, Sequence[str | None]]] = []
     scored: list[NDArray[np.int64]] = []
     for begin in range(0, len(columns.items), AT_ONCE):
         places = range(begin, min(begin + AT_ONCE, len(columns.items)))
@@ -188,7 +190,9 @@ def _summary(judged: Iterable[Judged], seed: int, headline: Metric) -> Summary:
 
 
 def _scores(
-    columns: _Columns, main: Sequence[tuple[metrics.Figures, Sequence[str | None]]], scored: Sequence[NDArray[np.int64]]
+    columns: _Columns,
+    main: Sequence[tuple[bootstrap.Figures, Sequence[str | None]]],
+    scored: Sequence[NDArray[np.int64]],
 ) -> pa.Table:
     """The headlines ``main`` with their reasons, and how many examples each rests on."""
     if not main:
@@ -206,14 +210,14 @@ def _scores(
     return pa.Table.from_arrays(arrays, schema=scores_schema())
 
 
-def _stacked(figures: Iterable[Figure]) -> metrics.Figures:
+def _stacked(figures: Iterable[Figure]) -> bootstrap.Figures:
     numbers = [[np.nan if number is None else number for number in figure[:3]] for figure in figures]
-    return metrics.Figures(*np.array(numbers, np.float64).reshape(-1, 3).T)
+    return bootstrap.Figures(*np.array(numbers, np.float64).reshape(-1, 3).T)
 
 
 def _classified(
     columns: _Columns, places: range, generators: Sequence[np.random.Generator], rows: _Rows
-) -> tuple[tuple[metrics.Figures, Sequence[str | None]], NDArray[np.int64]]:
+) -> tuple[tuple[bootstrap.Figures, Sequence[str | None]], NDArray[np.int64]]:
     """Adds what verdicts on the items at ``places`` come to; returns the headlines, and how many verdicts each rests on."""
     m, sorts, kinds = len(places), 1 + len(columns.kinds), columns.kinds
     begin, end = columns.ends[places[0]], columns.ends[places[-1] + 1]
@@ -229,7 +233,7 @@ def _classified(
         return n, yes.astype(np.int64)
 
     n, yes = counts(1 + part.kinds, sorts)
-    drawn = np.zeros((m, sorts, 1 + metrics.RESAMPLES))
+    drawn = np.zeros((m, sorts, 1 + bootstrap.RESAMPLES))
     for item, (ns, ys, generator) in enumerate(zip(n.tolist(), yes.tolist(), generators, strict=True)):
         for sort in range(sorts):
             if ns[sort]:
@@ -241,7 +245,7 @@ def _classified(
     total, items = n.sum(axis=1), np.arange(places[0], places[-1] + 1)
     headline = None
     for metric, values in of_all.items():
-        found = metrics.figures(values)
+        found = bootstrap.figures(values)
         headline = headline or (found, reasons[metric])
         rows.add(items, [metric] * m, [ALL] * m, found, total, reasons[metric])
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -277,7 +281,7 @@ def _plain(
     there = np.flatnonzero(where)
     none = np.full(len(there), np.nan)
     m = len(there)
-    rows.add(items[there], [metric] * m, [of] * m, metrics.Figures(values[there], none, none), n[there], [reason] * m)
+    rows.add(items[there], [metric] * m, [of] * m, bootstrap.Figures(values[there], none, none), n[there], [reason] * m)
 
 
 Found = tuple[str, str, Figure, int]

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from stages import llm
+from stages import llm, prompts
 from stages.errors import GlossaError
 from stages.machine.progress import bar
 from stages.scorers import Context, Item, Judged, Judging, Metric, Scorer, summary
 from stages.scorers.local_model import LocalModel
 from stages.scorers.metrics import AUROC
 from stages.scorers.shown import verdicts, windows
+from stages.scorers.table import ALL
 
 if TYPE_CHECKING:
     from stages.llm.providers.local import Local
 
 PROMPT = Path(__file__).with_name("surprisal.md")
+HOLDS = ("Description: ", "\nSentences:\n")
 SHOTS = 9
 NEUTRAL = "Various unrelated sentences."
 """The text that says nothing, as the paper has it."""
@@ -49,6 +51,8 @@ class Options(Scorer):
     kind: Literal["surprisal"]
     model: LocalModel
     """A base model rather than one that was taught to chat."""
+    prompt: str | None = None
+    """A file of one's own in place of the kind's prompt."""
     shots: Annotated[int, Field(ge=0, le=SHOTS)] = SHOTS
     """Descriptions with sentences that precede the one in question; fewer for a model that reads only short texts."""
 
@@ -65,7 +69,7 @@ class Options(Scorer):
         with bar("judge", total=len(items), unit="explanation") as progress:
             for _, group in groupby(items, key=lambda item: item.examples.latent):
                 own = list(group)
-                yield from _of_latent(local, own, context, self.shots)
+                yield from _of_latent(local, own, context, self)
                 progress.update(len(own))
         return {"model": model.endpoint, "shots": self.shots}
 
@@ -74,14 +78,14 @@ class Options(Scorer):
         return summary.ranked(judged, context.seed)
 
 
-def prompt(description: str, shots: int = SHOTS) -> str:
+def prompt(description: str, shots: int = SHOTS, own: str | None = None) -> str:
     """Returns what precedes the windows that ``description`` may fit."""
-    opening, *blocks = PROMPT.read_text("utf-8").strip().split("\n\n")
+    opening, *blocks = prompts.read(own, PROMPT, HOLDS).strip().split("\n\n")
     parts = [opening, *blocks[:shots], f"Description: {' '.join(description.split())}\nSentences:\n"]
     return "\n\n".join(parts)
 
 
-def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int) -> Iterator[Judged]:
+def _of_latent(local: Local, items: Sequence[Item], context: Context, scorer: Options) -> Iterator[Judged]:
     """The verdicts on a latent's windows for each of its explanations.
 
     A window's probability behind the text that says nothing is computed once, whatever the number of explanations.
@@ -89,7 +93,7 @@ def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int
     examples = windows(items[0], context.vocabulary)
     texts = list(dict.fromkeys(example.text for example in examples if example.text))
     likely = {
-        description: dict(zip(texts, _likelihoods(local, description, texts, shots), strict=True))
+        description: dict(zip(texts, _likelihoods(local, description, texts, scorer), strict=True))
         for description in dict.fromkeys([NEUTRAL, *(item.text for item in items)])
     }
     for item in items:
@@ -111,15 +115,16 @@ def _of_latent(local: Local, items: Sequence[Item], context: Context, shots: int
         means = [
             {**row, "metric": "auroc_per_token"}
             for row in summary.ranked([ranked], context.seed).measures.to_pylist()
-            if (row["metric"], row["of"]) == ("auroc", summary.ALL)
+            if (row["metric"], row["subset"]) == ("auroc", ALL)
         ]
         yield Judged(item, verdicts(item, examples, value=gains, reason=reasons), measures=means)
 
 
-def _likelihoods(local: Local, description: str, texts: Sequence[str], shots: int) -> list[Likelihood | str]:
+def _likelihoods(local: Local, description: str, texts: Sequence[str], scorer: Options) -> list[Likelihood | str]:
     from stages.llm.providers.local import Row
 
-    before = prompt(description, shots)
+    shots = scorer.shots
+    before = prompt(description, shots, scorer.prompt)
     head = local.head(before)
     tails = [local.after(before[before.rindex("Sentences") :], text) for text in texts]
     rows = [Row.behind(head, tail) for tail in tails]

@@ -13,10 +13,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.llm.journal.transcript import Recorder
-from stages.outputs import ROW_GROUP, TableWriter, new_directory, read_meta, read_table, write_meta
+from stages.outputs import ROW_GROUP, TableWriter, new_directory, read_meta, read_rows, write_meta
 from stages.scorers import trusted
 
-SCHEMA, VERSION = "glossa/scores", 3
+SCHEMA, VERSION = "glossa/scores", 4
+OLDER = (3,)
+"""Versions that are read, too: in 3 the column ``subset`` was called ``of``."""
 
 OWN = "own"
 """The latent's own explanation."""
@@ -70,7 +72,7 @@ def measures_schema() -> pa.Schema:
             ("explanation", pa.string()),
             ("latent", pa.int32()),
             ("metric", pa.string()),
-            ("of", pa.string()),  # the examples it is of: all, decile 1 … decile 10, negatives random …
+            ("subset", pa.string()),  # the examples that it is of: all, decile 1 … decile 10, negatives random …
             ("value", pa.float64()),  # null when undefined
             ("low", pa.float64()),  # 95 % bootstrap interval; of all examples only
             ("high", pa.float64()),
@@ -153,22 +155,28 @@ def writing(directory: Path, transcript: Recorder | None = None) -> Iterator[tup
             transcript.save(partial)
 
 
-def read(directory: Path) -> tuple[pa.Table, dict[str, Any]]:
-    """Returns the scores and the meta."""
-    meta = read_meta(directory, SCHEMA, VERSION)
-    return read_table(directory / "scores.parquet"), meta
+def meta_of(directory: Path) -> dict[str, Any]:
+    """Returns the meta; raises GlossaError as ``read_meta`` does."""
+    return read_meta(directory, SCHEMA, VERSION, *OLDER)
 
 
-def read_measures(directory: Path) -> pa.Table:
-    """Returns the measures."""
-    read_meta(directory, SCHEMA, VERSION)
-    return read_table(directory / "measures.parquet")
+def read(directory: Path, latent: int | None = None) -> tuple[pa.Table, dict[str, Any]]:
+    """Returns the scores, or those of one latent, and the meta."""
+    meta = meta_of(directory)
+    return read_rows(directory / "scores.parquet", latent), meta
 
 
-def read_verdicts(directory: Path) -> pa.Table:
-    """Returns the verdicts."""
-    read_meta(directory, SCHEMA, VERSION)
-    return read_table(directory / "verdicts.parquet")
+def read_measures(directory: Path, latent: int | None = None) -> pa.Table:
+    """Returns the measures, or those of one latent."""
+    meta_of(directory)
+    found = read_rows(directory / "measures.parquet", latent)
+    return found.rename_columns({"of": "subset"}) if "of" in found.column_names else found
+
+
+def read_verdicts(directory: Path, latent: int | None = None) -> pa.Table:
+    """Returns the verdicts, or those of one latent."""
+    meta_of(directory)
+    return read_rows(directory / "verdicts.parquet", latent)
 
 
 def of(rows: pa.Table, control: str) -> pa.Table:

@@ -16,9 +16,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import sparse
 
+from stages.bootstrap import Figure
 from stages.latents.store import LatentStore
+from stages.latents.text_only import TextOnly
 from stages.similarity.blocks import CELLS, Block
-from stages.similarity.figure import Figure
 
 EVENTS = 2**25
 """Activations of each coder held at once: 400 MB, and as much again for one of them transposed."""
@@ -31,7 +32,7 @@ Z = 1.959964
 class Stored:
     """The activations of one coder over ``n_tokens`` ordinary tokens, those of zero variance left out."""
 
-    def __init__(self, store: LatentStore, n_tokens: int, events: int = EVENTS) -> None:
+    def __init__(self, store: LatentStore | TextOnly, n_tokens: int, events: int = EVENTS) -> None:
         self.store, self.n_tokens, self._events = store, n_tokens, events
         self.mean = store.statistic("sum") / n_tokens
         variance = store.statistic("square_sum") / n_tokens - self.mean**2

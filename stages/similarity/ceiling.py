@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stages import bootstrap
 from stages.examples.table import LatentExamples, Windows
-from stages.similarity import figure
 
 SHOWN = ("train", "train_negative", "validation", "validation_negative")
 """The windows that an explainer may look at."""
@@ -53,4 +53,4 @@ def figure_of(
 ) -> dict[str, Any]:
     """Returns the mean cosine of two explanations of one latent, over latents, with its bootstrap interval."""
     cosines = [float(np.dot(vector[a], vector[b])) for a, b in two]
-    return figure.facts(figure.mean(np.array(cosines), generator))
+    return bootstrap.facts(bootstrap.mean(np.array(cosines), generator))

@@ -9,14 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from stages.bootstrap import RESAMPLES, Figure, range_of, resamples
 from stages.corpus.tokens import Tokens
 from stages.examples.table import Examples
-from stages.similarity.figure import LEVEL, Figure, resamples
 
 CLASSES = 5
 """Classes of equally many latents of the two coders together."""
-RESAMPLES = 200
-"""Of a whole distribution, which takes a sort each time."""
 
 
 class Firing(NamedTuple):
@@ -71,8 +69,7 @@ def distance(a: Firing, b: Firing, generator: np.random.Generator) -> Figure:
         wasserstein_distance(x[generator.integers(len(x), size=len(x))], y[generator.integers(len(y), size=len(y))])
         for _ in range(RESAMPLES)
     ]
-    low, high = np.percentile(draws, LEVEL)
-    return Figure(float(wasserstein_distance(x, y)), float(low), float(high), len(x) + len(y))
+    return range_of(np.array(draws), wasserstein_distance(x, y), len(x) + len(y))
 
 
 def correlation(x: NDArray[np.float64], y: NDArray[np.float64], generator: np.random.Generator) -> Figure:
@@ -85,8 +82,7 @@ def correlation(x: NDArray[np.float64], y: NDArray[np.float64], generator: np.ra
     x, y = x - x.mean(), y - y.mean()
     with np.errstate(invalid="ignore", divide="ignore"):  # a draw may hold one value only
         drawn = np.concatenate([_pearson(x[draw], y[draw]) for draw in resamples(n, generator)])
-    low, high = np.nanpercentile(drawn, LEVEL)
-    return Figure(float(_pearson(x[None], y[None])[0]), float(low), float(high), n)
+    return range_of(drawn, _pearson(x[None], y[None])[0], n)
 
 
 def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from stages import hub, params, paths, plan, registry
 from stages.corpus.tokens import Tokens
 from stages.latents.store import LatentStore
 from stages.outputs import file_sha256, fingerprint
-from stages.similarity import reading
+from stages.similarity import stores
 from stages.similarity.sources import Explained, Known
 from stages.wiring import inputs, reach
 
@@ -103,7 +103,7 @@ def _said(found: Explained) -> list[str]:
 def _store(coder: str, tokens: Tokens) -> list[Any]:
     store = LatentStore.open(paths.latents(coder))
     statistics = [_sha256(store.statistic(name)) for name in STATISTICS]
-    return [store.meta, _sha256(store.indptr), statistics, reading.ordinary(tokens)]
+    return [store.meta, _sha256(store.indptr), statistics, stores.ordinary(tokens), stores.skipped_of(coder)]
 
 
 def _beside(path: str) -> dict[str, str]:

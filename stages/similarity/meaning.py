@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.similarity import figure
-from stages.similarity.figure import Figure
+from stages import bootstrap
+from stages.bootstrap import Figure
 
 MOST = 4096
 """Matched pairs, or explanations, from which floors are worked out; of more a random sample is taken."""
@@ -53,7 +53,7 @@ def meaning(
     for name, (of_a, of_b) in classes.items():
         alike = (of_a[chosen, None] == of_b[chosen]) & (of_a[chosen, None] >= 0)
         floors[name] = _floor(cosines, alike & others, n, generator)
-    return Meaning(figure.mean(own, generator), floors)
+    return Meaning(bootstrap.mean(own, generator), floors)
 
 
 def sample(n: int, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -76,13 +76,13 @@ def _floor(cosines: NDArray[np.float32], allowed: NDArray[np.bool_], n: int, gen
         cells[(ends - counts)[row] + generator.integers(counts[row], dtype=np.int64)].mean(axis=1)
         for row in _rows(len(rows), times, generator)
     ]
-    return figure.range_of(np.concatenate(drawn), value, len(rows))
+    return bootstrap.range_of(np.concatenate(drawn), value, len(rows))
 
 
 def _rows(n: int, size: int, generator: np.random.Generator) -> list[NDArray[np.int64]]:
     """Which rows are drawn from, [some, size] at once: every row once if there are as many, else rows at random."""
-    at_once = max(1, figure.DRAWS // size)
-    shapes = [min(at_once, figure.RESAMPLES - first) for first in range(0, figure.RESAMPLES, at_once)]
+    at_once = max(1, bootstrap.DRAWS // size)
+    shapes = [min(at_once, bootstrap.RESAMPLES - first) for first in range(0, bootstrap.RESAMPLES, at_once)]
     if size == n:
         return [np.broadcast_to(np.arange(n), (some, n)) for some in shapes]
     return [generator.integers(n, size=(some, size)) for some in shapes]
@@ -95,6 +95,6 @@ def _shuffled(a: NDArray[np.float32], b: NDArray[np.float32], n: int, generator:
     n = min(n, *cosines.shape)
     drawn = [
         cosines[generator.permutation(len(of_a))[:n], generator.permutation(len(of_b))[:n]].mean(dtype=np.float64)
-        for _ in range(figure.RESAMPLES)
+        for _ in range(bootstrap.RESAMPLES)
     ]
-    return figure.range_of(np.array(drawn), value, n)
+    return bootstrap.range_of(np.array(drawn), value, n)

@@ -96,7 +96,7 @@ def relatives(
 
 def kept(coder: str, meta: Mapping[str, Any]) -> Directions | None:
     """Returns the directions that were kept of the coder that examples with this ``meta`` were taken from, if any were."""
-    content = _shelf().get(_key(coder, meta))
+    content = _kept().get(_key(coder, meta))
     if content is None:
         return None
     with np.load(BytesIO(content), allow_pickle=False) as arrays:
@@ -109,13 +109,13 @@ def keep(coder: str, meta: Mapping[str, Any], found: Directions) -> None:
         return
     file = BytesIO()
     np.savez(file, allow_pickle=False, **found._asdict())
-    shelf = _shelf()
+    shelf = _kept()
     with suppress(GlossaError, OSError):  # they are looked up again
         shelf.put(_key(coder, meta), file.getvalue())
         shelf.make_room()
 
 
-def _shelf() -> Kept:
+def _kept() -> Kept:
     return Kept(runtime.home() / KEPT, "directions")
 
 
@@ -158,14 +158,14 @@ def _firing(p: Params, coder: str, latent: int, n: int) -> dict[str, Relatives] 
     if coder not in here:
         return dict.fromkeys(p.coders, Relatives([], [], NOT_HERE))
     from stages.corpus.tokens import Tokens
-    from stages.latents.store import LatentStore
+    from stages.similarity.stores import store_of
 
-    stores = {name: LatentStore.open(paths.latents(name)) for name in p.coders if name in here}
+    tokens = Tokens.open()
+    found_of = {name: store_of(name, tokens) for name in p.coders if name in here}
+    stores = {name: store for name, (store, _) in found_of.items()}
     if len({store.meta["tokens_sha256"] for store in stores.values()}) > 1:
         return None
-    tokens = Tokens.open()
-    n_tokens = tokens.rows * tokens.context_length - tokens.meta["special_positions"]
-    own = stores[coder]
+    own, n_tokens = found_of[coder]
     mean, deviation, fires = _moments(own, n_tokens)
     found: dict[str, Relatives] = {}
     weight = np.zeros(own.shape[1])

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from stages.similarity import activations, figure, firing, lists, match, sets
+from stages import bootstrap
+from stages.bootstrap import Figure, facts
+from stages.similarity import activations, firing, lists, match, sets
 from stages.similarity.blocks import Cosine
-from stages.similarity.figure import Figure, facts
 from stages.similarity.match import Matches, Nearest
 from stages.similarity.meaning import meaning
 from stages.similarity.pair import Pair
@@ -128,7 +129,7 @@ def _similarities(case: _Case) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind, of in KINDS.items():
         reason = pair.similarities[of]
-        mean = Figure(reason=reason) if isinstance(reason, str) else figure.mean(case.values[kind], case.generator)
+        mean = Figure(reason=reason) if isinstance(reason, str) else bootstrap.mean(case.values[kind], case.generator)
         random = np.concatenate([draw[kind] for draw in drawn]) if drawn and mean.n else np.empty(0)
         found[kind] = facts(mean) | ({"random": float(np.nanmean(random))} if (~np.isnan(random)).any() else {})
     return found
@@ -158,8 +159,8 @@ def _sets(case: _Case) -> dict[str, Any]:
         return {name: {"reason": case.by_meaning} for name in ("best_a", "best_b", "energy")}
     energy, p = sets.energy(case.a.vectors, case.b.vectors, case.generator)
     return {
-        "best_a": facts(figure.mean(case.nearest.values_a, case.generator)),
-        "best_b": facts(figure.mean(case.nearest.values_b, case.generator)),
+        "best_a": facts(bootstrap.mean(case.nearest.values_a, case.generator)),
+        "best_b": facts(bootstrap.mean(case.nearest.values_b, case.generator)),
         "energy": facts(energy) | ({} if p is None else {"p": p}),
     }
 

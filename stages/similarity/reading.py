@@ -14,12 +14,12 @@ from stages.coders import from_params
 from stages.corpus.tokens import Tokens
 from stages.errors import GlossaError
 from stages.examples.table import Examples
-from stages.latents.store import LatentStore
 from stages.similarity import firing, space
 from stages.similarity.activations import Stored
 from stages.similarity.lru import Lru
 from stages.similarity.sources import CONTROLS, Known, Sources, explained
 from stages.similarity.space import Directions
+from stages.similarity.stores import store_of
 from stages.subject import load
 from stages.subject.load import Subject
 
@@ -71,20 +71,14 @@ def coders(
     return known
 
 
-def ordinary(tokens: Tokens) -> int:
-    """Returns the number of tokens that are not special."""
-    return tokens.rows * tokens.context_length - tokens.meta["special_positions"]
-
-
 def sources(p: params.Params, tokens: Tokens, device: torch.device, with_stores: bool) -> Sources:
     """Returns where directions and, ``with_stores``, activations of the coders of params.yaml come from.
 
     Directions are those of the coder that the examples were taken from; another is refused with a GlossaError when they are asked for.
     """
-    n_tokens = ordinary(tokens)
 
     def stored(name: str) -> Stored:
-        return Stored(LatentStore.open(paths.latents(name)), n_tokens)
+        return Stored(*store_of(name, tokens))
 
     activations = Lru(stored, lambda found: found.size) if with_stores else None
     return Sources(Lru(_directions(p, device), space.size), activations, frozenset(p.coders), device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.similarity.figure import LEVEL, Figure
+from stages.bootstrap import Figure, range_of
 
 MOST = 2048
 """Explanations of each coder from which the energy distance is worked out; of more a random sample is taken."""
@@ -33,10 +33,10 @@ def energy(
     of_b = np.zeros((TIMES, n + m))
     of_a[:, :n] = generator.multinomial(n, np.full(n, 1 / n), TIMES)
     of_b[:, n:] = generator.multinomial(m, np.full(m, 1 / m), TIMES)
-    low, high = np.percentile(_energy(distances, of_a, of_b), LEVEL)
+    resampled = _energy(distances, of_a, of_b)
     exchanged = np.array([generator.permutation(labels) for _ in range(TIMES)]).astype(float)
     p = (1 + int(np.sum(_energy(distances, exchanged, 1 - exchanged) >= value))) / (1 + TIMES)
-    return Figure(value, float(low), float(high), n + m), p
+    return range_of(resampled, value, n + m), p
 
 
 def _distances(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

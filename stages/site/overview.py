@@ -42,7 +42,7 @@ def index(
     are called, those other than the subject that judge by probabilities, for the scorers that they judge for, and ``doubts`` what to know before
     the figures are believed.
     """
-    told, by_decile = plots.told(plots.similarity_records(results)), deciles.records(results)
+    told, by_decile = plots.of_matched(plots.similarity_records(results)), deciles.records(results)
     return (
         _environment()
         .get_template("overview.html")
@@ -79,7 +79,7 @@ def similar_latents(results: Results) -> str:
             results=results,
             matched_by=_matched_by(results),
             has_ceiling=any(pair["ceiling"] is not None for pair in results.pairs),
-            distance=_both_themes(distance.draw, plots.told(pairs) or pairs) if pairs else None,
+            distance=_both_themes(distance.draw, plots.of_matched(pairs) or pairs) if pairs else None,
             lists=relations.shown(results),
             uncompared=similarity.left_out(results.choice),
             same=SAME,

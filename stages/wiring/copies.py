@@ -64,7 +64,7 @@ def restore() -> list[str]:
         GlossaError: there is nothing to restore one from.
     """
     done = []
-    for lock in locks.found():
+    for lock in locks.files():
         try:
             locks.read(lock)
         except GlossaError as error:

@@ -6,25 +6,44 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from stages import gguf, paths, plan
+from stages import gguf, paths, plan, registry
 from stages.errors import GlossaError
 from stages.params import Coder, InstalledDocs, LocalText, Params, Subject, TokenIds
+from stages.wiring import reach
+from stages.wiring.running import CODE
 
 TOKENIZER = ("added_tokens", "merges", "sentencepiece", "special_tokens", "spiece", "tekken", "tokenizer", "vocab")
 TEMPLATE = "chat_template"
 """How the files of a tokenizer begin, and that of its chat template."""
 CONFIG = "config.json"
-CODE = Path("stages")
 
 
 def code(p: Params) -> list[Path]:
     """Returns what fingerprints follow from beside params.yaml: the code of a project that brings its own.
 
-    Where a model lies in an installed package, on whose files DVC can't depend, it is the list of versions, too.
+    Where a model or a unit lies in an installed package, on whose files DVC can't depend, it is the list of versions, too.
     """
     values = [p.subject.model, p.models, p.explainers, p.scorers]
-    found = [CODE] if CODE.is_dir() else []
-    return [*found, paths.CONSTRAINTS] if any(gguf.addresses(values)) and paths.CONSTRAINTS.is_file() else found
+    others = [folder.resolve() for folder in reach.packages(_units(p)) if folder != reach.FOLDER]
+    here = [folder.relative_to(Path.cwd()) for folder in others if folder.is_relative_to(Path.cwd())]
+    found = [*([CODE] if CODE.is_dir() else []), *here]
+    installed = any(gguf.addresses(values)) or len(others) > len(here)
+    return [*found, paths.CONSTRAINTS] if installed and paths.CONSTRAINTS.is_file() else found
+
+
+def _units(p: Params) -> Iterator[str]:
+    """Yields the modules of all units that params.yaml names; of those that there are."""
+    entries = [*p.explainers.values(), *p.scorers.values()]
+    models = [value for entry in entries for value in entry.values() if isinstance(value, dict)]
+    named: list[tuple[Mapping[str, str], list[Any]]] = [
+        (registry.READERS, [getattr(entry, "format", None) for entry in p.coders.values()]),
+        (registry.NEGATIVES, plan.kinds_of_negatives(p.sampling)),
+        (registry.PROVIDERS, [model.get("provider") for model in models]),
+        (registry.EXPLAINERS, [entry.get("kind") for entry in p.explainers.values()]),
+        (registry.SCORERS, [entry.get("kind") for entry in p.scorers.values()]),
+    ]
+    for units, kinds in named:
+        yield from (units[kind] for kind in kinds if kind in units)
 
 
 def corpus(p: Params) -> Iterator[Path]:
@@ -61,16 +80,17 @@ def is_local(coder_path: str) -> bool:
 
 
 def own(p: Params, entry: Mapping[str, Any]) -> list[Path]:
-    """Returns the files that an explainer or a scorer reads beside what other stages made: explanations of others, a judge's weights.
+    """Returns the files that an explainer or a scorer reads beside what other stages made: explanations of others, a prompt, a judge's weights.
 
     The subject is none of them: examples change with it. Nor is a folder outside the project.
     """
-    imported = [Path(entry["path"])] if entry["kind"] == "imported" and isinstance(entry.get("path"), str) else []
+    keys = ("path", "prompt") if entry["kind"] == "imported" else ("prompt",)
+    given = [Path(entry[key]) for key in keys if isinstance(entry.get(key), str)]
     models = (value.get("model") for value in entry.values() if isinstance(value, dict))
     folders = [
         Path(model) for model in models if isinstance(model, str) and model != p.subject.model and _is_here(model)
     ]
-    return [*imported, *folders]
+    return [*given, *folders]
 
 
 def _is_here(model: str) -> bool:

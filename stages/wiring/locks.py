@@ -35,7 +35,7 @@ def file_of(stage: str) -> Path:
     return Path(pipeline).with_suffix(".lock") if name != stage else LOCK
 
 
-def found() -> list[Path]:
+def files() -> list[Path]:
     """Returns all lock files that are here, the root's first."""
     return [file for file in (LOCK, *sorted(paths.PIPELINES.glob(f"*/{LOCK}"))) if file.is_file()]
 

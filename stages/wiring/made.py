@@ -84,7 +84,7 @@ def others(entries: Mapping[str, Any]) -> dict[str, set[str]]:
     return found
 
 
-def everything() -> dict[str, Any]:
+def read_all() -> dict[str, Any]:
     """Returns what all outputs were made with, by stage."""
     files = [Path(NAME), *sorted(paths.PIPELINES.glob(f"*/{NAME}"))]
     return {f"{file.parent}:{stage}": entry for file in files for stage, entry in read(file).items()}
@@ -92,7 +92,7 @@ def everything() -> dict[str, Any]:
 
 def warning(entries: Mapping[str, Any] | None = None) -> str | None:
     """Returns a sentence that says with which other versions than are installed outputs were made, of ``entries`` or all, if some were."""
-    differing = others(everything() if entries is None else entries)
+    differing = others(read_all() if entries is None else entries)
     if not differing:
         return None
     said = (

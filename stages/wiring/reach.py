@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 import stages
+from stages import registry
 from stages.errors import GlossaError
 from stages.outputs import file_sha256
 from stages.wiring.source import Definition, Source, parse
@@ -43,13 +45,9 @@ def reached(starts: Iterable[str]) -> frozenset[Reached]:
     walk = _Walk()
     for start in starts:
         module, _, name = start.partition(":")
-        if _file(module) is None:
-            wanted = Path(*module.split(".")).with_suffix(".py")
-            raise GlossaError(
-                f"expected the module {module} in {wanted}, but there is no such file; restore it from git"
-            )
-        if name and name not in source(module).by_name:
-            raise GlossaError(f"expected {name} in {_shown(module)}, but it is not there; restore it from git")
+        held = source(module)  # which says so where it is missing
+        if name and name not in held.by_name:
+            raise GlossaError(f"expected {name} in {_shown(module)}, but it is not there; {_remedy(module)}")
         walk.reach(module, name)
     walk.go()
     return frozenset(walk.found())
@@ -61,6 +59,12 @@ def digest(parts: Iterable[Reached]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def packages(modules: Iterable[str]) -> list[Path]:
+    """Returns the folders of the packages that hold ``modules`` of units."""
+    heads = sorted({module.partition(".")[0] for module in modules})
+    return [FOLDER if head == ROOT else _others()[head] for head in heads if _counts(head)]
+
+
 def literal(module: str, name: str) -> tuple[str, ...]:
     """Returns the tuple of texts that a module assigns to ``name``, empty if it does not, without importing it."""
     definitions = source(module).by_name.get(name, [])
@@ -69,33 +73,68 @@ def literal(module: str, name: str) -> tuple[str, ...]:
 
 @cache
 def source(module: str) -> Source:
-    """Returns what a module of this package holds; raises GlossaError if it can't be parsed."""
+    """Returns what a module that counts holds.
+
+    Raises:
+        GlossaError: it is missing, or can't be parsed.
+    """
     file = _file(module)
-    assert file is not None
+    if file is None:
+        wanted = Path(*module.split(".")).with_suffix(".py")
+        raise GlossaError(f"expected the module {module} in {wanted}, but there is no such file; {_remedy(module)}")
     try:
         return parse(file.read_bytes(), module, file.name == "__init__.py")
     except (SyntaxError, ValueError) as error:
         raise GlossaError(f"{_shown(module)} should be Python, but it can't be parsed: {error}") from None
 
 
+def _remedy(module: str) -> str:
+    return "restore it from git" if module.startswith(f"{ROOT}.") else "install its package again, or another version"
+
+
+@cache
+def _others() -> dict[str, Path]:
+    """{name: folder} of the other packages whose code counts, as units come from them."""
+    heads = {module.partition(".")[0] for units in registry.GROUPS.values() for module in units.values()}
+    found = {}
+    for head in sorted(heads - {ROOT}):
+        spec = find_spec(head)  # imports nothing, as it has no dot
+        if spec is not None and spec.submodule_search_locations:
+            found[head] = Path(next(iter(spec.submodule_search_locations)))
+    return found
+
+
+def _counts(module: str) -> bool:
+    """Whether a module, or ``module:name``, is of a package whose code counts."""
+    head = module.partition(":")[0].partition(".")[0]
+    return head == ROOT or head in _others()
+
+
 @cache
 def _file(module: str) -> Path | None:
     head, *rest = module.split(".")
-    if head != ROOT:
+    if not _counts(head):
         return None
-    base = FOLDER.joinpath(*rest)
+    base = (FOLDER if head == ROOT else _others()[head]).joinpath(*rest)
     candidates = [base / "__init__.py"] if not rest else [base.with_suffix(".py"), base / "__init__.py"]
     return next((file for file in candidates if file.is_file()), None)
 
 
 def _shown(module: str) -> str:
     file = _file(module)
-    return module if file is None else file.relative_to(FOLDER.parent).as_posix()
+    return module if file is None else _name(file)
+
+
+def _name(file: Path) -> str:
+    """A file by its place in its package, ``stages/scorers/detection.md``."""
+    root = next(root for root in (FOLDER, *_others().values()) if file.is_relative_to(root))
+    return file.relative_to(root.parent).as_posix()
 
 
 @cache
 def _is_left_out(module: str) -> bool:
-    return module == ROOT or module.split(".")[1] in LEFT_OUT
+    head, *rest = module.split(".")
+    return head == ROOT and (not rest or rest[0] in LEFT_OUT)
 
 
 class _Walk:
@@ -142,7 +181,7 @@ class _Walk:
         for folder, strings in self._folders.items():
             for file in _beside(folder):
                 if file.name in strings or file.name not in _named(folder):
-                    yield Reached(file.relative_to(FOLDER.parent).as_posix(), _sha256(file))
+                    yield Reached(_name(file), _sha256(file))
 
     def _add(self, module: str, definition: Definition) -> None:
         key = module, id(definition)
@@ -154,7 +193,7 @@ class _Walk:
     def _follow(self, target: str, rest: list[str]) -> None:
         """Follows ``rest``, attributes, from what an import names."""
         module, _, name = target.partition(":")
-        if module.partition(".")[0] != ROOT:
+        if not _counts(module):
             return
         names = [name, *rest] if name else rest
         for place, attribute in enumerate(names):
@@ -174,7 +213,7 @@ class _Walk:
 
     def _load_target(self, target: str) -> None:
         module, _, name = target.partition(":")
-        if module.partition(".")[0] == ROOT:
+        if _counts(module):
             self._load(f"{module}.{name}" if name and _file(f"{module}.{name}") else module)
 
     def _load(self, module: str) -> None:
@@ -192,7 +231,7 @@ class _Walk:
             held = source(name)
             for target in held.imports.values():
                 module, _, attribute = target.partition(":")
-                if module.partition(".")[0] == ROOT:
+                if _counts(module):
                     queue.append(f"{module}.{attribute}" if attribute and _file(f"{module}.{attribute}") else module)
             for definition in held.definitions if name != ROOT else ():
                 if definition.runs is None or any(map(partial(self._is_ours, held), definition.runs)):
@@ -201,7 +240,7 @@ class _Walk:
     @staticmethod
     def _is_ours(held: Source, dotted: str) -> bool:
         head = dotted.partition(".")[0]
-        return head in held.by_name or held.imports.get(head, "").partition(":")[0].partition(".")[0] == ROOT
+        return head in held.by_name or _counts(held.imports.get(head, ""))
 
 
 @cache
@@ -214,7 +253,7 @@ def _beside(folder: Path) -> list[Path]:
 @cache
 def _named(folder: Path) -> frozenset[str]:
     """Texts in the modules of a folder; a file that none of them names counts with all."""
-    package = ".".join((ROOT, *folder.relative_to(FOLDER).parts))
+    package = _name(folder).replace("/", ".")
     modules = (f"{package}.{file.stem}" for file in folder.glob("*.py") if file.stem != "__init__")
     return frozenset().union(*(source(module).strings for module in modules))
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import stages
 from stages.errors import GlossaError
-from stages.wiring import inputs
-from stages.wiring.reach import FOLDER
+
+CODE = Path("stages")
+"""Of a project that brings its own."""
+FOLDER = Path(stages.__file__).parent
 
 
 def check() -> None:
@@ -19,7 +22,7 @@ def check() -> None:
     Raises:
         GlossaError: the current folder has other code than runs.
     """
-    own = inputs.CODE.resolve()
+    own = CODE.resolve()
     if not (own / "__init__.py").is_file() or own == FOLDER.resolve() or _digest(own) == _digest(FOLDER):
         return
     raise GlossaError(

@@ -40,7 +40,7 @@ def test_failures_are_named_and_end_with_exit_code_1(project: Path) -> None:
     told = glossa("audit", code=1)
     assert "outputs: 1 of " in told
     assert "  data/scores/one/llm/detection\n    is not what pipelines/one/dvc.yaml:score@llm-detection wrote" in told
-    assert told.splitlines()[-1] == "3 of 23 checks failed: outputs, figures, scores"
+    assert told.splitlines()[-1] == "4 of 23 checks failed: outputs, figures, scores, metrics"
 
 
 def test_json_has_every_check_with_its_counts(project: Path) -> None:
@@ -120,7 +120,7 @@ def test_where_nothing_is_here_to_look_at_nothing_is_vouched_for(project: Path) 
     shutil.rmtree("data")
     for folder in ("report", "plots", "dataset"):
         shutil.rmtree(f"results/{folder}")
-    assert Path("results/metrics.json").is_file()  # in git, whatever was pulled
+    assert Path("results/metrics/one.json").is_file()  # in git, whatever was pulled
     for arguments in ([], ["--strict"]):
         said = last(*arguments, code=2)
         assert said.startswith("Nothing could be checked: none of 15 outputs is here; run dvc pull, or dvc repro: ")

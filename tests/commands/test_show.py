@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 
-from stages import params, paths
+from stages import outputs, params, paths
 from stages.cli import main
 from stages.commands import shading, show
 from stages.results import reading
+from stages.scorers import table as scores_table
 from tests.results import furnished as f
 from tests.results.furnished import furnish
 
@@ -155,7 +156,8 @@ def test_no_other_latent_s_rows_are_read(monkeypatch: pytest.MonkeyPatch) -> Non
         assert set(found["latent"].to_pylist()) <= {7}
         return found
 
-    original = reading._rows
-    monkeypatch.setattr(reading, "_rows", spied)
+    original = outputs.read_rows
+    for module in (reading, scores_table):
+        monkeypatch.setattr(module, "read_rows", spied)
     assert _run("one", "7").exit_code == 0
     assert {"explanations.parquet", "scores.parquet", "measures.parquet"} == set(tables)

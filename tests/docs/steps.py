@@ -110,7 +110,6 @@ PROJECT: dict[str, list[Step]] = {
         Step("dvc exp run -S scorers.embedding.latents=20", "Running stage 'report'"),
         Step("dvc params diff", "scorers.embedding.latents"),
         Step("dvc metrics diff", "embedding"),
-        Step("dvc metrics diff --targets results/metrics.json", "floor"),
         Step("dvc plots diff HEAD", "index.html"),
         Step("dvc exp show --only-changed --drop '^data/'", "scorers.embedding.latents"),
         Step("dvc metrics diff --targets results/plots/measures.json"),

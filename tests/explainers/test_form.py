@@ -23,10 +23,10 @@ def test_a_worked_example_is_in_the_form_that_is_read(form: Form) -> None:
 
 @pytest.mark.parametrize("form", ALL)
 def test_what_is_told_names_what_is_read(form: Form) -> None:
-    assert (f'"{"explanation"}"' in form.told) == form.structured
-    assert (TAG in form.told) == (not form.structured)
+    assert (f'"{"explanation"}"' in form.instruction) == form.structured
+    assert (TAG in form.instruction) == (not form.structured)
     if form.schema:
-        assert all(f'"{key}"' in form.told for key in form.schema["required"])
+        assert all(f'"{key}"' in form.instruction for key in form.schema["required"])
 
 
 def test_reasoning_comes_before_the_explanation_even_when_keys_are_sorted() -> None:

@@ -13,13 +13,14 @@ from stages.explainers.form import Form
 from stages.llm.request import Answer, Message, Request
 from stages.llm.server.exchange import messages
 
-WORKED = prompt.worked(default.Options.PROMPT)
+PROMPT = default.Options.PROMPT.read_text("utf-8")
+WORKED = prompt.worked(PROMPT)
 NESS = '" and stood in the dark«ness» of the hall"'
 
 
 def test_the_worked_examples_are_those_of_the_prompt() -> None:
     assert [text[:8] for text in WORKED] == ["Fixed ph", "The endi", "Units of"]
-    assert prompt.worked(default.Options.PROMPT, 1) == WORKED[:1]
+    assert prompt.worked(PROMPT, 1) == WORKED[:1]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ class Parrot:
 
 
 def questions(n: int, shots: int = 3) -> list[Question]:
-    turns = prompt.read(default.Options.PROMPT, Form(structured=False), shots=shots)
+    turns = prompt.read(PROMPT, Form(structured=False), shots=shots)
     asked = Request((*turns, Message("user", 'Text 1: " in« Paris» today"')), tag="[explanation]:")
     return [Question(number, replace(asked, sample=number)) for number in range(n)]
 

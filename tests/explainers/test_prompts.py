@@ -91,9 +91,9 @@ def test_the_other_kinds_add_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_prompt_file_holds_a_system_turn_and_three_worked_examples(kind: str, structured: bool) -> None:
     unit = ASKING[kind]
     form = Form(structured, unit.THINKS)
-    first, *shots = prompt.read(unit.PROMPT, form)
+    first, *shots = prompt.read(unit.PROMPT.read_text("utf-8"), form)
     assert first.role == "system"
-    assert first.content.endswith(form.told)
+    assert first.content.endswith(form.instruction)
     assert [message.role for message in shots] == ["user", "assistant"] * 3
     for user, assistant in zip(shots[::2], shots[1::2], strict=True):
         shown = read(Request((user,)))  # of the form of the latents' own turns

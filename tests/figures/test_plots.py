@@ -83,5 +83,5 @@ def test_the_folder_is_the_same_every_time(found: Results, tmp_path: Path) -> No
 def test_an_explainer_that_has_nothing_but_dashes_is_left_out() -> None:
     pairs = [{"explainer": "few", "explanation_cosine": None}, {"explainer": "many", "explanation_cosine": None}]
     pairs += [{"explainer": "many", "explanation_cosine": 0.0}]
-    assert plots.told(pairs) == pairs[1:]
-    assert plots.told(pairs[:1]) == []
+    assert plots.of_matched(pairs) == pairs[1:]
+    assert plots.of_matched(pairs[:1]) == []

@@ -52,7 +52,7 @@ def test_what_was_said_is_not_measured() -> None:
     for size, device in ((BatchSize(1000, 256), CUDA), (BatchSize(None, 256), CPU)):
         size.measure(device, work, 0)
     work.assert_not_called()
-    assert (BatchSize(1000, 256).rows, BatchSize(None, 256).rows, BatchSize(10, 256).rows) == (3, 32, 1)
+    assert (BatchSize(1000, 256).rows, BatchSize(None, 256).rows, BatchSize(10, 256).rows) == (3, 8, 1)
 
 
 def test_halving_is_said_and_ends_at_a_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -95,8 +95,10 @@ def test_a_mean_and_a_metric_are_named_by_their_place(project: Path) -> None:
     assert found["means"] == [
         f"{SCORES}/meta.json, overall.own.balanced_accuracy.all.value: is not what the tables come to"
     ]
-    assert len(found["metrics"]) == 1
-    assert found["metrics"][0].startswith("results/metrics.json, scores.one.llm.detection")
+    assert [one.partition(":")[0] for one in found["metrics"]] == [
+        "results/plots/measures.json, scores.one.llm.detection.score",
+        "results/metrics/one.json.detection.llm",
+    ]
 
 
 def test_counts_and_kept_failures() -> None:

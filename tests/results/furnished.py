@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages import outputs, paths
+from stages.bootstrap import Figure
 from stages.corpus import tokens
 from stages.corpus.tokens import Tokens
 from stages.examples import table as examples
@@ -17,7 +18,7 @@ from stages.explainers.table import Explanation
 from stages.params import LATENT
 from stages.scorers import intruder, summary
 from stages.scorers import table as scores
-from stages.scorers.metrics import AUROC, BALANCED_ACCURACY, Figure
+from stages.scorers.metrics import AUROC, BALANCED_ACCURACY
 from stages.similarity import table as similarity
 
 HOSTILE = "</script><img src=x onerror=alert(1)> \"quoted\" & 'so' \u202eover\u202c \x1b[31mred\u2028"

@@ -39,7 +39,13 @@ def test_report_writes_the_same_bytes_twice_and_says_where_to_look(workplace: Pa
         "intruder": 0.75,
     }
     first = tree(workplace / "results")
-    assert {"metrics.json", "plots/scores.json", "report/index.html", "report/data/two/latents/0.js"} <= set(first)
+    assert {
+        "metrics/one.json",
+        "plots/measures.json",
+        "plots/scores.json",
+        "report/index.html",
+        "report/data/two/latents/0.js",
+    } <= set(first)
     assert CliRunner().invoke(main, ["report"]).exit_code == 0
     assert tree(workplace / "results") == first
 
@@ -50,7 +56,7 @@ def test_without_scorers_there_are_still_explanations(workplace: Path) -> None:
     result = CliRunner().invoke(main, ["report"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("report: latents explained by pattern: one 1, two 1;")
-    assert json.loads((workplace / "results" / "metrics.json").read_text())["scores"]["one"] == {
+    assert json.loads((workplace / "results/plots/measures.json").read_text())["scores"]["one"] == {
         "llm": {},
         "pattern": {},
     }

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import pearsonr
 from sklearn.metrics import r2_score
 
+from stages.bootstrap import Figure
 from stages.scorers.agreement import Curve, agreement
 
 
@@ -93,7 +94,7 @@ def test_what_is_undefined_says_why() -> None:
     assert {figure.value for figure in flat.values()} == {None}
     assert {figure.reason for figure in flat.values()} == {"the latent is equally strong on every token"}
     silent = agreement([curve([0, 2], [0.1, 0.1]), curve([0, 0], [0.1, 0.1], active=False)], 1, rng())
-    assert silent["pearson"] == (None, None, None, "the same is predicted for every token")
+    assert silent["pearson"] == Figure(reason="the same is predicted for every token")
     assert silent["r2"].value == pytest.approx(r2_score([0, 2, 0, 0], [0.1] * 4))
 
 

@@ -52,7 +52,7 @@ def test_what_cannot_be_read_is_unscored_with_its_reason(monkeypatch: pytest.Mon
     found = run("detection", RIGHT)
     (row,) = found.scores.to_pylist()
     assert (row["n"], row["unscored"]) == (35, 5)
-    of = {measure["metric"]: measure["value"] for measure in found.measures.to_pylist() if measure["of"] == "all"}
+    of = {measure["metric"]: measure["value"] for measure in found.measures.to_pylist() if measure["subset"] == "all"}
     assert (of["sensitivity"], of["specificity"]) == (0, 1)
     lost = [verdict for verdict in found.verdicts.to_pylist() if verdict["predicted"] is None]
     assert [verdict["reason"] for verdict in lost] == ["the answer is no JSON"] * 5

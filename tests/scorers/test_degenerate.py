@@ -68,7 +68,7 @@ def found(folder: Path, explainer: str, scorer: str) -> tuple[dict[int, Any], di
         scores, _ = table.read(paths.scores("one", explainer, scorer))
         measures = table.read_measures(paths.scores("one", explainer, scorer))
     rows, more = (one.filter(pc.equal(one["explanation"], table.OWN)).to_pylist() for one in (scores, measures))
-    return {row["latent"]: row for row in rows}, {(row["latent"], row["metric"], row["of"]): row for row in more}
+    return {row["latent"]: row for row in rows}, {(row["latent"], row["metric"], row["subset"]): row for row in more}
 
 
 @pytest.mark.parametrize(("explainer", "scorer"), PAIRS)
@@ -134,5 +134,5 @@ def test_scores_of_an_earlier_version_are_refused_by_name(scored: Path, tmp_path
     with chdir(scored):
         text = (paths.scores("one", "right", "detection") / "meta.json").read_text()
     (tmp_path / "meta.json").write_text(text.replace('"version": 3', '"version": 1'))
-    with pytest.raises(Exception, match=r"expected glossa/scores version 3 in .*, found glossa/scores version 1"):
+    with pytest.raises(Exception, match=r"expected glossa/scores version 4 in .*, found glossa/scores version 1"):
         table.read(tmp_path)

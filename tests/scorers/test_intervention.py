@@ -52,7 +52,7 @@ def measures(found: Scored, control: str = OWN) -> dict[tuple[str, str], list[fl
     columns: dict[tuple[str, str], list[float]] = {}
     for row in found.measures.to_pylist():
         if row["explanation"] == control:
-            columns.setdefault((row["metric"], row["of"]), []).append(row["value"])
+            columns.setdefault((row["metric"], row["subset"]), []).append(row["value"])
     return columns
 
 

@@ -64,7 +64,7 @@ def test_four_windows_of_one_decile_and_a_random_negative(monkeypatch: pytest.Mo
     assert (scored["score"], scored["n"], scored["unscored"]) == (right / 20, 20, 0)
     assert found.metric.chance == 0.2
     assert found.metric.name == "accuracy"
-    of = {row["of"]: row["value"] for row in found.measures.to_pylist()}
+    of = {row["subset"]: row["value"] for row in found.measures.to_pylist()}
     assert np.mean([of[f"decile {decile}"] for decile in range(1, 11)]) == pytest.approx(right / 20)
 
 

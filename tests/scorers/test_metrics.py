@@ -4,8 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, precision_score, recall_score
 
+from stages import bootstrap
+from stages.bootstrap import LEVEL, mean
 from stages.scorers import metrics
-from stages.scorers.metrics import LEVEL, Calls, classified, mean
+from stages.scorers.metrics import Calls, classified
 
 
 def rng() -> np.random.Generator:
@@ -107,7 +109,7 @@ def test_mean_interval_is_that_of_the_normal_approximation() -> None:
     assert found.value == pytest.approx(values.mean())
     assert found.low == pytest.approx(values.mean() - 1.96 * 0.1 / 20, abs=0.002)
     assert found.high == pytest.approx(values.mean() + 1.96 * 0.1 / 20, abs=0.002)
-    assert mean(np.array([]), rng()).reason == "no latent has a score"
+    assert mean(np.array([]), rng()).reason == "there is no value"
 
 
 numbers = st.floats(-10, 10) | st.just(float("nan"))
@@ -116,10 +118,10 @@ numbers = st.floats(-10, 10) | st.just(float("nan"))
 @given(st.lists(st.lists(numbers, min_size=6, max_size=6), min_size=1, max_size=4))
 def test_figures_of_several_latents_are_those_of_each(rows: list[list[float]]) -> None:
     values = np.array(rows)
-    found = metrics.figures(values)
+    found = bootstrap.figures(values)
     for place, row in enumerate(values):
-        own = metrics.figure(row, "none")
-        assert own[:3] == tuple(metrics.known(part[place]) for part in found)
+        own = bootstrap.figure(row, "none")
+        assert own[:3] == tuple(bootstrap.known(part[place]) for part in found)
         ordered = np.sort(row[1:][np.isfinite(row[1:])])
         if np.isfinite(row[0]) and len(ordered):
             due = np.interp(np.array(LEVEL) * (len(ordered) - 1), np.arange(len(ordered)), ordered)

@@ -111,7 +111,7 @@ class Results:
         """{(metric, of): value} of the latent's own explanation."""
         rows = table.read_measures(self.at(explainer, scorer)).to_pylist()
         own = [row for row in rows if (row["explanation"], row["latent"]) == (OWN, latent)]
-        return {(row["metric"], row["of"]): row["value"] for row in own}
+        return {(row["metric"], row["subset"]): row["value"] for row in own}
 
     def against(self, kind: str, metric: str, explainer: str, scorer: str, latent: int) -> float:
         """A metric with negatives of one kind only."""

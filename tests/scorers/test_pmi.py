@@ -15,7 +15,7 @@ from stages.examples.table import LatentExamples, Windows
 from stages.llm.providers import local, tree
 from stages.llm.providers.local import Row
 from stages.scorers import Context, Item
-from stages.scorers.pmi import prompt, question
+from stages.scorers.pmi import prompt, question, template
 from stages.scorers.table import OWN
 from tests.llm import small_models
 from tests.scorers import planted, word_model
@@ -67,7 +67,7 @@ def test_the_value_is_the_gain_in_log_probability_over_no_window(reader: Reader)
     assert found.scores["score"].to_pylist() == [1.0, 0.5]
     assert found.scores["n"].to_pylist() == [40, 40]
     assert found.facts == {"model": "transformers:reader"}
-    by_decile = [row for row in found.measures.to_pylist() if row["of"].startswith("decile")]
+    by_decile = [row for row in found.measures.to_pylist() if row["subset"].startswith("decile")]
     assert [row["value"] for row in by_decile] == [1.0] * 10 + [0.5] * 10
 
 
@@ -108,9 +108,9 @@ def test_as_many_windows_are_read_as_asked_for_whatever_the_explanation(reader: 
 
 
 def test_a_prompt_ends_where_the_explanation_begins() -> None:
-    assert prompt(" A cat {x} sat") == f"Text:\n A cat {{x}} sat\n\n{question()}"
-    assert question().endswith("kind:")
-    assert "\n" not in question()
+    assert prompt(template(), " A cat {x} sat") == f"Text:\n A cat {{x}} sat\n\n{question(template())}"
+    assert question(template()).endswith("kind:")
+    assert "\n" not in question(template())
 
 
 @pytest.mark.parametrize("damage", ["no test", "no negatives", "special tokens only", "empty", "long", "foreign"])
@@ -148,7 +148,7 @@ def test_a_window_without_text_is_unscored(monkeypatch: pytest.MonkeyPatch, read
 
 
 def test_a_long_explanation_is_unscored_and_a_prompt_that_never_fits_a_mistake(reader: Reader) -> None:
-    reader.limit = len(reader.head(prompt("a " * planted.SIZE))) + 4  # type: ignore[assignment]
+    reader.limit = len(reader.head(prompt(template(), "a " * planted.SIZE))) + 4  # type: ignore[assignment]
     found = run("many words " * 20, "cat")
     own, other = found.scores.to_pylist()
     assert (own["score"], own["n"], own["unscored"]) == (None, 0, 40)
@@ -166,7 +166,8 @@ def test_a_window_is_unscored_with_the_explanation_alone_for_which_it_is_too_lon
     examples.test.tokens[:, 4:] = 0  # half as many words in the text
     vocabulary = planted.vocabulary()
     shown = [
-        len(reader.head(prompt(vocabulary.text(row)))) for row in (*examples.test.tokens, *examples.negative.tokens)
+        len(reader.head(prompt(template(), vocabulary.text(row))))
+        for row in (*examples.test.tokens, *examples.negative.tokens)
     ]
     reader.limit = max(shown)  # type: ignore[assignment]
     found = run("cat", " ".join(["dog"] * (max(shown) - min(shown) + 1)), examples=examples).verdicts.to_pylist()
@@ -200,11 +201,11 @@ def test_values_are_those_of_the_model_for_every_window_and_explanation_alone(fo
     examples.test.tokens[::2, 5:] = 0  # texts of different lengths
     found = run(RIGHT, WRONG, model=str(folder), examples=examples)
     texts = [vocabulary.text(row) for row in (*examples.test.tokens, *examples.negative.tokens)]
-    assert len({len(model.head(prompt(text))) for text in texts}) > 3
+    assert len({len(model.head(prompt(template(), text))) for text in texts}) > 3
     expected = []
     for explanation in (RIGHT, WRONG):
         for text in texts:
-            before = (prompt(text), question())
+            before = (prompt(template(), text), question(template()))
             likely = [model.log_probabilities([one], [f" {explanation}"])[0][1].sum() for one in before]
             expected.append(float(likely[0] - likely[1]))
     assert found.verdicts["value"].to_pylist() == pytest.approx(expected, abs=1e-4)

@@ -89,7 +89,7 @@ def test_the_score_is_the_share_of_texts_on_which_it_fires(monkeypatch: pytest.M
     assert {(row["role"], row["request"], row["predicted"]) for row in rows} == {("written", "call", True)}
     assert [row["text"] for row in rows] == ["the cat", "the dog", "a cat on the sea", "cat sun cat"]
     assert found.facts == {"models_answered": ["m"]}
-    strong = [row for row in found.measures.to_pylist() if (row["explanation"], row["of"]) == (OWN, "strong")]
+    strong = [row for row in found.measures.to_pylist() if (row["explanation"], row["subset"]) == (OWN, "strong")]
     assert strong[0]["value"] == 0, "the windows of the corpus have 1 to 5"
 
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from stages.bootstrap import Figure
 from stages.scorers import Item, Judged, metrics, summary
-from stages.scorers.metrics import Figure
 from stages.scorers.overall import Overall
 from stages.scorers.table import OWN, SHUFFLED, by_item, measures_schema, scores_schema, verdicts_schema
 from tests.scorers import planted
@@ -56,8 +56,8 @@ def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def measured(found: summary.Summary, latent: int = 3, control: str = OWN) -> dict[tuple[str, str], dict[str, Any]]:
     rows = [row for row in found.measures.to_pylist() if (row["latent"], row["explanation"]) == (latent, control)]
-    assert len({(row["metric"], row["of"]) for row in rows}) == len(rows)
-    return {(row["metric"], row["of"]): row for row in rows}
+    assert len({(row["metric"], row["subset"]) for row in rows}) == len(rows)
+    return {(row["metric"], row["subset"]): row for row in rows}
 
 
 def test_verdicts_come_to_a_headline_and_measures_by_kind_and_decile() -> None:
@@ -158,7 +158,7 @@ def test_rows_of_a_formula_of_ones_own() -> None:
             "explanation": OWN,
             "latent": 7,
             "metric": "pearson",
-            "of": "all",
+            "subset": "all",
             "value": 0.3,
             "low": 0.2,
             "high": 0.4,

@@ -76,7 +76,7 @@ def test_the_mean_over_tokens_is_a_measure_of_its_own(reader: Reader, monkeypatc
     found = load().score([item], Context(vocabulary, 0))
     # Each text begins with a space, so that there is an empty word at its beginning.
     assert found.verdicts["value"].to_pylist() == pytest.approx([math.log(4), math.log(4), 0])
-    measures = {row["metric"]: row for row in found.measures.to_pylist() if row["of"] == "all"}
+    measures = {row["metric"]: row for row in found.measures.to_pylist() if row["subset"] == "all"}
     assert found.scores["score"].to_pylist() == [0.75]  # a tie and a win
     assert measures["auroc"]["value"] == 0.75
     assert measures["auroc_per_token"]["value"] == 0.5  # log 4 / 9 is less than log 4 / 3 and more than nothing

@@ -35,6 +35,7 @@ class Store(NamedTuple):
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     import boto3
+    from botocore.config import Config
     from moto import settings
     from moto.server import ThreadedMotoServer
 
@@ -43,7 +44,10 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     try:
         endpoint = "http://{}:{}".format(*server.get_host_and_port())
         login = {"region_name": "eu-central-1", "aws_access_key_id": "a", "aws_secret_access_key": "b"}
-        users = boto3.client("iam", endpoint_url=endpoint, **login)
+        patient = Config(
+            read_timeout=600, retries={"max_attempts": 0}
+        )  # the first answer is slow; tried again, the user exists
+        users = boto3.client("iam", endpoint_url=endpoint, config=patient, **login)
         users.create_user(UserName="lab")
         everything = {"Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}, "Version": "2012-10-17"}
         users.put_user_policy(UserName="lab", PolicyName="all", PolicyDocument=json.dumps(everything))

@@ -36,7 +36,7 @@ class MemoryStore:
         begin, end = self.indptr[latent : latent + 2]
         return self.matrix.indices[begin:end], self.matrix.data[begin:end]
 
-    def scan(self, events_at_once: int) -> Any:
+    def scan(self, events_at_once: int = 1000) -> Any:
         first = 0
         while first < len(self.dense):
             last = max(first + 1, int(np.searchsorted(self.indptr, self.indptr[first] + events_at_once, "right")) - 1)

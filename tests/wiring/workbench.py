@@ -137,7 +137,7 @@ def outputs(words: tuple[str, ...]) -> list[str]:
         case ("compare",):
             return ["data/similarity"]
         case ("report",):
-            return ["results/plots", "results/report", "results/dataset", "results/metrics", "results/metrics.json"]
+            return ["results/plots", "results/report", "results/dataset", "results/metrics"]
     return ["data/tokens"]
 
 

@@ -16,7 +16,7 @@ def tokenizer(model: str, revision: str | None) -> Any:
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         if file := gguf.find(model):
             with gguf.header(file) as folder:
@@ -41,7 +41,7 @@ def text(tokenizer: Any, name: str, messages: Sequence[dict[str, Any]], variable
         return f"{tokenizer.bos_token or ''}{plain}assistant:"
     for turned in (messages, turns.folded(messages)):
         with suppress(TemplateError):
-            return tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True, **variables)
+            return str(tokenizer.apply_chat_template(turned, tokenize=False, add_generation_prompt=True, **variables))
     raise GlossaError(
         f"the chat template of {name} should take a user's message behind a system's, but refuses it; use another model"
     )

@@ -80,11 +80,13 @@ class Local:
 
         # What a model's own file says of sampling would be taken wherever we say nothing.
         self.pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(ends, default=0)
-        model.generation_config = GenerationConfig(eos_token_id=self._ends or None, pad_token_id=self.pad)
+        model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
+            eos_token_id=self._ends or None, pad_token_id=self.pad
+        )
 
     def encode(self, text: str) -> list[int]:
         """The tokens of a text, without those that a tokenizer would put around it."""
-        return self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
 
     def head(self, prompt: str) -> list[int]:
         """The tokens of a prompt, which begins with whatever the tokenizer puts in front of a text, such as BOS.
@@ -193,11 +195,12 @@ class Local:
         processors = LogitsProcessorList([_Draw(draws, temperature)] if temperature else [])
         plain = {} if self.tokenizer.chat_template else {"stop_strings": [PLAIN_STOP]}
         ids, mask = self._filled(prompts)
+        chosen = GenerationConfig(max_new_tokens=most, do_sample=False, num_beams=1, **plain)  # type: ignore[no-untyped-call]
         with torch.inference_mode():
             output = self.model.generate(
                 ids,
                 attention_mask=mask,
-                generation_config=GenerationConfig(max_new_tokens=most, do_sample=False, num_beams=1, **plain),
+                generation_config=chosen,
                 logits_processor=processors,
                 tokenizer=self.tokenizer if plain else None,
             )
@@ -214,7 +217,7 @@ class Local:
 
     def _beginning(self) -> list[int]:
         """What the tokenizer puts in front of a text."""
-        whole, bare = self.tokenizer("a")["input_ids"], self.encode("a")
+        whole, bare = list(self.tokenizer("a")["input_ids"]), self.encode("a")
         return whole[: next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)]
 
     def _filled(self, rows: Sequence[list[int]]) -> tuple[Tensor, Tensor]:
@@ -254,7 +257,7 @@ class Local:
     ) -> Iterator[NDArray[np.float32]]:
         """The log-probabilities at the (row, place, token) ``wanted`` of ``logits``, row by row."""
         parts = []
-        for at in torch.tensor(wanted, device=logits.device).split(max(1, LOGITS_AT_ONCE // logits.shape[-1])):
+        for at in torch.tensor(wanted, device=logits.device).split(max(1, LOGITS_AT_ONCE // logits.shape[-1])):  # type: ignore[no-untyped-call]
             chosen = logits[at[:, 0], at[:, 1]].float().log_softmax(-1)
             parts.append(chosen.gather(1, at[:, 2:]).squeeze(1).cpu())
         values = torch.cat(parts).numpy()

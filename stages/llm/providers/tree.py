@@ -120,7 +120,7 @@ def _logits(local: Local, trees: Sequence[Tree], beginning: Beginning | None, un
         kept = deepcopy(beginning.kept)
         kept.batch_repeat_interleave(len(trees))
     with torch.inference_mode():
-        logits = local.model(
+        logits: torch.Tensor = local.model(
             input_ids=ids.to(local.device),
             attention_mask=mask.to(local.device),
             position_ids=positions.to(local.device),
