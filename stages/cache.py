@@ -90,11 +90,17 @@ def _made(
 
     settings = runtime.load()
     rows, length = tokens.rows, tokens.context_length
+
+    def look(found: Target) -> None:
+        # Its own stage will find its runs, and make no pass before which to tell of it.
+        if None in capture.finished(found, rows, length):
+            _say_doubts(found, subject, tokens)
+
     targets, runs = [own], {own.name: capture.finished(own, rows, length)}
     if None in runs[own.name]:  # such a coder read its hookpoint, if there are runs
         capture.check_fits(subject, own, tokens)
         _say_doubts(own, subject, tokens)
-        for other in job.others(p, own, subject, tokens, scratch) if settings.share_forward else ():
+        for other in job.others(p, own, subject, tokens, scratch, look) if settings.share_forward else ():
             targets.append(other)
             runs[other.name] = capture.finished(other, rows, length)
     ranges = [

@@ -90,8 +90,11 @@ MORE: dict[str, dict[str, Any]] = {
     "mixtral": SHARED | {"num_key_value_heads": 1, "num_local_experts": 3, "num_experts_per_tok": 2},
     "qwen2_moe": SHARED | {"num_key_value_heads": 1} | MOE,
     "qwen3_moe": SHARED | GROUPED | MOE,
+    "qwen3_moe-dense": SHARED | GROUPED | MOE | {"mlp_only_layers": [1]},
     "gpt_oss": SHARED
     | {"num_key_value_heads": 1, "head_dim": 8, "num_local_experts": 3, "num_experts_per_tok": 2, "pad_token_id": 0},
+    "deepseek_v2": SHARED | DEEPSEEK,
+    "deepseek_v2-direct": SHARED | DEEPSEEK | {"q_lora_rank": None},
     "deepseek_v3": SHARED | DEEPSEEK,
     "qwen3_5_text": SHARED | QWEN35,
     "gemma3n_text": SHARED | GROUPED | GEMMA3N,

@@ -10,13 +10,20 @@ from typing import Any
 from stages import hub, registry
 from stages.coders import folding, neurons, random, saelens_registry
 from stages.coders.readers import Options
-from stages.coders.readers.files import shown
+from stages.coders.readers.files import PICKLES, read_json, shown
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 from stages.params import AnyCoder, Neurons, RandomCoder
 from stages.subject.hookpoints import width
 from stages.subject.load import Subject
 
+CONFIGS = {
+    "sae.safetensors": ("cfg.json",),
+    "sae_weights.safetensors": ("cfg.json", "config.json"),
+    "model.safetensors": ("config.json",),
+    "checkpoints/final.safetensors": ("hyperparams.json", "config.json"),
+}
+"""By the weights of formats that are folders, what their config is called."""
 TEMPORAL = ("conf.yaml", "latest_ckpt.safetensors")
 """The files of temporal SAEs."""
 
@@ -58,24 +65,8 @@ def load(path: str, options: Options | None = None, form: str | None = None, key
 def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | None, key: str) -> str:
     """Returns the one format that fits, unless ``form``, which does not, is asked for."""
     fitting = formats(place)
-    if not fitting and (inside := _coders_inside(place, fetched)):
-        raise GlossaError(
-            f"expected one sparse coder in {path}, found some in folders inside it; point at one of {inside}"
-        )
-    if not fitting and place.is_file() and (around := formats(place.parent)):
-        raise GlossaError(
-            f"{path} is one file of a coder that is a folder, in the format {' and '.join(around)}; name the folder, {_folder_of(path)}"
-        )
-    if not fitting and all((place / name).is_file() for name in TEMPORAL):
-        raise GlossaError(
-            f"{path} is a temporal SAE, which makes a token's latents depend on the tokens before it, as no sparse coder here does; use another"
-        )
     if not fitting:
-        found = ", ".join(sorted(file.name for file in place.iterdir())) if place.is_dir() else "a file of another kind"
-        raise GlossaError(
-            f"expected a sparse coder in {path}, found {found or 'nothing'}; docs/coders.md lists the files by which the formats are "
-            f"told ({', '.join(registry.READERS)})"
-        )
+        raise GlossaError(_none_fits(path, place, fetched))
     if form is not None:
         raise GlossaError(
             f"params.yaml: {key} is {form}, but the files in {path} are in the format {' and '.join(fitting)}; correct one of them"
@@ -86,6 +77,35 @@ def _detected(path: str, place: Path, fetched: hub.Fetched | None, form: str | N
             "format in params.yaml"
         )
     return fitting[0]
+
+
+def _none_fits(path: str, place: Path, fetched: hub.Fetched | None) -> str:
+    """Why what lies at ``place`` is in no format."""
+    if inside := _coders_inside(place, fetched):
+        return f"expected one sparse coder in {path}, found some in folders inside it; point at one of {inside}"
+    folder, around = path, place
+    for _ in range(2 if hub.CHECKPOINTS in (place.name, place.parent.name) else 1 if place.is_file() else 0):
+        folder, around = _folder_of(folder), around.parent
+        if found := formats(around):
+            return f"{path} is a part of a coder that is a folder, in the format {' and '.join(found)}; name the folder, {folder}"
+    if place.is_file():
+        found = ["a file of another kind"]
+    elif all((place / name).is_file() for name in TEMPORAL):
+        return f"{path} is a temporal SAE, which makes a token's latents depend on the tokens before it, as no sparse coder here does; use another"
+    else:
+        found = sorted(file.name for file in place.iterdir())
+        several = [name for name in found if Path(name).suffix in PICKLES]
+        if len(several) > 1:
+            return f"expected one sparse coder in {path}, found {len(several)} PyTorch files; point at one of {shown(', '.join(several))}"
+        for weights, configs in CONFIGS.items():
+            if (place / weights).is_file():
+                if not (there := [place / name for name in configs if (place / name).is_file()]):
+                    return f"expected {' or '.join(configs)} beside {weights} in {path}, found none; put it there, from where the weights came"
+                read_json(there[0])  # says what is wrong with it
+    return (
+        f"expected a sparse coder in {path}, found {', '.join(found) or 'nothing'}; docs/coders.md lists the files by which the formats are "
+        f"told ({', '.join(registry.READERS)})"
+    )
 
 
 def _folder_of(path: str) -> str:

@@ -121,7 +121,7 @@ def _other_weights(subject: Subject, own: Reading) -> Iterator[Reading]:
     elif d_in == d_out and bool((coder.b_dec != 0).any()):
         yield reading("b_dec subtracted from the input", disagrees, b_pre=coder.b_dec)
     if coder.input_norm == "centre":
-        yield reading("input not mean-centred", "take centre out of its entry in params.yaml", input_norm="none")
+        yield reading("input not mean-centred", "set centre: false in its entry in params.yaml", input_norm="none")
     elif coder.input_norm != "none":
         yield reading("input not normalised", disagrees, input_norm="none")
     else:

@@ -194,7 +194,13 @@ def _beginning(fits: Beginnings) -> str:
 
 def _verdict(found: Check, fits: Beginnings | None, wrong: str | None) -> Iterator[str]:
     """What a reader should conclude, in words."""
+    from stages.coders.doubt import WORST
+
     warnings = [] if wrong is None else [wrong]
+    if (least := _least(found, fits)) is not None and least > WORST:
+        warnings.append(
+            f"all readings that were tried leave {_number(least)} of the variance or more; is it the right subject, hookpoint and corpus?"
+        )
     if fits is not None and fits.better:
         rows, value = ("without", "none") if fits.is_there else ("behind", fits.bos)
         warnings.append(
@@ -218,6 +224,14 @@ def _verdict(found: Check, fits: Beginnings | None, wrong: str | None) -> Iterat
         yield click.style(warning, fg="red")
     if not warnings:
         yield click.style(_peace(found), fg="green")
+
+
+def _least(found: Check, fits: Beginnings | None) -> float | None:
+    """The FVU of the best reading of a coder that may be misread."""
+    if found.fvu is None or not found.variants:
+        return None
+    others = [variant.fvu for variant in found.variants] + [found.first] + ([fits.other.fvu] if fits else [])
+    return min([found.fvu, *(one for one in others if one is not None)])
 
 
 def _peace(found: Check) -> str:

@@ -297,7 +297,9 @@ def _release(p: Params, coder: CoderResults, source: Source, tokens: Tokens) -> 
         },
     )
     entry = p.coders[coder.name]
-    hub = re.fullmatch(r"hub://([^/]+/[^/@]+)(?:/([^@]+))?(?:@.*)?", entry.path) if isinstance(entry, Coder) else None
+    path = entry.path if isinstance(entry, Coder) else ""
+    hub = re.fullmatch(r"hub://([^/]+/[^/@]+)(?:/([^@]+))?(?:@.*)?", path)
+    cited = re.fullmatch(r"saelens://([^/@]+)/([^@]+)(?:@.*)?", path)
     yield (
         "source",
         {
@@ -306,6 +308,8 @@ def _release(p: Params, coder: CoderResults, source: Source, tokens: Tokens) -> 
             "setName": source.set,
             "hasDashboards": True,
             "inferenceEnabled": False,
+            "saelensRelease": cited and cited[1],
+            "saelensSaeId": cited and cited[2],
             "hfRepoId": hub and hub[1],
             "hfFolderId": hub and hub[2],
             "num_prompts": tokens.rows,

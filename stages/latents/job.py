@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -89,10 +89,17 @@ def _check_beginning(p: Params, name: str, coder: SparseCoder, tokens: Tokens) -
     raise GlossaError(f"coders.{name}: {wrong}, or, if its files are wrong in that, correct them there")
 
 
-def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Scratch) -> Iterator[Target]:
+def others(
+    p: Params,
+    own: Target,
+    subject: Subject,
+    tokens: Tokens,
+    scratch: Scratch,
+    look: Callable[[Target], object] = id,
+) -> Iterator[Target]:
     """Yields the other coders that still need the forward pass of ``own``, as long as memory for them is left.
 
-    Those whose events are kept don't.
+    Those whose events are kept don't. Each is shown to ``look`` while it still has its decoder.
     """
     contents = kept.contents()
     room = SHARE * _free_memory(subject.device) - _bytes(own)
@@ -102,7 +109,8 @@ def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Sc
         if name in done:
             continue
         try:
-            other = bare(open_target(p, name, subject, tokens, scratch))
+            whole = open_target(p, name, subject, tokens, scratch)
+            other = bare(whole)
             if contents.has(kept.about(other, subject, tokens)):
                 continue
             check_fits(subject, other, tokens)
@@ -111,6 +119,7 @@ def others(p: Params, own: Target, subject: Subject, tokens: Tokens, scratch: Sc
         room -= _bytes(other)
         if room < 0:
             return
+        look(whole)
         yield other
 
 

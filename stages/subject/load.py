@@ -61,7 +61,7 @@ class Subject:
     @cached_property
     def places(self) -> dict[str, sites.Place]:
         """TransformerLens' names of places in the base model; see ``sites.table``."""
-        return sites.table(self.base.config)
+        return sites.table(self.base.config, self.modules)
 
     @property
     def vocabulary_size(self) -> int:

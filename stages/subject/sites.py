@@ -8,6 +8,7 @@ model of every architecture, by hand and against TransformerBridge.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal
 
 Part = Literal["output", "input", "normalized"]
@@ -29,6 +30,8 @@ EXPERTS = (
 LINEAR = "its attention is linear in this layer and has no heads to read before a projection; hook {attention}"
 PARALLEL = "its attention and its MLP read the residual stream side by side, so there is no middle"
 ONE_NORM = "its attention and its MLP read the same norm; say blocks.{L}.ln1.hook_normalized"
+STREAMS = "its residual stream is several side by side, so it has no vector a token; hook what a block reads or writes inside it"
+NORMED = "TransformerLens 2 would read it behind the norm that follows, TransformerBridge before; say {module} (before) or {norm} (behind)"
 UNTOLD = "what TransformerLens reads there is not known for this architecture; say {norm}.normalized (before its gain) or {norm} (behind)"
 
 
@@ -162,15 +165,30 @@ PHI = _family(
     layer_norm=True,
 ) | {"blocks.{L}.hook_resid_mid": PARALLEL, "blocks.{L}.ln2.hook_normalized": ONE_NORM}
 PHI3 = LLAMA | {"blocks.{L}.mlp.hook_pre": ("layers.{L}.mlp.activation_fn", "input")}
-MIXTURE = LLAMA | dict.fromkeys(
+GEMMA3N = GEMMA | {
+    "hook_embed": STREAMS,
+    **{
+        f"blocks.{{L}}.{name}": STREAMS
+        for name in ("hook_resid_pre", "hook_resid_mid", "hook_resid_post", "hook_in", "hook_out")
+    },
+    **{
+        f"blocks.{{L}}.{name}": NORMED.format(module=f"layers.{{L}}.{module}", norm=f"layers.{{L}}.{norm}")
+        for name, module, norm in (
+            ("hook_attn_out", "self_attn", "post_attention_layernorm"),
+            ("hook_mlp_out", "mlp", "post_feedforward_layernorm"),
+        )
+    },
+}
+MIXTURE: dict[str, Place] = dict.fromkeys(
     ("blocks.{L}.mlp.hook_pre", "blocks.{L}.mlp.hook_post"), EXPERTS.format(mlp="layers.{L}.mlp")
 )
+"""What is otherwise in blocks whose MLP is a mixture of experts."""
 LINEAR_ATTENTION: dict[str, Place] = {
     "blocks.{L}.hook_attn_out": ("layers.{L}.linear_attn", "output"),
     "blocks.{L}.attn.hook_out": ("layers.{L}.linear_attn", "output"),
     "blocks.{L}.attn.hook_z": LINEAR.format(attention="layers.{L}.linear_attn"),
 }
-"""What is otherwise in blocks of Qwen 3.5 with linear attention."""
+"""What is otherwise in blocks with linear attention."""
 
 FAMILIES: dict[str, dict[str, Place]] = {
     "gpt2": GPT2,
@@ -182,36 +200,48 @@ FAMILIES: dict[str, dict[str, Place]] = {
     "gemma": LLAMA,
     "gemma2": GEMMA,
     "gemma3_text": GEMMA,
+    "gemma3n_text": GEMMA3N,
     "gemma4_text": GEMMA4,
     "phi": PHI,
     "phi3": PHI3,
     "olmo2": OLMO2,
     "olmo3": OLMO2,
     "smollm3": LLAMA,
-    "mixtral": MIXTURE,
-    "qwen2_moe": MIXTURE,
-    "qwen3_moe": MIXTURE,
-    "gpt_oss": MIXTURE,
+    "mixtral": LLAMA,
+    "qwen2_moe": LLAMA,
+    "qwen3_moe": LLAMA,
+    "gpt_oss": LLAMA,
+    "deepseek_v2": LLAMA,
+    "deepseek_v3": LLAMA,
     "qwen3_5_text": LLAMA,
-    "qwen3_5_moe_text": MIXTURE,
+    "qwen3_5_moe_text": LLAMA,
 }
 """By ``model_type`` of the base model's config."""
 
 
-def table(config: Any) -> dict[str, Place]:
-    """Returns every TransformerLens name of a model with this config, and its place; nothing if the family is unknown."""
+def table(config: Any, modules: Collection[str]) -> dict[str, Place]:
+    """Returns every TransformerLens name of a model, and its place; nothing if its family is unknown.
+
+    Args:
+        config: Of the base model.
+        modules: Their paths in it, by which blocks are told apart where not all are alike.
+    """
     family = FAMILIES.get(config.model_type, {})
     if family is GPT_NEOX and not config.use_parallel_residual:
         family = GPT_NEOX_SEQUENTIAL
-    types = getattr(config, "layer_types", None) or []
-    places: dict[str, Place] = {}
-    for name, usual in family.items():
-        for block in range(config.num_hidden_layers if "{L}" in name else 1):
-            at = str(block)
-            is_linear = block < len(types) and types[block] == "linear_attention"
-            place = LINEAR_ATTENTION.get(name, usual) if is_linear else usual
-            if isinstance(place, str):
-                places[name.replace("{L}", at)] = place.replace("{L}", at)
-            else:
-                places[name.replace("{L}", at)] = (place[0].replace("{L}", at), place[1])
-    return places
+    usual = {name: place for name, place in family.items() if "{L}" not in name}
+    for block in range(config.num_hidden_layers if family else 0):
+        own = dict(family)
+        if f"layers.{block}.linear_attn" in modules:
+            own |= LINEAR_ATTENTION
+        if f"layers.{block}.mlp.experts" in modules:
+            own |= MIXTURE
+        usual |= {name.replace("{L}", str(block)): _at(place, block) for name, place in own.items() if "{L}" in name}
+    return usual
+
+
+def _at(place: Place, block: int) -> Place:
+    """The place in one block."""
+    if isinstance(place, str):
+        return place.replace("{L}", str(block))
+    return place[0].replace("{L}", str(block)), place[1]

@@ -93,6 +93,7 @@ def test_a_centred_stream(gpt2: Subject, subject: Subject) -> None:
     right = check(gpt2, replace(coder, input_norm="centre"))
     assert right.fvu == pytest.approx(fvu(centred, coder.reconstruct(centred)), rel=1e-5)
     assert not variant(right, "input not mean-centred").better
+    assert variant(right, "input not mean-centred").remedy == "set centre: false in its entry in params.yaml"
     whole = check(gpt2, identity("h.0", input_norm="centre"))
     assert whole.loss is not None
     assert whole.loss.recovered == pytest.approx(1, abs=1e-5), "the mean is put back"

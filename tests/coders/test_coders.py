@@ -29,7 +29,7 @@ def test_the_format_is_detected(coder_folder: Path) -> None:
     [
         (None, "a coder's path should be a folder or a file, but there is none at "),
         ([], r"expected a sparse coder in .*, found nothing"),
-        (["sae.safetensors"], r"expected a sparse coder in .*, found sae.safetensors"),
+        (["sae.safetensors"], r"expected cfg.json beside sae.safetensors in .*, found none"),
         (["b", "a"], r"expected a sparse coder in .*, found a, b"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -178,6 +179,21 @@ def test_what_is_undefined_is_said_in_words() -> None:
     assert lines_of(made(l0_is_off=False, variants=made().variants[:1])).endswith(
         "No wrong reading reconstructs better."
     )
+
+
+def test_a_coder_that_no_reading_fits_is_said_to_be_none_of_them() -> None:
+    hopeless = [replace(one, fvu=one.fvu and one.fvu + 1) for one in made().variants]
+    text = lines_of(made(l0_is_off=False, fvu=1.3, variants=hopeless))
+    assert "\nall readings that were tried leave 1.1250 of the variance or more; is it the right subject" in text
+    text = lines_of(made(l0_is_off=False, fvu=1.1, variants=hopeless))
+    assert "all readings that were tried leave 1.1000 of the variance" in text
+    assert "No wrong reading" not in text, "though none is better"
+    for other in (
+        made(fvu=1.3),  # one fits
+        made(fvu=1.3, variants=hopeless, first=0.2),
+        made(fvu=1.3, variants=[], undefined={"variants": "it is a control"}),
+    ):
+        assert "all readings" not in lines_of(other)
 
 
 @pytest.mark.parametrize(("n", "wanted", "expected"), [(10, 4, [0, 3, 6, 9]), (3, 100, [0, 1, 2]), (5, 1, [0])])

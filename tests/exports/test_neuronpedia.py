@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages import params, paths
 from stages.cli import main
+from stages.corpus.tokens import Tokens
 from stages.explainers.table import Explanation, rows
-from stages.exports.neuronpedia import logits
+from stages.exports.neuronpedia import Source, _release, logits
 from stages.outputs import write_table
 from tests.results import furnished as f
 from tests.results.furnished import HOSTILE, PARAMS, furnish
@@ -256,3 +258,25 @@ def test_a_long_explanation_is_cut_and_that_is_said(tmp_path: Path, monkeypatch:
     body = Body.model_validate(json.loads((out / "0-one" / "batch-0.json").read_bytes()))
     texts = [text for feature in body.features for text in feature.explanations if text.modelName == "big-70b"]
     assert [text.text for text in texts] == ["x" * 511 + "…", "a␀b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (
+            "saelens://gemma-scope-2b-pt-res/layer_0/width_16k@v1",
+            ("gemma-scope-2b-pt-res", "layer_0/width_16k", None, None),
+        ),
+        ("hub://some/coders/resid1", (None, None, "some/coders", "resid1")),
+        ("coders/one", (None, None, None, None)),
+    ],
+)
+def test_a_source_names_where_its_coder_lies(
+    shared: Path, monkeypatch: pytest.MonkeyPatch, path: str, expected: tuple[str | None, ...]
+) -> None:
+    monkeypatch.chdir(shared)
+    p = params.load()
+    moved = p.model_copy(update={"coders": {"one": p.coders["one"].model_copy(update={"path": path})}})
+    coder: Any = SimpleNamespace(name="one", hookpoint="layers.0")
+    source = dict(_release(moved, coder, Source.of(p, coder), Tokens.open()))["source"]
+    assert tuple(source[key] for key in ("saelensRelease", "saelensSaeId", "hfRepoId", "hfFolderId")) == expected

@@ -196,9 +196,42 @@ def test_every_family_names_the_same_places_and_has_them(family: str) -> None:
     read = Read(subject).of
     for block in range(families.BLOCKS):
         at = f"blocks.{block}"
+        if family.startswith("gemma3n"):
+            continue  # which has no one residual stream
         middle = read.get(f"{at}.hook_resid_mid", read[f"{at}.hook_resid_pre"] + read[f"{at}.hook_attn_out"])
         if not family.startswith("gemma4"):  # which scales what a block gives
             assert same(middle + read[f"{at}.hook_mlp_out"], read[f"{at}.hook_resid_post"])
+
+
+@pytest.mark.parametrize(
+    ("family", "mixture", "dense"), [("deepseek_v3", 1, 0), ("deepseek_v2", 1, 0), ("qwen3_moe-dense", 0, 1)]
+)
+def test_blocks_without_experts_have_neurons(family: str, mixture: int, dense: int) -> None:
+    subject = Subject(families.make(family), family, {}, torch.device("cpu"))
+    read, layer = Read(subject), block(subject, dense)
+    gate = linear(layer.mlp.gate_proj, read("mlp.hook_in", dense))
+    assert same(gate, read("mlp.hook_pre", dense))
+    assert same(
+        torch.nn.functional.silu(gate) * linear(layer.mlp.up_proj, read("mlp.hook_in", dense)),
+        read("mlp.hook_post", dense),
+    )
+    for name in ("mlp.hook_pre", "mlp.hook_post"):
+        with pytest.raises(GlossaError, match=rf"mixture of experts, .*; hook layers\.{mixture}\.mlp, what all"):
+            activations(subject, [f"blocks.{mixture}.{name}"], IDS)
+
+
+def test_where_the_residual_stream_is_several_places_inside_blocks_are_named() -> None:
+    subject = Subject(families.make("gemma3n_text"), "gemma", {}, torch.device("cpu"))
+    read, layer = Read(subject), block(subject)
+    assert same(linear(layer.self_attn.o_proj, read("attn.hook_z")), read("attn.hook_out"))
+    assert same(linear(layer.mlp.gate_proj, read("mlp.hook_in")), read("mlp.hook_pre"))
+    assert same(linear(layer.mlp.down_proj, read("mlp.hook_post")), read("mlp.hook_out"))
+    with pytest.raises(GlossaError, match=r"hook_resid_post: its residual stream is several side by side"):
+        activations(subject, ["blocks.1.hook_resid_post"], IDS)
+    with pytest.raises(
+        GlossaError, match=r"say layers\.1\.mlp \(before\) or layers\.1\.post_feedforward_layernorm \(behind\)"
+    ):
+        activations(subject, ["blocks.1.hook_mlp_out"], IDS)
 
 
 def test_linear_attention_and_mixtures_of_experts_say_what_they_lack() -> None:

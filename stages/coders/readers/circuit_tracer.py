@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import JumpRelu, Relu, TopK
-from stages.coders.readers import Options, files
+from stages.coders.readers import Options, files, stated
 from stages.coders.sparse_coder import SparseCoder
 from stages.coders.writes import Write, shape_of
 from stages.errors import GlossaError
@@ -152,7 +152,10 @@ def _activation(
         raise GlossaError(f"expected no thresholds in {weights}, since {where} says {kind}, but found {name}")
     if kind == "topk":
         return TopK(_k(config, tensors, n, weights), signed=True)
-    if kind == "relu" or (kind is None and name not in tensors):
+    if kind is None and name not in tensors:
+        stated.refuse_others(weights, {CONFIG: config})
+        return Relu()
+    if kind == "relu":
         return Relu()
     threshold = files.take(tensors, name, (n,), weights)
     if (threshold < 0).any():

@@ -19,7 +19,9 @@ from stages.outputs import file_sha256, fingerprint
 PICKLES = {".pt", ".pth"}
 PREFIXES = ("_orig_mod.", "module.", "model.", "sae.")
 """What torch.compile, data parallelism and wrapping modules put in front of all names of a state dict."""
+WRAPS = ("state_dict", "model_state_dict")
 AGAIN = "fetch the coder again"
+MISSING = "expected {name} in {folder}, found none; put it there, from where the weights came"
 LONGEST = 200
 """Characters of a value that a message quotes."""
 DEEPEST = 8
@@ -50,9 +52,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise GlossaError(
-            f"expected {path.name} in {path.parent}, found none; put it there, from where the weights came"
-        ) from None
+        raise GlossaError(MISSING.format(name=path.name, folder=path.parent)) from None
     except (OSError, ValueError, RecursionError):
         raise GlossaError(f"expected JSON in {path}, but it can't be read; {AGAIN}") from None
     if not isinstance(config, dict):
@@ -102,6 +102,11 @@ def read_pickle(path: Path) -> dict[str, Any]:
     return unwrapped(_read_pickle(path))
 
 
+def read_with_around(path: Path) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """Returns the state dict as ``read_pickle`` does, and what lies beside it in the file, if there is a dict around it."""
+    return _apart(_read_pickle(path))
+
+
 def _read_pickle(path: Path) -> dict[Any, Any]:
     _check_size(path)
     try:
@@ -126,11 +131,11 @@ def read_checkpoint(path: Path, key: str) -> tuple[dict[str, Any], dict[str, Any
     Raises:
         GlossaError: see ``read_pickle``; or there is no such config.
     """
-    whole_file = _read_pickle(path)
-    found = whole_file.get(key)
+    tensors, around = read_with_around(path)
+    found = around.get(key)
     if not isinstance(found, dict):
         raise GlossaError(f"expected a dict {key} beside the state dict in {path}, found {shown(found)}; save it again")
-    return found, unwrapped(whole_file)
+    return found, tensors
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -143,6 +148,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
     try:
         config = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GlossaError(MISSING.format(name=path.name, folder=path.parent)) from None
     except Exception as error:  # noqa: BLE001 - the parser raises whatever it stumbles over
         raise GlossaError(f"expected YAML in {path}, but it can't be read ({_first_line(error)}); {AGAIN}") from None
     if not isinstance(config, dict):
@@ -186,16 +193,22 @@ def _check_size(path: Path) -> None:
 def unwrapped(found: dict[Any, Any]) -> dict[str, Any]:
     """Returns the tensors of a state dict by the names that its module has for them.
 
-    Taken away are the dict ``{"state_dict": …}`` around it, whose other entries then decide nothing, and what torch.compile, data
-    parallelism or Lightning put in front of every name.
+    Taken away are the dict ``{"state_dict": …}`` around it and what torch.compile, data parallelism or Lightning put in front of every
+    name.
     """
-    inner = found.get("state_dict")
-    if isinstance(inner, dict) and not any(isinstance(value, Tensor) for value in found.values()):
-        found = inner
+    return _apart(found)[0]
+
+
+def _apart(found: dict[Any, Any]) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """A state dict, and what lies beside it where a dict is around it."""
+    around: dict[Any, Any] = {}
+    wrap = next((key for key in WRAPS if isinstance(found.get(key), dict)), None)
+    if wrap is not None and not any(isinstance(value, Tensor) for value in found.values()):
+        found, around = found[wrap], {key: value for key, value in found.items() if key != wrap}
     names = {name if isinstance(name, str) else shown(name): value for name, value in found.items()}
     while prefix := next((one for one in PREFIXES if names and all(name.startswith(one) for name in names)), None):
         names = {name.removeprefix(prefix): value for name, value in names.items()}
-    return names
+    return names, around
 
 
 def _load(path: Path, mmap: bool = False) -> Any:

@@ -58,6 +58,7 @@ def read(path: Path, options: Options) -> SparseCoder:
     layers = [path] if path.is_file() else _layers(path)
     where = layers[0].with_name(CONFIG)
     config = files.read_json(where) if where.is_file() else {}
+    _check_architecture({"architecture": ARCHITECTURE, **config}, where)
     place = layers[0].absolute().as_posix()
     kind = files.text(config, "type") or next((name for name in KINDS if f"/{name}/" in place), None)
     if kind not in KINDS:
@@ -145,6 +146,12 @@ def _numbers(weights: Path, config: Mapping[str, Any], n: int) -> list[int]:
     return found
 
 
+def _check_architecture(config: Mapping[str, Any], path: Path) -> None:
+    if config.get("architecture") != ARCHITECTURE:
+        found = files.shown(config.get("architecture"))
+        raise GlossaError(f"expected the architecture {ARCHITECTURE} in {path}, found {found}; no other can be read")
+
+
 def _of_one_layer(folder: Path, options: Options) -> SparseCoder:
     """Reads the coder in float32: JumpReLU of ``x w_enc + b_enc``, from which no decoder bias was subtracted.
 
@@ -156,9 +163,7 @@ def _of_one_layer(folder: Path, options: Options) -> SparseCoder:
     """
     path, weights = folder / CONFIG, folder / WEIGHTS
     config = files.read_json(path) if path.is_file() else {"architecture": ARCHITECTURE}
-    if config.get("architecture") != ARCHITECTURE:
-        found = files.shown(config.get("architecture"))
-        raise GlossaError(f"expected the architecture {ARCHITECTURE} in {path}, found {found}; no other can be read")
+    _check_architecture(config, path)
     options.refuse_norm_factor(folder)
     input_norm = options.input_norm("none", folder)
     hookpoint = files.text(config, "hf_hook_point_in") or _hookpoint(folder, SITES)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stages.coders.activations import JumpRelu, Relu
-from stages.coders.readers import Options, crosscoders, files
+from stages.coders.readers import Options, crosscoders, files, stated
 from stages.coders.sparse_coder import SparseCoder
 from stages.coders.writes import Write
 from stages.errors import GlossaError
@@ -53,6 +53,8 @@ def read(path: Path, options: Options) -> SparseCoder:
     where, weights = path / CONFIG, path / WEIGHTS
     config = files.read_json(where)
     tensors = files.read_safetensors(weights)
+    if "threshold" not in tensors:
+        stated.refuse_others(weights, {CONFIG: config})
     d, n = (files.whole(config, key, where) for key in ("activation_dim", "dict_size"))
     encoder = files.take(tensors, "encoder.weight", None, weights)
     if encoder.ndim != 3:

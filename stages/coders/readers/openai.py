@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.coders.activations import Relu, TopK
-from stages.coders.readers import Options, files
+from stages.coders.readers import Options, files, stated
 from stages.coders.sparse_coder import SparseCoder
 from stages.errors import GlossaError
 
@@ -71,6 +71,8 @@ def read(path: Path, options: Options) -> SparseCoder:
 
 def _activation(tensors: Mapping[str, Any], n: int, weights: Path) -> Relu | TopK:
     """The activation; files of 2023 hold none and are meant to have a ReLU."""
+    if "activation" not in tensors:
+        stated.refuse_others(weights, stated.beside(weights))
     match tensors.get("activation", "ReLU"):
         case "ReLU":
             return Relu()

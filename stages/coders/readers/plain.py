@@ -65,7 +65,7 @@ def read(path: Path, options: Options) -> SparseCoder:
     if weights is None:
         raise GlossaError(f"expected one .pt or .pth file at {path}, found none or several; name the file itself")
     try:
-        tensors, configs = files.read_pickle(weights), stated.beside(weights)
+        (tensors, around), configs = files.read_with_around(weights), stated.beside(weights)
     except GlossaError as error:
         if TRANSCODER.fullmatch(weights.stem) is None:
             raise
@@ -73,7 +73,9 @@ def read(path: Path, options: Options) -> SparseCoder:
             f"{error}; as published it keeps its config as an object of its authors' code, so where that is installed save "
             "torch.load(...)['state_dict'] in a file of the same name"
         ) from None
+    configs |= {stated.WITHIN: around}
     if OUT in tensors:
+        stated.refuse_others(weights, configs)
         return _transcoder(path, weights, tensors, options)
     attention = ATTENTION.fullmatch(weights.stem) is not None
     known = Known("relu", attention) if attention or LINEAR.fullmatch(weights.stem) else None

@@ -21,7 +21,7 @@ FUNCTIONS: dict[str, Function] = {
     "jumprelu": "jumprelu",
     "jumprelusae": "jumprelu",
 }
-SAYS_NOTHING = {"sae", "autoencoder", "sparseautoencoder", "transcoder", "none", ""}
+SAYS_NOTHING = {"sae", "autoencoder", "sparseautoencoder", "transcoder", "crosscoder", "none", ""}
 OF_THE_FUNCTION = ("activation", "activation_fn", "activation_fn_str", "activation_function", "act_fn", "nonlinearity")
 OF_THE_KIND = ("architecture", "sae_type", "dict_class", "arch", "variant", "type")
 OF_K = ("k", "top_k", "topk", "k_active")
@@ -35,6 +35,8 @@ OF_THE_NORM = (
     "normalize",
 )
 CONFIGS = ("config.json", "cfg.json", "hyperparams.json", "config.yaml")
+WITHIN = "what else it holds"
+"""Stands for a config in the file of the weights itself."""
 DEPTH = 3
 """Objects inside objects of a config that are looked into."""
 
@@ -78,7 +80,7 @@ def meaning(configs: Mapping[str, Any], known: Known | None, options: Options, w
     Raises:
         GlossaError: nobody says it, two disagree, or it is something that can't be read.
     """
-    said = {f"{name} beside it": _of_config(config, name, weights) for name, config in configs.items()}
+    said = {_called(name): _of_config(config, name, weights) for name, config in configs.items()}
     said["params.yaml"] = (options.activation, options.k, options.pre_bias)
     if known is not None:
         said["its name"] = (known.function, None, known.subtracts)
@@ -101,8 +103,32 @@ def meaning(configs: Mapping[str, Any], known: Known | None, options: Options, w
     return Meaning(function, k, subtracts)
 
 
+def refuse_others(weights: Path, configs: Mapping[str, Any]) -> None:
+    """Refuses ``weights`` that are taken for a ReLU since no tensor says otherwise, where a config does.
+
+    Raises:
+        GlossaError: one does.
+    """
+    for name, config in configs.items():
+        function, k, _ = _of_config(config, name, weights)
+        other = function if function not in (None, "relu") else None if k is None else f"k: {k}"
+        if other is not None:
+            raise GlossaError(
+                f"{weights} has the layout of a coder whose activation function is relu, but {_where(name, weights)} says {other}; "
+                "correct what is wrong, or save it in another layout"
+            )
+
+
+def _called(name: str) -> str:
+    return name if name == WITHIN else f"{name} beside it"
+
+
+def _where(name: str, weights: Path) -> str:
+    return f"{name} in {weights}" if name == WITHIN else f"{name} beside {weights}"
+
+
 def _of_config(config: Any, name: str, weights: Path) -> tuple[Function | None, int | None, bool | None]:
-    where = f"{name} beside {weights}"
+    where = _where(name, weights)
     functions = [_function(value, where) for value in _all(config, OF_THE_FUNCTION)]
     kinds = [_function(value, where) for value in _all(config, OF_THE_KIND)]
     # "standard" is said of every shape of encoder, so it says nothing beside an activation function.
@@ -113,7 +139,7 @@ def _of_config(config: Any, name: str, weights: Path) -> tuple[Function | None, 
         raise GlossaError(
             f"expected one activation function in {where}, found {' and '.join(sorted(wanted))}; correct it"
         )
-    ks = {value for value in _all(config, OF_K) if type(value) is int and value > 0}
+    ks = {int(value) for value in _all(config, OF_K) if type(value) in (int, float) and value > 0 and value % 1 == 0}
     biases = {value for value in _all(config, OF_THE_BIAS) if type(value) is bool}
     for what, values in (("k", ks), ("pre-bias", biases)):
         if len(values) > 1:
@@ -150,7 +176,7 @@ def _check_norm(configs: Mapping[str, Any], options: Options, weights: Path) -> 
         for value in _all(config, OF_THE_NORM):
             if value not in (None, False, "none", "None"):
                 raise GlossaError(
-                    f"{name} beside {weights} says that inputs were normalised ({files.shown(value)}); say normalise: constant_norm (to "
+                    f"{_where(name, weights)} says that inputs were normalised ({files.shown(value)}); say normalise: constant_norm (to "
                     "the norm √d_in), layer_norm or none in its entry in params.yaml"
                 )
 

@@ -126,5 +126,5 @@ def test_without_a_config_a_layer_is_not_guessed_at(tmp_path: Path) -> None:
     made = folders.circuit_tracer(tmp_path)
     assert made.config is not None
     made.config.unlink()
-    with pytest.raises(GlossaError, match=r"expected YAML in .*config\.yaml"):
+    with pytest.raises(GlossaError, match=r"expected config\.yaml in .*, found none"):
         circuit_tracer.read(made.path, Options())

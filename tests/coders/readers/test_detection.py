@@ -72,3 +72,38 @@ def test_a_path_that_is_no_coder_is_a_mistake(tmp_path: Path) -> None:
         coders.load(str(tmp_path / "notes.txt"))
     with pytest.raises(GlossaError, match=r"expected a sparse coder in .*, found notes.txt; .* \(sparsify, .*\)"):
         coders.load(str(tmp_path))
+
+
+def test_of_several_files_in_a_folder_one_is_to_be_named(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copy(MAKERS["plain goodfire"](tmp_path / name).weights, tmp_path / f"{name}.pt")
+        shutil.rmtree(tmp_path / name)
+    with pytest.raises(GlossaError, match=r"found 2 PyTorch files; point at one of first\.pt, second\.pt$"):
+        coders.load(str(tmp_path))
+
+
+def test_a_part_of_a_coder_is_told_its_folder_and_a_missing_config_its_name(tmp_path: Path) -> None:
+    parts = configs = 0
+    for name, make in MAKERS.items():
+        form, made = name.split()[0], make(tmp_path / name)
+        if made.weights != made.path and form != "dictionary_learning":  # whose weights find their config
+            with pytest.raises(GlossaError) as caught:
+                coders.load(str(made.weights), made.options)
+            assert str(caught.value).endswith(f"in the format {form}; name the folder, {made.path}")
+            parts += 1
+        if made.config is not None and form not in ("gemma_scope_2", "hypothesaes"):  # which do without
+            made.config.unlink()
+            with pytest.raises(GlossaError, match=rf"^expected .*{made.config.name}.* in .*, found none; put it there"):
+                coders.load(str(made.path), made.options)
+            configs += 1
+    assert parts > 10
+    assert configs > 20
+
+
+@pytest.mark.parametrize("name", ["hub_mixin", "saelens standard"])
+def test_a_damaged_config_is_said_to_be_one(tmp_path: Path, name: str) -> None:
+    made = MAKERS[name](tmp_path)
+    assert made.config is not None
+    made.config.write_text("{")
+    with pytest.raises(GlossaError, match=r"^expected JSON in .*json, but it can't be read; fetch"):
+        coders.load(str(made.path))

@@ -9,7 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 
-from stages.coders.readers import Options, plain
+from stages import coders
+from stages.coders.activations import Relu
+from stages.coders.readers import Options, files, plain
 from stages.errors import GlossaError
 from tests.coders.readers import folders, on_disk
 from tests.coders.readers.by_hand import any_shape, assert_computes, inputs, relu, weights
@@ -120,16 +122,45 @@ def test_a_topk_that_is_said_to_be_one_by_hand(tmp_path: Path, said_by: str, sub
 
 
 @pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod.", "sae."])
-@pytest.mark.parametrize("inside", [False, True])
-def test_what_wraps_a_state_dict_is_taken_away(tmp_path: Path, prefix: str, inside: bool) -> None:
+@pytest.mark.parametrize("inside", [None, "state_dict", "model_state_dict"])
+def test_what_wraps_a_state_dict_is_taken_away(tmp_path: Path, prefix: str, inside: str | None) -> None:
     path = home_grown(tmp_path)
     options = Options(activation="topk", k=6, pre_bias=True)
     plainly = plain.read(path, options)
     wrapped = {f"{prefix}{name}": value for name, value in on_disk.read_tensors(path).items()}
-    torch.save({"state_dict": wrapped, "epoch": 3} if inside else wrapped, path)
+    torch.save({inside: wrapped, "epoch": 3} if inside else wrapped, path)
     found = plain.read(path, options)
     for name in ("W_enc", "b_enc", "W_dec", "b_dec"):
         assert torch.equal(getattr(plainly, name), getattr(found, name))
+
+
+def test_a_config_in_the_file_itself_is_believed(tmp_path: Path) -> None:
+    path = home_grown(tmp_path)
+    around = {"cfg": {"activation": "topk", "k": 6}, "optimizer": {"state": {0: {"step": 3}}, "param_groups": []}}
+    torch.save({"state_dict": on_disk.read_tensors(path), **around}, path)
+    assert plain.read(path, Options(pre_bias=True)).published_l0 == 6
+    assert "found topk in what else it holds, relu in params.yaml" in refused(
+        path, Options(activation="relu", pre_bias=True)
+    )
+    made = folders.plain(tmp_path / "transcoder", kind="transcoder")
+    torch.save({"state_dict": on_disk.read_tensors(made.weights), "cfg": {"activation_fn": "topk"}}, made.weights)
+    assert "is relu, but what else it holds in" in refused(made.path, Options())
+
+
+@pytest.mark.parametrize("config", [{"act_fn": "topk", "k": 3}, {"architecture": "jumprelu"}, {"k": 3}])
+@pytest.mark.parametrize(
+    "name", ["openai ReLU", "hub_mixin", "hub_mixin crosscoder", "circuit_tracer", "plain transcoder"]
+)
+def test_what_is_a_relu_by_its_layout_alone_is_none_where_a_config_says_otherwise(
+    tmp_path: Path, name: str, config: dict[str, Any]
+) -> None:
+    made = folders.circuit_tracer(tmp_path) if name == "circuit_tracer" else folders.MAKERS[name](tmp_path)
+    assert isinstance(coders.load(str(made.path), made.options).activation, Relu)
+    where = made.config or made.weights.with_name("config.json")
+    known = files.read_yaml(where) if where.exists() else {}
+    on_disk.write_config(where, {**known, **config})
+    with pytest.raises(GlossaError, match=r"whose activation function is relu, but config\.(json|yaml) beside"):
+        coders.load(str(made.path), made.options)
 
 
 def test_a_jumprelu_that_is_said_to_be_one_by_hand(tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ def test_gemma_scope_2(tmp_path: Path, kind: str, reads: str, writes: list[str],
         assert np.allclose(written(coder, x, at), latents @ w["w_dec"][:, tensor], atol=1e-4)
 
 
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    made = gemma_scope_2_layer(tmp_path)
+    assert made.config is not None
+    on_disk.write_config(made.config, {"architecture": "topk", "type": "clt"})
+    with pytest.raises(GlossaError, match="expected the architecture jump_relu in"):
+        load(made)
+
+
 def test_the_layers_of_a_crosscoder_may_stand_in_its_config(tmp_path: Path) -> None:
     made = gemma_scope_2_layer(tmp_path, kind="crosscoder")
     folder = made.path.parent.rename(tmp_path / "crosscoder" / "mine")
