@@ -129,11 +129,13 @@ def _of_disk(error: OSError) -> str:
 
 def _begin(ctx: click.Context, words: list[str]) -> None:
     """What comes before a command, that the code of this project runs, and before a stage: its lock file is copied."""
-    from stages.wiring import copies, running
+    from stages.wiring import running
 
     running.check()
     if words[0] in COMMANDS:
         return
+    from stages.wiring import copies
+
     copies.keep()
     ctx.meta[WORDS] = words
     if words[0] in ("cache", "sample", "explain", "score", "report"):  # others need pandas for what they compute with
