@@ -1,7 +1,7 @@
 """The pipeline, killed with SIGKILL again and again: ``python -m benchmarks.kills [--kills 60] [--seed 0]``.
 
 `dvc repro` runs on the toy, cut down, with a scripted server as explainer and judge: once undisturbed, and once killed at moments drawn at
-random, each time either DVC with all that it started, or DVC alone, or the command of the stage alone, and begun anew. Where a kill has left
+random, each time either DVC with all that it started, or DVC alone, or the command of the stage alone, and begun anew; the first and the last stage also by themselves. Where a kill has left
 dvc.lock unreadable, what is left of it is what `glossa wire` makes of it. Prints where the kills hit, how many outputs differ in the end (there must be none), and how
 many answers were paid twice that no kill had cut off (none).
 """
@@ -34,6 +34,8 @@ HOW = ("all", "DVC alone", "stage alone")
 LONGEST = 8.0
 """Seconds from the beginning of a stage to a kill at most; most take less."""
 BEGINS = b"Running stage "
+LASTS = {"code": 1.0, "report": 6.0}
+"""The first and the last stage, which seldom run while the others are killed, and about how long they take."""
 
 
 class Came(NamedTuple):
@@ -88,11 +90,11 @@ def glossa(folder: Path, *words: str) -> None:
         raise SystemExit(f"glossa {' '.join(words)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-def repro(folder: Path) -> subprocess.Popen[bytes]:
+def repro(folder: Path, *words: str) -> subprocess.Popen[bytes]:
     """Starts `dvc repro` in a session of its own."""
     with (folder / "repro.log").open("wb") as log:
         return subprocess.Popen(
-            [str(BIN / "dvc"), "repro"],
+            [str(BIN / "dvc"), "repro", *words],
             cwd=folder,
             env=environment(folder),
             stdout=log,
@@ -181,6 +183,21 @@ def harried(folder: Path, kills: int, generator: random.Random) -> tuple[Counter
     return hit, broken
 
 
+def harried_at(folder: Path, stage: str, kills: int, generator: random.Random) -> Counter[tuple[str, str]]:
+    """Kills a single stage of a finished project so many times, forced to run anew, and returns what was hit; short ones end a run unhurt now and then."""
+    hit: Counter[tuple[str, str]] = Counter()
+    while hit.total() < kills:
+        process = repro(folder, "-f", "-s", stage)
+        wait_for(process, folder, 1)
+        try:
+            process.wait(generator.uniform(0, LASTS[stage]))
+        except subprocess.TimeoutExpired:
+            hit[kill(process, generator.choice(HOW))] += 1
+            if unreadable(folder):
+                glossa(folder, "wire")
+    return hit
+
+
 def race(kills: int, seed: int, latency: float = 0.05) -> Came:
     """Compares a run that is killed with one that is not; more than one where one does not take so many kills."""
     generator = random.Random(seed)
@@ -194,6 +211,9 @@ def race(kills: int, seed: int, latency: float = 0.05) -> Came:
             with served(f"--latency={latency}") as url:
                 folder = project(Path(parent, f"killed-{hit.total()}"), url)
                 some, locks = harried(folder, kills - hit.total(), generator)
+                whole(folder)
+                for stage in LASTS:
+                    some += harried_at(folder, stage, 3, generator)
                 found = whole(folder)
                 under_way, again = paid(folder / ".glossa", counts(url))
             hit, broken = hit + some, broken + locks

@@ -12,10 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from stages.params import load
-from stages.provenance import lock as lock_files
 from stages.provenance.hashes import Disk
 from stages.provenance.lock import Lock
-from stages.wiring import fingerprints
+from stages.wiring import fingerprints, locks
 
 Rows = list[dict[str, Any]]
 
@@ -56,7 +55,7 @@ def rewrite_lock() -> None:
             found = disk.md5(entry.path)
             if entry.md5 and found and found != entry.md5:
                 others[entry.md5] = found
-    replace(lock_files.found(), others)
+    replace(locks.files(), others)
 
 
 def rewrite_fingerprints() -> None:
@@ -64,7 +63,7 @@ def rewrite_fingerprints() -> None:
     said = fingerprints.read()
     _, now = fingerprints.refresh(load())
     pairs = [zip(said[key].split(), now[key].split(), strict=True) for key in now]
-    replace(lock_files.found(), {was: is_ for pair in pairs for was, is_ in pair if was != is_})
+    replace(locks.files(), {was: is_ for pair in pairs for was, is_ in pair if was != is_})
 
 
 def replace(files: Iterable[Path], texts: Mapping[str, str]) -> None:

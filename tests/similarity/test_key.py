@@ -203,5 +203,5 @@ def test_the_code_that_counts_is_that_of_pairs_and_of_their_readers() -> None:
         "stages/subject/load.py",
     } <= places
     readers = {place for place in places if place.startswith("stages/coders/readers/")}
-    assert readers <= {f"stages/coders/readers/{name}.py" for name in ("__init__", "files", "openai")}
+    assert readers <= {f"stages/coders/readers/{name}.py" for name in ("__init__", "files", "openai", "stated")}
     assert not places & {f"{room}/{name}.py" for name in ("all_pairs", "key", "chosen", "ceiling", "embedded")}
