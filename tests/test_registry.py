@@ -136,6 +136,10 @@ def test_what_the_code_stage_depends_on(package: Package, tmp_path: Path, monkey
     assert "      - constraints.txt\n" in (clone.folder / "dvc.yaml").read_text()
     assert "      - constraints.txt\n" not in ours.replace("tokenize.data\n    deps:\n      - constraints.txt\n", "")
 
+    installed = Package(clone.folder / ".venv/lib/site-packages")
+    installed.glossa("wire", at=clone.folder)
+    assert "site-packages" not in (clone.folder / "dvc.yaml").read_text()
+
     inside = Package(clone.folder / "lib")
     inside.glossa("wire", at=clone.folder)
     assert "      - lib/others\n" in (clone.folder / "dvc.yaml").read_text()

@@ -16,6 +16,8 @@ TOKENIZER = ("added_tokens", "merges", "sentencepiece", "special_tokens", "spiec
 TEMPLATE = "chat_template"
 """How the files of a tokenizer begin, and that of its chat template."""
 CONFIG = "config.json"
+INSTALLED = {"site-packages", "dist-packages"}
+"""Folders of an environment."""
 
 
 def code(p: Params) -> list[Path]:
@@ -25,7 +27,8 @@ def code(p: Params) -> list[Path]:
     """
     values = [p.subject.model, p.models, p.explainers, p.scorers]
     others = [folder.resolve() for folder in reach.packages(_units(p)) if folder != reach.FOLDER]
-    here = [folder.relative_to(Path.cwd()) for folder in others if folder.is_relative_to(Path.cwd())]
+    inside = [folder.relative_to(Path.cwd()) for folder in others if folder.is_relative_to(Path.cwd())]
+    here = [folder for folder in inside if not INSTALLED & set(folder.parts)]  # an environment may lie in the project
     found = [*([CODE] if CODE.is_dir() else []), *here]
     installed = any(gguf.addresses(values)) or len(others) > len(here)
     return [*found, paths.CONSTRAINTS] if installed and paths.CONSTRAINTS.is_file() else found
