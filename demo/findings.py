@@ -80,29 +80,22 @@ def run(name: str, folder: Path) -> Path:
 
 def scores(clone: Path, scorer: str, own: str = "own") -> dict[tuple[str, int], float]:
     """{(coder, latent): score} of a run."""
-    found = {}
-    for coder in CODERS:
-        explainer = "latent" if scorer == "intruder" else EXPLAINER
-        table = pq.read_table(clone / f"data/scores/{coder}/{explainer}/{scorer}/scores.parquet").to_pylist()
-        found |= {
-            (coder, row["latent"]): row["score"]
-            for row in table
-            if row["explanation"] == own and row["score"] is not None
-        }
-    return found
+    return _values(clone, scorer, "scores", "score", explanation=own)
 
 
 def measures(clone: Path, scorer: str, metric: str, subset: str, own: str = "own") -> dict[tuple[str, int], float]:
     """{(coder, latent): value} of one measure of a run."""
+    return _values(clone, scorer, "measures", "value", explanation=own, metric=metric, subset=subset)
+
+
+def _values(clone: Path, scorer: str, table: str, column: str, **chosen: str) -> dict[tuple[str, int], float]:
+    explainer = "latent" if scorer == "intruder" else EXPLAINER
     found = {}
     for coder in CODERS:
-        explainer = "latent" if scorer == "intruder" else EXPLAINER
-        table = pq.read_table(clone / f"data/scores/{coder}/{explainer}/{scorer}/measures.parquet").to_pylist()
-        found |= {
-            (coder, row["latent"]): row["value"]
-            for row in table
-            if (row["explanation"], row["metric"], row["subset"]) == (own, metric, subset) and row["value"] is not None
-        }
+        rows = pq.read_table(clone / f"data/scores/{coder}/{explainer}/{scorer}/{table}.parquet").to_pylist()
+        for row in rows:
+            if row[column] is not None and all(row[key] == value for key, value in chosen.items()):
+                found[coder, row["latent"]] = row[column]
     return found
 
 
